@@ -1,0 +1,90 @@
+//! The answer of an evaluation.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+/// A compiled value: as typed as its flag.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FlagValue {
+    /// A boolean flag's value.
+    Boolean(bool),
+    /// A string flag's value.
+    String(Box<str>),
+    /// A number flag's value: finite.
+    Number(f64),
+    /// A JSON flag's value.
+    Json(Json),
+}
+
+/// What one evaluation says, borrowed from the [`Ruleset`](crate::Ruleset).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation<'r> {
+    /// The value; absent: use the caller's default.
+    pub value: Option<&'r FlagValue>,
+    /// The variant's key; absent where `value` is.
+    pub variant: Option<&'r str>,
+    /// Why this value.
+    pub reason: Reason,
+    /// Why there is no value; present exactly where `reason` is [`Reason::Error`].
+    pub error: Option<ErrorCode>,
+    /// The flag's version; 0 where the flag is unknown.
+    pub flag_version: u64,
+    /// The index of the rule that served, and its id (may be empty).
+    pub rule: Option<(usize, &'r str)>,
+    /// The unit's bucket in the split that chose the variant, 0 to 99,999.
+    pub bucket: Option<u32>,
+}
+
+/// Why an evaluation has its value: OpenFeature's reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Reason {
+    /// The flag serves one variant to everybody.
+    Static,
+    /// No target or rule matched.
+    Default,
+    /// A target, or a rule with one variant, matched.
+    TargetingMatch,
+    /// A bucket decided.
+    Split,
+    /// From a cache.
+    Cached,
+    /// The flag is disabled or killed, or a prerequisite does not hold.
+    Disabled,
+    /// From a snapshot that may be out of date.
+    Stale,
+    /// Not known.
+    Unknown,
+    /// See the error code.
+    Error,
+}
+
+/// Why an evaluation has no value: OpenFeature's error codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorCode {
+    /// There is no snapshot yet.
+    ProviderNotReady,
+    /// The environment has no such flag.
+    FlagNotFound,
+    /// The flag does not compile.
+    ParseError,
+    /// The caller asked for another kind of value.
+    TypeMismatch,
+    /// A bucket is needed, and the unit is absent.
+    TargetingKeyMissing,
+    /// The unit is neither a string nor an integral number.
+    InvalidContext,
+    /// The provider will not recover.
+    ProviderFatal,
+    /// Anything else.
+    General,
+}

@@ -1,0 +1,31 @@
+//! The pure evaluator of Tidegate: configuration in, answers out.
+//!
+//! No async, clock, randomness, I/O or log lives here: server, Rust SDK and WASM SDK run this one crate and give the
+//! same answer to the bit. Configuration is compiled once ([`compile`], [`Ruleset::update`]); [`evaluate`] then only
+//! looks things up, and never fails, blocks, panics or (for boolean, string and number flags) allocates.
+
+pub mod key;
+
+pub mod config;
+pub mod distribution;
+
+pub mod context;
+
+pub mod bucket;
+mod condition;
+mod date;
+mod version;
+
+pub mod ruleset;
+
+pub mod evaluate;
+pub mod evaluation;
+pub mod explain;
+
+pub use config::{FlagConfig, FlagFile, SegmentConfig};
+pub use context::{Context, Value};
+pub use evaluate::evaluate;
+pub use evaluation::{ErrorCode, Evaluation, Reason, Timestamp};
+pub use explain::explain;
+pub use key::{EnvironmentKey, FlagKey, ProjectKey, SegmentKey, VariantKey};
+pub use ruleset::{Change, CompileIssue, Ruleset, compile};

@@ -1,0 +1,1 @@
+//! The sync machine: messages in, effects out.

@@ -1,0 +1,76 @@
+//! Why the application did not do it, by what the caller can do about it.
+
+use tidegate_core::CompileIssue;
+
+use crate::ports::store::StoreError;
+
+/// The application's errors; `http` turns each into a problem, `cli` into a sentence.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppError {
+    /// There is no such thing, or the principal may not know of it.
+    #[error("there is no {what}")]
+    NotFound {
+        /// Like ``flag `checkout` ``.
+        what: String,
+    },
+    /// The principal's role does not allow it.
+    #[error("this needs the role {needed}")]
+    Forbidden {
+        /// The role that would do.
+        needed: String,
+    },
+    /// A field is wrong.
+    #[error("{detail}")]
+    Invalid {
+        /// JSON Pointer of the field within the body, like `/rules/0/serve`.
+        field: String,
+        /// What is wrong and the way out.
+        detail: String,
+    },
+    /// The change does not compile.
+    #[error("the change does not compile: {}", issues.first().map_or("", |issue| issue.message.as_str()))]
+    DoesNotCompile {
+        /// Every issue that stops it; paths within the body.
+        issues: Vec<CompileIssue>,
+    },
+    /// The caller's version is not the stored one.
+    #[error("{what} is at version {actual}, not {expected}: read it again and repeat the change")]
+    Stale {
+        /// What was to be changed.
+        what: String,
+        /// The caller's version.
+        expected: u64,
+        /// The stored version.
+        actual: u64,
+    },
+    /// The write needs an `If-Match`.
+    #[error("say which version you read: send it as `If-Match`")]
+    VersionRequired,
+    /// The key is taken, or was and is archived.
+    #[error("{detail}")]
+    KeyTaken {
+        /// What is wrong and the way out.
+        detail: String,
+    },
+    /// Something else depends on it.
+    #[error("{detail}")]
+    InUse {
+        /// What uses it.
+        detail: String,
+    },
+    /// The idempotency key was used for another request.
+    #[error("this idempotency key was used for another request")]
+    IdempotencyMismatch,
+    /// The request was carried out before: here is the answer given then.
+    #[error("the request was carried out before")]
+    Replayed {
+        /// The HTTP status given.
+        status: u16,
+        /// The body given.
+        body: String,
+    },
+    /// The store refused or does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

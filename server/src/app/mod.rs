@@ -1,0 +1,28 @@
+//! The application: every read and write that a person, a token, the CLI or the controller can ask for.
+//!
+//! A write is a typed command with a [`Principal`](principal::Principal) and a reason: authorised in one function
+//! ([`access::authorize`]), validated by `core::compile`, committed by one [`Store::commit`](crate::ports::Store).
+
+pub mod access;
+pub mod error;
+pub mod principal;
+
+use std::sync::Arc;
+
+use crate::ports::{Clock, IdSource, Store};
+
+pub use error::AppError;
+pub use principal::{Actor, Principal, Request, Role};
+
+/// What every use case works with. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where ids and secrets come from.
+    pub ids: Arc<dyn IdSource>,
+    /// Told which environments a commit touched: a hint, never data.
+    pub changes: tokio::sync::broadcast::Sender<crate::ports::store::EnvironmentId>,
+}

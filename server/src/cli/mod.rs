@@ -1,0 +1,1 @@
+//! The command line: `tidegate serve`, `migrate`, `user`, `token`, `key`, `flags`, `audit`, `evaluate`, `explain`.

@@ -1,0 +1,15 @@
+//! The Tidegate server, as a library that the binary and the integration tests share.
+//!
+//! Data flows one way: `http` and `cli` turn requests into commands, `app` decides and authorises, `ports` say what it
+//! needs, `store` and `system` do it. `stream` sends what was committed. Only the binary wires them.
+
+pub mod cli;
+pub mod http;
+pub mod stream;
+
+pub mod app;
+pub mod audit;
+
+pub mod ports;
+pub mod store;
+pub mod system;

@@ -1,0 +1,372 @@
+//! Storage: documents, revisions and the audit log, shaped by what the application does.
+//!
+//! Everything that is configured is a *document*: a JSON body under a [`DocumentId`], with a version. One [`Commit`] is
+//! one transaction: preconditions, documents, environment revisions and the audit rows, all or nothing. Transactions
+//! never cross this port.
+
+use async_trait::async_trait;
+use tidegate_core::Timestamp;
+
+use crate::audit::{AuditEntry, AuditRow};
+
+/// What a document describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DocumentKind {
+    /// A project. Scope: empty.
+    Project,
+    /// An environment. Scope: `project`.
+    Environment,
+    /// A flag: what it has in common in all environments. Scope: `project`.
+    Flag,
+    /// A flag's configuration in one environment. Scope: `project/environment`; key: the flag's.
+    FlagEnvironment,
+    /// A segment. Scope: `project/environment`.
+    Segment,
+    /// An SDK key. Scope: empty; key: the public part of the key, by which it is looked up.
+    SdkKey,
+    /// A person. Scope: empty; key: the id.
+    User,
+    /// An API token. Scope: empty; key: the public part.
+    Token,
+}
+
+impl DocumentKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Project,
+        Self::Environment,
+        Self::Flag,
+        Self::FlagEnvironment,
+        Self::Segment,
+        Self::SdkKey,
+        Self::User,
+        Self::Token,
+    ];
+
+    /// The name stored and logged.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Project => "project",
+            Self::Environment => "environment",
+            Self::Flag => "flag",
+            Self::FlagEnvironment => "flagEnvironment",
+            Self::Segment => "segment",
+            Self::SdkKey => "sdkKey",
+            Self::User => "user",
+            Self::Token => "token",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// Addresses a document.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocumentId {
+    /// What it describes.
+    pub kind: DocumentKind,
+    /// Where it belongs, see [`DocumentKind`].
+    pub scope: String,
+    /// Its key within kind and scope.
+    pub key: String,
+}
+
+/// A document as stored. The body may be anything if somebody wrote to the database by hand: readers must cope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its address.
+    pub id: DocumentId,
+    /// 1 when created, +1 with each change.
+    pub version: u64,
+    /// An archived document keeps its key for ever.
+    pub archived: bool,
+    /// JSON text.
+    pub body: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What must be true of a document for a [`Commit`] to go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// There is none, archived or not.
+    Absent,
+    /// It is there, at this version.
+    Version(u64),
+    /// It is there and not archived, at any version.
+    Live,
+}
+
+/// A document to write. Its version becomes 1 (absent before) or the stored one + 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Its address.
+    pub id: DocumentId,
+    /// The new body: canonical JSON.
+    pub body: String,
+    /// Whether it is archived from now on.
+    pub archived: bool,
+}
+
+/// An object of an environment's snapshot that a commit touches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Touched {
+    /// `flag` or `segment`.
+    pub kind: TouchedKind,
+    /// The object's key.
+    pub key: String,
+}
+
+/// What a touched object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TouchedKind {
+    /// A flag: read its [`DocumentKind::Flag`] and [`DocumentKind::FlagEnvironment`].
+    Flag,
+    /// A segment.
+    Segment,
+}
+
+/// An environment: `project/environment`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EnvironmentId {
+    /// The project's key.
+    pub project: String,
+    /// The environment's key.
+    pub environment: String,
+}
+
+impl EnvironmentId {
+    /// The scope of the documents that belong to the environment.
+    pub fn scope(&self) -> String {
+        format!("{}/{}", self.project, self.environment)
+    }
+}
+
+/// One transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// What must be true; checked inside the transaction.
+    pub expected: Vec<(DocumentId, Expected)>,
+    /// What is written.
+    pub writes: Vec<Write>,
+    /// Per environment: the objects of its snapshot that change. Its revision grows by one, whatever their number.
+    pub touched: Vec<(EnvironmentId, Vec<Touched>)>,
+    /// The audit rows, chained in this order. Never empty: nothing changes without a trace.
+    pub audit: Vec<AuditEntry>,
+    /// The answer to be given again if the request is repeated.
+    pub idempotency: Option<IdempotencyRecord>,
+    /// The time of the commit.
+    pub at: Timestamp,
+}
+
+/// What a commit made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The new version of each written document, in the order of the writes.
+    pub versions: Vec<u64>,
+    /// The new revision of each touched environment, in the order given.
+    pub revisions: Vec<(EnvironmentId, u64)>,
+    /// The sequence number of the last audit row.
+    pub audit_sequence: u64,
+}
+
+/// An answer kept for a repeated request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyRecord {
+    /// Principal and the client's key.
+    pub key: String,
+    /// SHA-256 of method, path and body, hex: a key used for another request is refused.
+    pub request: String,
+    /// The HTTP status given.
+    pub status: u16,
+    /// The body given; the version headers are rebuilt from it.
+    pub body: String,
+}
+
+/// Everything of an environment's snapshot, read in one transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvironmentSnapshot {
+    /// The database's timeline.
+    pub epoch: String,
+    /// The environment's revision; 0 before its first change.
+    pub revision: u64,
+    /// Live flags, each with its configuration in this environment (absent: never configured here).
+    pub flags: Vec<(Document, Option<Document>)>,
+    /// Live segments.
+    pub segments: Vec<Document>,
+}
+
+/// What changed in an environment since a revision, read in one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnvironmentDelta {
+    /// The current state of all that was touched.
+    Changes {
+        /// The environment's revision.
+        revision: u64,
+        /// The touched objects and, where they still live, their documents (for a flag: flag and configuration).
+        objects: Vec<(Touched, Option<(Document, Option<Document>)>)>,
+    },
+    /// The log does not reach back that far, or the revision is ahead of the database: load the snapshot.
+    OutOfReach,
+}
+
+/// A signed-in browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The public part of the cookie.
+    pub id: String,
+    /// SHA-256 of the secret part, hex.
+    pub secret_hash: String,
+    /// The user's id.
+    pub user: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last used, to within a minute.
+    pub seen_at: Timestamp,
+}
+
+/// A secret in a link that works once: set-up or sign-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneTimeLink {
+    /// SHA-256 of the secret, hex.
+    pub secret_hash: String,
+    /// The user to sign in; absent: first-run set-up.
+    pub user: Option<String>,
+    /// When it stops working.
+    pub expires_at: Timestamp,
+}
+
+/// Asks for a page of documents of one kind and scope, by key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentQuery {
+    /// The kind.
+    pub kind: DocumentKind,
+    /// The scope.
+    pub scope: String,
+    /// Only keys after this one.
+    pub after: Option<String>,
+    /// At most this many.
+    pub limit: u32,
+    /// Archived ones too.
+    pub include_archived: bool,
+}
+
+/// Asks for a page of the audit log, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Only rows of this project; absent: all rows.
+    pub project: Option<String>,
+    /// Only rows of this environment of the project.
+    pub environment: Option<String>,
+    /// Only rows of this resource, like `flag/checkout`.
+    pub resource: Option<String>,
+    /// Only rows of this actor.
+    pub actor: Option<String>,
+    /// Only rows with a lower sequence number.
+    pub before: Option<u64>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// Why the store did not do it, by what the caller can do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A precondition does not hold: read again.
+    #[error("`{}/{}/{}` is not as expected", id.kind.as_str(), id.scope, id.key)]
+    Conflict {
+        /// The document.
+        id: DocumentId,
+        /// What was expected.
+        expected: Expected,
+        /// Its version, where it is there.
+        actual: Option<u64>,
+    },
+    /// The idempotency key was used in the meantime: read its record.
+    #[error("the idempotency key is in use")]
+    DuplicateRequest,
+    /// The disk is full: reads go on.
+    #[error("the database's disk is full")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database does not answer: try again later.
+    #[error("the database does not answer")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A programming error or a damaged database.
+    #[error("the database refused")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The storage port. Not found is `Ok(None)`.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The id of the database's timeline: made with the database, made anew when a backup is restored.
+    async fn epoch(&self) -> Result<String, StoreError>;
+
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// One document, archived or not.
+    async fn document(&self, id: &DocumentId) -> Result<Option<Document>, StoreError>;
+
+    /// A page of documents in the order of their keys (byte order).
+    async fn documents(&self, query: &DocumentQuery) -> Result<Vec<Document>, StoreError>;
+
+    /// One transaction; see [`Commit`].
+    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError>;
+
+    /// Everything of one environment's snapshot.
+    async fn environment_snapshot(&self, environment: &EnvironmentId) -> Result<EnvironmentSnapshot, StoreError>;
+
+    /// What changed in one environment since `revision`.
+    async fn environment_delta(
+        &self,
+        environment: &EnvironmentId,
+        revision: u64,
+    ) -> Result<EnvironmentDelta, StoreError>;
+
+    /// The revision of every environment that ever changed: the version poll.
+    async fn revisions(&self) -> Result<Vec<(EnvironmentId, u64)>, StoreError>;
+
+    /// Forgets the change log of each environment below its newest `keep` revisions. Returns how many rows went.
+    async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError>;
+
+    /// A page of the audit log, newest first.
+    async fn audit_page(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError>;
+
+    /// A page of the audit log in the order of the chain, from sequence number `after` + 1.
+    async fn audit_chain(&self, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
+
+    /// The answer kept under an idempotency key.
+    async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>, StoreError>;
+
+    /// Forgets idempotency records, sessions and links that ended before the given times. Returns how many went.
+    async fn prune_expired(
+        &self,
+        idempotency_before: Timestamp,
+        sessions_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
+
+    /// Adds or replaces a session.
+    async fn put_session(&self, session: &Session) -> Result<(), StoreError>;
+
+    /// A session by its id.
+    async fn session(&self, id: &str) -> Result<Option<Session>, StoreError>;
+
+    /// Ends a session.
+    async fn delete_session(&self, id: &str) -> Result<(), StoreError>;
+
+    /// Ends every session of a user.
+    async fn delete_user_sessions(&self, user: &str) -> Result<(), StoreError>;
+
+    /// Adds a one-time link.
+    async fn put_link(&self, link: &OneTimeLink) -> Result<(), StoreError>;
+
+    /// Takes a one-time link out: the second caller gets `None`. Expired ones are `None` too.
+    async fn take_link(&self, secret_hash: &str, now: Timestamp) -> Result<Option<OneTimeLink>, StoreError>;
+}

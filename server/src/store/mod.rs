@@ -1,0 +1,1 @@
+//! The store adapters: memory, SQLite, PostgreSQL.

@@ -1,0 +1,1 @@
+//! Streams: one hub per environment, one task per socket.
