@@ -24,7 +24,7 @@ pub enum DocumentKind {
     Segment,
     /// An SDK key. Scope: empty; key: the public part of the key, by which it is looked up.
     SdkKey,
-    /// A person. Scope: empty; key: the id.
+    /// A person. Scope: empty; key: the id. Under the scope `email`: who has the address that is the key.
     User,
     /// An API token. Scope: empty; key: the public part.
     Token,
@@ -357,6 +357,9 @@ pub trait Store: Send + Sync {
 
     /// A session by its id.
     async fn session(&self, id: &str) -> Result<Option<Session>, StoreError>;
+
+    /// Moves a session's `seen_at` forward. One that has ended stays ended: this never brings it back.
+    async fn touch_session(&self, id: &str, seen_at: Timestamp) -> Result<(), StoreError>;
 
     /// Ends a session.
     async fn delete_session(&self, id: &str) -> Result<(), StoreError>;
