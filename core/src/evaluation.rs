@@ -1,5 +1,7 @@
 //! The answer of an evaluation.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -9,17 +11,17 @@ use serde_json::Value as Json;
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
-/// A compiled value: as typed as its flag.
+/// A compiled value: as typed as its flag. Text and JSON are shared, so that an SDK hands them out without a copy.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FlagValue {
     /// A boolean flag's value.
     Boolean(bool),
     /// A string flag's value.
-    String(Box<str>),
+    String(Arc<str>),
     /// A number flag's value: finite.
     Number(f64),
     /// A JSON flag's value.
-    Json(Json),
+    Json(Arc<Json>),
 }
 
 /// What one evaluation says, borrowed from the [`Ruleset`](crate::Ruleset).
