@@ -7,10 +7,15 @@ pub mod access;
 pub mod error;
 pub mod principal;
 
+pub mod documents;
+pub mod model;
+pub mod wire;
+
 use std::sync::Arc;
 
 use crate::ports::{Clock, IdSource, Store};
 
+pub use documents::{BrokenDocument, Stored};
 pub use error::AppError;
 pub use principal::{Actor, Principal, Request, Role};
 
