@@ -1,2 +1,168 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: the only place where automation lives. Plain `cargo` and `npm` commands, in the right order.
+#![expect(clippy::print_stderr, reason = "a command line tool tells its user what it does")]
+
+mod bench;
+mod codegen;
+mod prepare;
+mod step;
+mod ui;
+
+use std::os::unix::process::CommandExt as _;
+
+use anyhow::{Result, anyhow};
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    bench::Report,
+    codegen::Generated,
+    prepare::Wasm,
+    step::{cargo, installed, run, step},
+};
+
+/// Everything that is done to this repository, by people and by CI.
+///
+/// Each command runs from any folder of the repository, prints the commands it runs with the time each took, and stops
+/// at the first that fails.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the demo project, with a one-time sign-in link
+    ///
+    /// Builds the admin UI and the server, then runs `tidegate serve --demo`: a project `shop` with three environments,
+    /// ten flags and some history, on SQLite in `.tidegate/demo.db`. The database is kept between runs; every run prints
+    /// a fresh sign-in link. Stop it with Ctrl-C.
+    Run(RunArgs),
+    /// Install what is missing, then run every test: what CI runs
+    ///
+    /// Installs npm packages, the wasm32 target of Rust (by rustup) and, as root on Debian, `chromium` and `postgresql`,
+    /// each only where missing; says what to install where it cannot. Then: the UI's lint, types, tests and build,
+    /// `cargo fmt --check`, the check that the evaluator builds for WebAssembly, the check that generated files are
+    /// current, and last `cargo test --workspace`, documentation tests included.
+    ///
+    /// Clippy, rustdoc and cargo-deny are in `cargo xtask check`: they share no build artifacts with the tests, and would
+    /// double the time of a cold run.
+    ///
+    /// Without the wasm32 target everything else runs, and one line says how to get it; with CI=true it must be there.
+    Test,
+    /// All that `test` does, and the lints: run it before you push
+    ///
+    /// Adds clippy with warnings denied, rustdoc with warnings denied, `cargo deny check` and `cargo machete`. The last
+    /// two are left out, with a line that says how to install them, where they are missing; with CI=true they must be there.
+    Check,
+    /// Write the generated files: OpenAPI, the flag file's JSON Schema, the UI's API client
+    ///
+    /// `openapi/openapi.json` comes from the server's handlers, `spec/flags.schema.json` from the types of `core`, and
+    /// the UI's client from `openapi.json`. They are committed, never edited; `test` fails when they are out of date.
+    Codegen(CodegenArgs),
+    /// Run the benches and print their table, each figure as a ratio to a floor from the same run
+    ///
+    /// Criterion benches in release, then a table from what they measured, on standard output. Raw results stay in
+    /// `target/criterion`. Close everything else first: the ratios are steady, the times are not.
+    Bench(BenchArgs),
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// Passed on to `tidegate serve`, after `--`: `cargo xtask run -- --listen 127.0.0.1:9000`
+    #[arg(last = true)]
+    serve_args: Vec<String>,
+}
+
+#[derive(Args)]
+struct CodegenArgs {
+    /// Change nothing; fail where a file is not what would be written
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Args)]
+struct BenchArgs {
+    /// Only benches whose name contains this
+    filter: Option<String>,
+    /// Run nothing; print the table of the last run
+    #[arg(long)]
+    report: bool,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Run(args) => serve_demo(&args),
+        Command::Test => test(),
+        Command::Check => check(),
+        Command::Codegen(args) => {
+            ui::install()?;
+            step("build the server", || run(cargo().args(["build", "--package", "tidegate-server"])))?;
+            codegen::run(if args.check { Generated::MustBeCurrent } else { Generated::Write })
+        }
+        Command::Bench(args) => {
+            bench::run(args.filter.as_deref(), if args.report { Report::OfLastRun } else { Report::AfterRunning })
+        }
+    }
+}
+
+fn serve_demo(args: &RunArgs) -> Result<()> {
+    ui::install()?;
+    ui::build()?;
+    step("build the server", || run(cargo().args(["build", "--package", "tidegate-server"])))?;
+    // Replaced, not spawned: Ctrl-C and SIGTERM reach the server, which shuts down gracefully.
+    let error = cargo()
+        .args(["run", "--quiet", "--package", "tidegate-server", "--", "serve", "--demo"])
+        .args(&args.serve_args)
+        .exec();
+    Err(anyhow!(error).context("cannot run `cargo`"))
+}
+
+fn test() -> Result<()> {
+    let wasm = prepare_and_check_ui()?;
+    step("cargo fmt --check", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    test_rust(wasm)
+}
+
+fn check() -> Result<()> {
+    let wasm = prepare_and_check_ui()?;
+    step("cargo fmt --check", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    step("clippy", || run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])))?;
+    step("rustdoc", || run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings")))?;
+    optional_tool("cargo-deny", &["deny", "--all-features", "check"])?;
+    optional_tool("cargo-machete", &["machete"])?;
+    test_rust(wasm)
+}
+
+fn prepare_and_check_ui() -> Result<Wasm> {
+    prepare::system_packages()?;
+    let wasm = prepare::wasm_target()?;
+    ui::install()?;
+    ui::check()?;
+    ui::build()?;
+    Ok(wasm)
+}
+
+/// Ends with the test runner, so that its summary is the last thing on standard output.
+fn test_rust(wasm: Wasm) -> Result<()> {
+    if let Wasm::Installed = wasm {
+        step("check the evaluator for WebAssembly", || {
+            run(cargo().args(["check", "--package", "tidegate-wasm", "--target", prepare::WASM_TARGET]))
+        })?;
+    }
+    // The same selection as `cargo test`, so that features resolve alike and nothing is built twice.
+    step("build the tests", || run(cargo().args(["build", "--workspace", "--bins", "--tests", "--examples"])))?;
+    codegen::run(Generated::MustBeCurrent)?;
+    step("cargo test", || run(cargo().args(["test", "--workspace"])))
+}
+
+fn optional_tool(tool: &str, args: &[&str]) -> Result<()> {
+    if installed(tool) {
+        step(&format!("cargo {}", args.join(" ")), || run(cargo().args(args)))
+    } else if prepare::in_ci() {
+        Err(anyhow!("`{tool}` is missing: `cargo install --locked {tool}`"))
+    } else {
+        eprintln!("── {tool} is missing and was left out; `cargo install --locked {tool}` gets it");
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! What the tests need and a fresh machine lacks: installed where we may and can, named where not.
+
+use std::{env, fs, path::Path};
+
+use anyhow::{Result, bail};
+
+use crate::step::{at_root, installed, output, run, step};
+
+/// The target the evaluator must build for.
+pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// Whether the standard library of [`WASM_TARGET`] is there.
+#[derive(Clone, Copy)]
+pub enum Wasm {
+    /// It is.
+    Installed,
+    /// It is not, and we said so.
+    Missing,
+}
+
+/// Whether a CI service runs us: nothing may be left out then.
+pub fn in_ci() -> bool {
+    env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}
+
+/// A program of the system that tests drive.
+struct SystemPackage {
+    /// Its name in Debian.
+    debian: &'static str,
+    /// What tests do with it.
+    what_for: &'static str,
+    /// Whether it is there.
+    found: fn() -> bool,
+}
+
+const SYSTEM_PACKAGES: [SystemPackage; 2] = [
+    SystemPackage { debian: "chromium", what_for: "the browser tests drive it", found: chromium_found },
+    SystemPackage {
+        debian: "postgresql",
+        what_for: "the store tests start private servers from its binaries",
+        found: postgresql_found,
+    },
+];
+
+fn chromium_found() -> bool {
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().any(installed)
+}
+
+/// Debian keeps `initdb` off the path, in a folder per major version.
+fn postgresql_found() -> bool {
+    installed("initdb")
+        || fs::read_dir("/usr/lib/postgresql")
+            .is_ok_and(|versions| versions.flatten().any(|version| version.path().join("bin/initdb").is_file()))
+}
+
+/// Chromium and PostgreSQL: installed by apt as root on Debian, else asked for.
+pub fn system_packages() -> Result<()> {
+    let missing: Vec<_> = SYSTEM_PACKAGES.iter().filter(|package| !(package.found)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = missing.iter().map(|package| package.debian).collect();
+    if !(Path::new("/etc/debian_version").exists() && installed("apt-get") && is_root()?) {
+        let list: Vec<_> =
+            missing.iter().map(|package| format!("  {} ({})", package.debian, package.what_for)).collect();
+        bail!(
+            "please install, and run this again:\n{}\non Debian: sudo apt-get install --no-install-recommends {}",
+            list.join("\n"),
+            names.join(" ")
+        );
+    }
+    step(&format!("apt-get install {}", names.join(" ")), || {
+        let apt_get = || {
+            let mut command = at_root("apt-get");
+            command.env("DEBIAN_FRONTEND", "noninteractive");
+            command
+        };
+        run(apt_get().args(["update", "--quiet=2"]))?;
+        run(apt_get().args(["install", "--quiet=2", "--yes", "--no-install-recommends"]).args(&names))
+    })
+}
+
+fn is_root() -> Result<bool> {
+    Ok(output(at_root("id").arg("-u"))?.trim_ascii() == b"0")
+}
+
+/// The standard library of [`WASM_TARGET`]: added by rustup where it is missing.
+pub fn wasm_target() -> Result<Wasm> {
+    if wasm_target_found()? {
+        return Ok(Wasm::Installed);
+    }
+    if installed("rustup") {
+        // Where rustup cannot reach its servers it fails, and the line below says what to do.
+        let _ = step(&format!("rustup target add {WASM_TARGET}"), || {
+            run(at_root("rustup").args(["target", "add", WASM_TARGET]))
+        });
+        if wasm_target_found()? {
+            return Ok(Wasm::Installed);
+        }
+    }
+    let how =
+        format!("Rust's standard library for {WASM_TARGET} is missing: `rustup target add {WASM_TARGET}` gets it");
+    if in_ci() {
+        bail!("{how}");
+    }
+    eprintln!("── {how}; the WebAssembly check is left out, all else is done");
+    Ok(Wasm::Missing)
+}
+
+fn wasm_target_found() -> Result<bool> {
+    let sysroot = output(at_root("rustc").args(["--print", "sysroot"]))?;
+    let sysroot = String::from_utf8_lossy(&sysroot);
+    let libraries = Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).join("lib");
+    Ok(fs::read_dir(libraries)
+        .is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libcore-"))))
+}
