@@ -13,3 +13,5 @@ pub mod audit;
 pub mod ports;
 pub mod store;
 pub mod system;
+
+pub mod testing;

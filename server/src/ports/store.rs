@@ -102,6 +102,18 @@ pub enum Expected {
     Live,
 }
 
+impl Expected {
+    /// Whether it holds of what is stored: the version and whether it is archived.
+    pub fn holds(self, stored: Option<(u64, bool)>) -> bool {
+        match (self, stored) {
+            (Self::Absent, stored) => stored.is_none(),
+            (Self::Version(expected), Some((actual, _))) => expected == actual,
+            (Self::Live, Some((_, archived))) => !archived,
+            (Self::Version(_) | Self::Live, None) => false,
+        }
+    }
+}
+
 /// A document to write. Its version becomes 1 (absent before) or the stored one + 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
@@ -188,6 +200,10 @@ pub struct IdempotencyRecord {
     pub body: String,
 }
 
+/// What lives in an environment: a segment's document, or a flag's and its configuration there (absent: never
+/// configured).
+pub type LiveObject = (Document, Option<Document>);
+
 /// Everything of an environment's snapshot, read in one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EnvironmentSnapshot {
@@ -196,7 +212,7 @@ pub struct EnvironmentSnapshot {
     /// The environment's revision; 0 before its first change.
     pub revision: u64,
     /// Live flags, each with its configuration in this environment (absent: never configured here).
-    pub flags: Vec<(Document, Option<Document>)>,
+    pub flags: Vec<LiveObject>,
     /// Live segments.
     pub segments: Vec<Document>,
 }
@@ -208,8 +224,8 @@ pub enum EnvironmentDelta {
     Changes {
         /// The environment's revision.
         revision: u64,
-        /// The touched objects and, where they still live, their documents (for a flag: flag and configuration).
-        objects: Vec<(Touched, Option<(Document, Option<Document>)>)>,
+        /// Each touched object once, in the order of kind and key, with its documents where it still lives.
+        objects: Vec<(Touched, Option<LiveObject>)>,
     },
     /// The log does not reach back that far, or the revision is ahead of the database: load the snapshot.
     OutOfReach,

@@ -1,1 +1,5 @@
 //! The store adapters: memory, SQLite, PostgreSQL.
+
+mod memory;
+
+pub use memory::MemoryStore;

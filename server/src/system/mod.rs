@@ -1,1 +1,66 @@
 //! The adapters of time, ids and randomness: the only place that reaches for the real ones.
+
+use tidegate_core::Timestamp;
+use ulid::Ulid;
+
+use crate::ports::{Clock, IdSource};
+
+/// The machine's wall clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the adapter")]
+    fn now(&self) -> Timestamp {
+        let now = std::time::SystemTime::now();
+        let ms = match now.duration_since(std::time::UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+            // A clock set before 1970: wrong, but no reason to stop.
+            Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+        };
+        Timestamp(ms)
+    }
+}
+
+/// The operating system's random source.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemIds;
+
+impl IdSource for SystemIds {
+    /// # Panics
+    /// Where the operating system has no randomness to give: no secret made without it would be one.
+    #[expect(clippy::disallowed_methods, reason = "this is the adapter")]
+    #[expect(clippy::expect_used, reason = "see Panics")]
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system gives random bytes");
+    }
+
+    fn ulid(&self, now: Timestamp) -> String {
+        let mut random = [0; 16];
+        self.fill(&mut random);
+        ulid(now, u128::from_le_bytes(random))
+    }
+}
+
+/// The ULID of that time with those low 80 bits. Times before 1970 count as 1970.
+pub(crate) fn ulid(now: Timestamp, random: u128) -> String {
+    Ulid::from_parts(u64::try_from(now.0).unwrap_or(0), random).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ulids_sort_by_time() {
+        let (early, late) = (SystemIds.ulid(Timestamp(1_000)), SystemIds.ulid(Timestamp(1_001)));
+        assert_eq!(early.len(), 26);
+        assert!(early < late);
+        assert_ne!(early, SystemIds.ulid(Timestamp(1_000)));
+    }
+
+    #[test]
+    fn the_clock_is_past_2020() {
+        assert!(SystemClock.now() > Timestamp(1_577_836_800_000));
+    }
+}
