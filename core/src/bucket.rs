@@ -15,11 +15,32 @@ impl Seed {
         Self(xxh3_64(salt.as_bytes()))
     }
 
-    /// The bucket of `unit`, 0 to 99,999: `xxh3_64_with_seed(utf8(unit), seed) * 100,000 / 2^64`, rounded down.
+    /// The seed as a number.
+    pub fn value(self) -> u64 {
+        self.0
+    }
+
+    /// `xxh3_64_with_seed(utf8(unit), seed)`.
     #[inline]
+    pub fn hash(self, unit: &str) -> u64 {
+        xxh3_64_with_seed(unit.as_bytes(), self.0)
+    }
+
+    /// The bucket of `unit`, 0 to 99,999: its hash times 100,000 over 2^64, rounded down.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "hash < 2^64, so the quotient is below BUCKETS")]
     pub fn bucket(self, unit: &str) -> u32 {
-        let hash = xxh3_64_with_seed(unit.as_bytes(), self.0);
-        // hash < 2^64, so the quotient is below BUCKETS and fits.
-        ((u128::from(hash) * u128::from(BUCKETS)) >> 64) as u32
+        ((u128::from(self.hash(unit)) * u128::from(BUCKETS)) >> 64) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first row of `spec/vectors/bucketing-v1.json`; the rest is held by the integration tests.
+    #[test]
+    fn the_empty_unit_keeps_its_bucket() {
+        assert_eq!(Seed::new("").bucket(""), 25_462);
     }
 }
