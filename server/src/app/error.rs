@@ -2,7 +2,7 @@
 
 use tidegate_core::CompileIssue;
 
-use crate::ports::store::StoreError;
+use crate::ports::store::{DocumentId, DocumentKind, Expected, StoreError};
 
 /// The application's errors; `http` turns each into a problem, `cli` into a sentence.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,12 @@ pub enum AppError {
     NotFound {
         /// Like ``flag `checkout` ``.
         what: String,
+    },
+    /// Nobody known asks: no credential, or one that is wrong, expired or revoked. Never says which.
+    #[error("{detail}")]
+    Unauthenticated {
+        /// The way in.
+        detail: String,
     },
     /// The principal's role does not allow it.
     #[error("this needs the role {needed}")]
@@ -70,7 +76,54 @@ pub enum AppError {
         /// The body given.
         body: String,
     },
+    /// Too many attempts: the next one counts after `retry_after_s` seconds.
+    #[error("too many attempts: try again in {retry_after_s} s")]
+    TooManyRequests {
+        /// Seconds to wait, at least 1.
+        retry_after_s: u64,
+    },
     /// The store refused or does not answer.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl AppError {
+    /// There is no such document.
+    pub fn not_found(id: &DocumentId) -> Self {
+        Self::NotFound { what: describe(id) }
+    }
+
+    /// `field` (a JSON Pointer within the body) is wrong.
+    pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), detail: detail.into() }
+    }
+}
+
+impl From<StoreError> for AppError {
+    /// A precondition that does not hold is the caller's matter; everything else is the store's.
+    fn from(error: StoreError) -> Self {
+        let StoreError::Conflict { id, expected, actual } = error else { return Self::Store(error) };
+        match (expected, actual) {
+            (Expected::Absent, _) => Self::KeyTaken {
+                detail: format!("{} is there already, or was and is archived: choose another key", describe(&id)),
+            },
+            (Expected::Version(expected), Some(actual)) => Self::Stale { what: describe(&id), expected, actual },
+            (Expected::Version(_), None) | (Expected::Live, _) => Self::not_found(&id),
+        }
+    }
+}
+
+/// A document in the words of people.
+fn describe(id: &DocumentId) -> String {
+    let kind = match id.kind {
+        DocumentKind::Project => "project",
+        DocumentKind::Environment => "environment",
+        DocumentKind::Flag => "flag",
+        DocumentKind::FlagEnvironment => "configuration of the flag",
+        DocumentKind::Segment => "segment",
+        DocumentKind::SdkKey => "SDK key",
+        DocumentKind::User => "user",
+        DocumentKind::Token => "token",
+    };
+    format!("{kind} `{}`", id.key)
 }

@@ -7,6 +7,9 @@ pub mod access;
 pub mod error;
 pub mod principal;
 
+pub mod commit;
+pub mod page;
+
 pub mod documents;
 pub mod model;
 pub mod wire;
@@ -17,7 +20,8 @@ use crate::ports::{Clock, IdSource, Store};
 
 pub use documents::{BrokenDocument, Stored};
 pub use error::AppError;
-pub use principal::{Actor, Principal, Request, Role};
+pub use page::{Page, PageRequest};
+pub use principal::{Actor, Principal, Request, Role, SdkKeyKind, SdkPrincipal};
 
 /// What every use case works with. Cheap to clone.
 #[derive(Clone)]

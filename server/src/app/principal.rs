@@ -38,7 +38,7 @@ pub struct Principal {
     pub roles: BTreeMap<String, Role>,
 }
 
-/// What every command carries beside its own fields.
+/// What every command carries beside its own fields. See [`commit`](super::commit) for what it is good for.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Who asks.
@@ -58,4 +58,27 @@ pub struct Idempotency {
     pub key: String,
     /// SHA-256 of method, path and body, hex.
     pub request: String,
+}
+
+/// An SDK: what its key opens, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SdkPrincipal {
+    /// The public part of the key, for logs and to ask whether it still holds.
+    pub key: String,
+    /// The project's key.
+    pub project: String,
+    /// The environment's key.
+    pub environment: String,
+    /// What it may see.
+    pub kind: SdkKeyKind,
+}
+
+/// What an SDK key opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SdkKeyKind {
+    /// Secret: the rules of every flag.
+    Server,
+    /// Public: only what flags make available to clients.
+    Client,
 }

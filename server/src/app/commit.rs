@@ -1,0 +1,108 @@
+//! What every write does alike: its audit entry, its commit, and the answer kept for a repetition.
+
+use serde::Serialize;
+use serde_json::Value as Json;
+use tidegate_core::Timestamp;
+
+use super::{
+    App, AppError, Request,
+    documents::{self, Body, Stored},
+};
+use crate::{
+    audit::AuditEntry,
+    ports::store::{Commit, Committed, DocumentId, Expected, IdempotencyRecord, StoreError},
+};
+
+impl Request {
+    /// Who, when, why and by which request `action` happened to `resource`; the caller fills in the rest.
+    pub fn audit(&self, at: Timestamp, action: &str, resource: String) -> AuditEntry {
+        AuditEntry {
+            at,
+            actor: self.principal.actor.id.clone(),
+            actor_name: self.principal.actor.name.clone(),
+            action: action.to_owned(),
+            project: None,
+            environment: None,
+            resource,
+            before: Json::Null,
+            after: Json::Null,
+            reason: self.reason.clone(),
+            request_id: self.request_id.clone(),
+        }
+    }
+
+    /// The record of this answer for a repetition, where the client asked for it. `body` must hold no secret: it stays
+    /// in the database for a day.
+    pub fn answer(&self, status: u16, body: &impl Serialize) -> Option<IdempotencyRecord> {
+        let idempotency = self.idempotency.as_ref()?;
+        let body = match serde_json::to_string(body) {
+            Ok(body) => body,
+            Err(error) => unreachable!("an answer has string keys only: {error}"),
+        };
+        Some(IdempotencyRecord { key: idempotency.key.clone(), request: idempotency.request.clone(), status, body })
+    }
+}
+
+impl App {
+    /// Begins a write that the client may have asked for before.
+    ///
+    /// # Errors
+    /// [`AppError::Replayed`] with the answer given then; [`AppError::IdempotencyMismatch`] where the key was used for
+    /// something else.
+    pub async fn begin(&self, request: &Request) -> Result<(), AppError> {
+        let Some(idempotency) = &request.idempotency else { return Ok(()) };
+        match self.store.idempotency_record(&idempotency.key).await? {
+            None => Ok(()),
+            Some(record) if record.request == idempotency.request => {
+                Err(AppError::Replayed { status: record.status, body: record.body })
+            }
+            Some(_) => Err(AppError::IdempotencyMismatch),
+        }
+    }
+
+    /// Commits, and hints at the environments touched.
+    ///
+    /// # Errors
+    /// As [`From<StoreError>`](AppError); and as [`begin`](App::begin) where the same request was carried out at the
+    /// same time.
+    pub async fn commit(&self, request: &Request, commit: Commit) -> Result<Committed, AppError> {
+        match self.store.commit(commit).await {
+            Ok(committed) => {
+                for (environment, _) in &committed.revisions {
+                    // Nobody listens: nobody needs the hint.
+                    let _ = self.changes.send(environment.clone());
+                }
+                Ok(committed)
+            }
+            Err(StoreError::DuplicateRequest) => {
+                self.begin(request).await?;
+                Err(StoreError::DuplicateRequest.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The live document at `id`.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] where there is none or it is archived; [`AppError::Store`] where its body is damaged.
+    pub async fn live<T: Body>(&self, id: &DocumentId) -> Result<Stored<T>, AppError> {
+        let document = self.store.document(id).await?.filter(|document| !document.archived);
+        let document = document.ok_or_else(|| AppError::not_found(id))?;
+        documents::read(&document).map_err(|broken| StoreError::Internal(broken.into()).into())
+    }
+}
+
+impl<T> Stored<T> {
+    /// The caller read this version.
+    ///
+    /// # Errors
+    /// [`AppError::Stale`] where they did not.
+    pub fn check_version(&self, expected: u64) -> Result<(), AppError> {
+        if self.version == expected {
+            return Ok(());
+        }
+        let (id, expected, actual) = (self.id.clone(), Expected::Version(expected), Some(self.version));
+        Err(StoreError::Conflict { id, expected, actual }.into())
+    }
+}
