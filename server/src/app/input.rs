@@ -47,11 +47,7 @@ pub struct Patchable {
 ///
 /// # Errors
 /// [`AppError::Invalid`] with the pointer of the field.
-pub fn patch<T: Serialize + DeserializeOwned>(
-    before: &T,
-    patch: &Json,
-    patchable: &Patchable,
-) -> Result<T, AppError> {
+pub fn patch<T: Serialize + DeserializeOwned>(before: &T, patch: &Json, patchable: &Patchable) -> Result<T, AppError> {
     let Json::Object(patch) = patch else {
         return Err(AppError::invalid("", "a patch is a JSON object"));
     };
@@ -115,13 +111,11 @@ fn is_left_out(name: &str, value: &Json) -> bool {
     }
 }
 
-const OPTIONAL: [&str; 10] = [
-    "offVariant", "bucketBy", "rollout", "salt", "name", "color", "reason", "defaultVariant", "flag", "tag",
-];
+const OPTIONAL: [&str; 10] =
+    ["offVariant", "bucketBy", "rollout", "salt", "name", "color", "reason", "defaultVariant", "flag", "tag"];
 
-const LISTS: [&str; 10] = [
-    "prerequisites", "targets", "rules", "conditions", "values", "included", "excluded", "segments", "tags", "flags",
-];
+const LISTS: [&str; 10] =
+    ["prerequisites", "targets", "rules", "conditions", "values", "included", "excluded", "segments", "tags", "flags"];
 
 fn pointer_of(path: &serde_path_to_error::Path) -> String {
     let mut pointer = String::new();
@@ -177,7 +171,10 @@ mod tests {
         check(|flag| flag["a/b~c"] = json!(1), Some("/a~1b~0c"));
         check(|flag| flag["variants"][0]["key"] = json!("on off"), Some("/variants/0/key"));
         check(|flag| flag["variants"][0]["title"] = json!("On"), Some("/variants/0/title"));
-        check(|flag| flag["rules"][0]["serve"]["distribution"]["share"] = json!(5), Some("/rules/0/serve/distribution/share"));
+        check(
+            |flag| flag["rules"][0]["serve"]["distribution"]["share"] = json!(5),
+            Some("/rules/0/serve/distribution/share"),
+        );
         check(
             |flag| flag["rules"][0]["conditions"][0]["any"][0]["vals"] = json!([1]),
             Some("/rules/0/conditions/0/any/0/vals"),
@@ -210,8 +207,11 @@ mod tests {
             json!({"default": {"variant": "on"}, "offVariant": null}),
             Ok(json!({"enabled": true, "salt": "s", "default": {"variant": "on"}})),
         );
-        check_patch(json!({"enabled": null, "default": {"variant": "x"}}), Ok(json!({
-            "enabled": false, "offVariant": "off", "salt": "s", "default": {"variant": "x"}})));
+        check_patch(
+            json!({"enabled": null, "default": {"variant": "x"}}),
+            Ok(json!({
+            "enabled": false, "offVariant": "off", "salt": "s", "default": {"variant": "x"}})),
+        );
         check_patch(json!({"salt": "t"}), Err(("/salt", "make a new flag")));
         check_patch(
             json!({"enable": true}),

@@ -182,7 +182,9 @@ impl ConditionCount {
         self.n_conditions += conditions.len();
         for condition in conditions {
             match condition {
-                Condition::Any { any: members } | Condition::All { all: members } | Condition::None { none: members } => {
+                Condition::Any { any: members }
+                | Condition::All { all: members }
+                | Condition::None { none: members } => {
                     self.add_all(members, depth + 1);
                 }
                 Condition::Test(test) => {

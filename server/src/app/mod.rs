@@ -9,9 +9,16 @@ pub mod principal;
 
 pub mod commit;
 pub mod page;
+pub mod times;
 
 pub mod documents;
+pub mod input;
+pub mod limits;
 pub mod model;
+pub mod resource;
+
+pub mod draft;
+pub mod rulesets;
 pub mod wire;
 
 use std::sync::Arc;
@@ -34,4 +41,17 @@ pub struct App {
     pub ids: Arc<dyn IdSource>,
     /// Told which environments a commit touched: a hint, never data.
     pub changes: tokio::sync::broadcast::Sender<crate::ports::store::EnvironmentId>,
+    /// Compiled rulesets, to check changes and to evaluate for people.
+    pub rulesets: Arc<rulesets::Rulesets>,
+}
+
+impl App {
+    /// How many hints a slow listener may be behind before it has to look for itself.
+    const MAX_HINTS: usize = 1_024;
+
+    /// An application on these ports.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
+        let (changes, _) = tokio::sync::broadcast::channel(Self::MAX_HINTS);
+        Self { store, clock, ids, changes, rulesets: Arc::default() }
+    }
 }

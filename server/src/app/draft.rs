@@ -1,0 +1,159 @@
+//! A commit in the making: each document goes in with its precondition and its audit entry, so none can be forgotten.
+
+use serde_json::Value as Json;
+use tidegate_core::Timestamp;
+
+use super::{
+    App, Request,
+    documents::{self, Body, Stored},
+    resource::Resource,
+};
+use crate::ports::store::{Commit, DocumentId, DocumentKind, EnvironmentId, Expected, Touched, TouchedKind, Write};
+
+/// A commit in the making.
+pub struct Draft<'r> {
+    request: &'r Request,
+    commit: Commit,
+}
+
+impl<'r> Draft<'r> {
+    /// Nothing yet.
+    pub fn new(app: &App, request: &'r Request) -> Self {
+        Self { request, commit: Commit { at: app.clock.now(), ..Commit::default() } }
+    }
+
+    /// The time of the commit.
+    pub fn at(&self) -> Timestamp {
+        self.commit.at
+    }
+
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.commit.writes.is_empty()
+    }
+
+    /// A new document. Returns what it will be once committed.
+    pub fn create<T: Body>(&mut self, id: DocumentId, body: T, action: &str) -> Stored<T> {
+        self.put(id.clone(), Expected::Absent, &body, action, Json::Null);
+        Stored { id, version: 1, archived: false, created_at: self.at(), updated_at: self.at(), body }
+    }
+
+    /// The document `before` with another body. Returns what it will be once committed.
+    pub fn update<T: Body>(&mut self, before: &Stored<T>, body: T, action: &str) -> Stored<T> {
+        let expected = Expected::Version(before.version);
+        self.put(before.id.clone(), expected, &body, action, documents::audit_value(&before.body));
+        Stored {
+            id: before.id.clone(),
+            version: before.version + 1,
+            archived: before.archived,
+            created_at: before.created_at,
+            updated_at: self.at(),
+            body,
+        }
+    }
+
+    /// The document `before`, archived.
+    pub fn archive<T: Body>(&mut self, before: &Stored<T>, action: &str) {
+        let write = Write { id: before.id.clone(), body: documents::write(&before.body), archived: true };
+        self.write(Expected::Version(before.version), write, action, documents::audit_value(&before.body), Json::Null);
+    }
+
+    /// A document with a body, whatever was there before; `before` is for the audit log.
+    pub fn put<T: Body>(&mut self, id: DocumentId, expected: Expected, body: &T, action: &str, before: Json) {
+        let write = Write { id, body: documents::write(body), archived: false };
+        self.write(expected, write, action, before, documents::audit_value(body));
+    }
+
+    /// The document must still be there, and not be archived, when the commit goes through.
+    pub fn require(&mut self, id: DocumentId, expected: Expected) {
+        self.commit.expected.push((id, expected));
+    }
+
+    /// The flag or segment changes in the environment's snapshot.
+    pub fn touch(&mut self, environment: &EnvironmentId, kind: TouchedKind, key: &str) {
+        let touched = Touched { kind, key: key.to_owned() };
+        match self.commit.touched.iter_mut().find(|(id, _)| id == environment) {
+            Some((_, objects)) if objects.contains(&touched) => {}
+            Some((_, objects)) => objects.push(touched),
+            None => self.commit.touched.push((environment.clone(), vec![touched])),
+        }
+    }
+
+    /// The commit of a creation: keeps the answer for a repetition of the request.
+    pub fn into_creation<T: serde::Serialize>(mut self, answer: &Resource<T>) -> Commit {
+        self.commit.idempotency = self.request.answer(201, answer);
+        self.commit
+    }
+
+    /// The commit.
+    pub fn into_commit(self) -> Commit {
+        self.commit
+    }
+
+    fn write(&mut self, expected: Expected, write: Write, action: &str, before: Json, after: Json) {
+        let Place { project, environment, resource } = Place::of(&write.id);
+        let mut entry = self.request.audit(self.commit.at, action, resource);
+        entry.project = project;
+        entry.environment = environment;
+        entry.before = before;
+        entry.after = after;
+        self.commit.expected.push((write.id.clone(), expected));
+        self.commit.writes.push(write);
+        self.commit.audit.push(entry);
+    }
+}
+
+/// Where a document is, in the words of the audit log.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    project: Option<String>,
+    environment: Option<String>,
+    resource: String,
+}
+
+impl Place {
+    fn of(id: &DocumentId) -> Self {
+        let DocumentId { kind, scope, key } = id;
+        let (project, environment) = match scope.split_once('/') {
+            Some((project, environment)) => (Some(project.to_owned()), Some(environment.to_owned())),
+            None => (Some(scope.clone()).filter(|scope| !scope.is_empty()), None),
+        };
+        match kind {
+            DocumentKind::Project => {
+                Self { project: Some(key.clone()), environment: None, resource: format!("project/{key}") }
+            }
+            DocumentKind::Environment => {
+                Self { project, environment: Some(key.clone()), resource: format!("environment/{key}") }
+            }
+            DocumentKind::Flag | DocumentKind::FlagEnvironment => {
+                Self { project, environment, resource: format!("flag/{key}") }
+            }
+            kind => Self { project, environment, resource: format!("{}/{key}", kind.as_str()) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(kind: DocumentKind, scope: &str, project: &str, environment: Option<&str>, resource: &str) {
+        let place = Place::of(&DocumentId { kind, scope: scope.to_owned(), key: "k".to_owned() });
+        let expected = Place {
+            project: Some(project.to_owned()),
+            environment: environment.map(str::to_owned),
+            resource: resource.to_owned(),
+        };
+        assert_eq!(place, expected);
+    }
+
+    #[test]
+    fn every_document_has_its_place_in_the_audit_log() {
+        check(DocumentKind::Project, "", "k", None, "project/k");
+        check(DocumentKind::Environment, "p", "p", Some("k"), "environment/k");
+        check(DocumentKind::Flag, "p", "p", None, "flag/k");
+        check(DocumentKind::FlagEnvironment, "p/e", "p", Some("e"), "flag/k");
+        check(DocumentKind::Segment, "p/e", "p", Some("e"), "segment/k");
+    }
+}
