@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The binary `tidegate`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tidegate_server::cli::main()
+}
