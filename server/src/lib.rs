@@ -4,6 +4,7 @@
 //! needs, `store` and `system` do it. `stream` sends what was committed. Only the binary wires them.
 
 pub mod cli;
+pub mod config;
 pub mod http;
 pub mod stream;
 
