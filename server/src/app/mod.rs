@@ -8,8 +8,17 @@ pub mod error;
 pub mod principal;
 
 pub mod commit;
+pub mod moment;
 pub mod page;
 pub mod times;
+
+pub mod keys;
+pub mod sessions;
+pub mod tokens;
+pub mod users;
+
+mod password;
+pub(crate) mod secret;
 
 pub mod documents;
 pub mod input;

@@ -1,0 +1,56 @@
+//! Times as people and APIs write them.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use tidegate_core::Timestamp;
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+
+/// A time that travels as RFC 3339 text in UTC, to the millisecond: `2026-11-21T09:30:00.125Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
+#[schema(value_type = String, format = DateTime, examples("2026-11-21T09:30:00.125Z"))]
+pub struct Moment(pub Timestamp);
+
+impl Moment {
+    fn parse(text: &str) -> Option<Self> {
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?.to_offset(UtcOffset::UTC);
+        i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(|ms| Self(Timestamp(ms)))
+    }
+}
+
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Outside of the years 0 to 9999 there is no RFC 3339: the milliseconds then say it.
+        let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0.0) * 1_000_000)
+            .ok()
+            .and_then(|time| time.format(&Rfc3339).ok());
+        f.write_str(text.as_deref().unwrap_or(&self.0.0.to_string()))
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| D::Error::custom("expected a time like `2026-11-21T09:30:00Z` (RFC 3339)"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_read_back() {
+        for ms in [0, 1, -1, 999, 1_767_225_600_000, 253_402_300_799_999] {
+            let moment = Moment(Timestamp(ms));
+            assert_eq!(Moment::parse(&moment.to_string()), Some(moment), "{moment}");
+        }
+        assert_eq!(Moment(Timestamp(1_767_225_600_125)).to_string(), "2026-01-01T00:00:00.125Z");
+        assert_eq!(Moment::parse("2026-01-01T01:00:00+01:00"), Some(Moment(Timestamp(1_767_225_600_000))));
+        assert_eq!(Moment::parse("2026-01-01"), None);
+    }
+}
