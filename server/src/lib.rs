@@ -15,4 +15,6 @@ pub mod ports;
 pub mod store;
 pub mod system;
 
+pub mod telemetry;
+
 pub mod testing;

@@ -17,6 +17,18 @@ pub enum Action {
     AdministerInstance,
 }
 
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Edit => "edit",
+            Self::Operate => "operate",
+            Self::Administer => "administer",
+            Self::AdministerInstance => "administerInstance",
+        })
+    }
+}
+
 /// Whether `principal` may do `action`, in `project` where there is one.
 ///
 /// # Errors

@@ -17,7 +17,8 @@ static HASHING: Semaphore = Semaphore::const_new(4);
 
 /// A hash that no password has, of the same cost as the real ones: checked where there is no user, so that the answer
 /// takes as long.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5bm9ib2Q$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5bm9ib2Q$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Whether a new password may be used; `field` names it in the error.
 ///
@@ -26,7 +27,8 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5bm9ib2Q$AAA
 pub fn check_new(password: &str, field: &str) -> Result<(), AppError> {
     let characters = password.chars().count();
     if characters < MIN_PASSWORD_CHARACTERS {
-        let detail = format!("a password has at least {MIN_PASSWORD_CHARACTERS} characters: three random words will do");
+        let detail =
+            format!("a password has at least {MIN_PASSWORD_CHARACTERS} characters: three random words will do");
         return Err(AppError::invalid(field, detail));
     }
     if characters > MAX_PASSWORD_CHARACTERS {

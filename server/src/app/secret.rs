@@ -185,7 +185,8 @@ mod tests {
             assert_eq!(Presented::parse(std::str::from_utf8(&wrong).unwrap()), None, "character {index}");
             assert_eq!(Presented::parse(&text[..index]), None, "cut at {index}");
         }
-        for odd in ["", "tgp_", "tgp__", "tgx_a_b", "é", &format!("{text}a"), &format!(" {text}"), &text.to_uppercase()] {
+        for odd in ["", "tgp_", "tgp__", "tgx_a_b", "é", &format!("{text}a"), &format!(" {text}"), &text.to_uppercase()]
+        {
             assert_eq!(Presented::parse(odd), None, "{odd}");
         }
     }

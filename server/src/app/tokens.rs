@@ -61,8 +61,7 @@ pub(super) fn id_of(token: &str) -> DocumentId {
 /// [`AppError::Unauthenticated`] where it is malformed, unknown, wrong, expired or revoked: never says which.
 pub async fn authenticate(app: &App, presented: &str) -> Result<Principal, AppError> {
     let refused = || AppError::Unauthenticated { detail: "the API token is not valid".to_owned() };
-    let presented =
-        Presented::parse(presented).filter(|it| it.kind == CredentialKind::Token).ok_or_else(refused)?;
+    let presented = Presented::parse(presented).filter(|it| it.kind == CredentialKind::Token).ok_or_else(refused)?;
     let token = match app.live::<TokenRecord>(&id_of(presented.id)).await {
         Err(AppError::NotFound { .. }) => return Err(refused()),
         other => other?,

@@ -1,0 +1,235 @@
+//! The guard before every route: who is it, may they, and was it them who sent it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{
+    extract::{ConnectInfo, RawPathParams, Request, State},
+    http::{Extensions, HeaderMap, header},
+    middleware::Next,
+    response::Response,
+};
+
+use super::{
+    Access, AppState, HttpConfig, HttpError, MetricsAccess,
+    error::{Code, Problem},
+    extract::{Caller, CallerSession},
+};
+use crate::app::{
+    Actor, AppError, Principal, Role, SdkKeyKind, SdkPrincipal,
+    access::{Action, authorize},
+    keys, sessions, tokens,
+};
+
+/// Lets a request through to its handler, with its [`Caller`], where the route's declaration allows it.
+pub(super) async fn guard(
+    State((state, access)): State<(AppState, Access)>,
+    params: RawPathParams,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, HttpError> {
+    if access == Access::Probe {
+        return Ok(next.run(request).await);
+    }
+    let permit = state.permits.clone().try_acquire_owned().map_err(|_| {
+        state.metrics.overloads.inc();
+        Problem::overloaded("too many requests are being worked on: try again in a second")
+    })?;
+    let unsafe_method = !request.method().is_safe();
+    match access {
+        Access::Probe | Access::Stream => {}
+        Access::Public if unsafe_method => check_same_origin(request.headers(), &state.config)?,
+        Access::Public => {}
+        Access::Metrics if metrics_are_open(&state.config, request.headers(), request.extensions()) => {}
+        _ => {
+            let bearer = authenticate(&state, request.headers()).await?;
+            if unsafe_method && matches!(bearer, Bearer::Session(_)) {
+                check_csrf(request.headers(), &state.config)?;
+            }
+            let caller = admit(access, bearer, &Scope::of(&params))?;
+            request.extensions_mut().insert(caller);
+        }
+    }
+    let response = next.run(request).await;
+    drop(permit);
+    Ok(response)
+}
+
+/// What the path names.
+#[derive(Default)]
+struct Scope<'a> {
+    project: Option<&'a str>,
+    environment: Option<&'a str>,
+}
+
+impl<'a> Scope<'a> {
+    fn of(params: &'a RawPathParams) -> Self {
+        let param = |name| params.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
+        Self { project: param("project"), environment: param("environment") }
+    }
+}
+
+/// Who presents a credential. A credential that is wrong is nobody: it never falls back to another.
+enum Bearer {
+    Nobody,
+    Session(sessions::SignedIn),
+    Token(Principal),
+    Sdk(SdkPrincipal),
+}
+
+async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Bearer, AppError> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        let Some(presented) = bearer_token(headers) else {
+            let detail = "send the token as `Authorization: Bearer tgp_…`".to_owned();
+            return Err(AppError::Unauthenticated { detail });
+        };
+        return if presented.starts_with("tgs_") || presented.starts_with("tgc_") {
+            keys::authenticate_sdk(&state.app, presented).await.map(Bearer::Sdk)
+        } else {
+            tokens::authenticate(&state.app, presented).await.map(Bearer::Token)
+        };
+    }
+    let Some(cookie) = session_cookie(headers, &state.config) else { return Ok(Bearer::Nobody) };
+    let session = sessions::authenticate(&state.app, state.config.sessions, &cookie).await?;
+    Ok(session.map_or(Bearer::Nobody, Bearer::Session))
+}
+
+/// The token of `Authorization: Bearer …`.
+pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The value of the session cookie.
+pub(crate) fn session_cookie(headers: &HeaderMap, config: &HttpConfig) -> Option<String> {
+    let jar = axum_extra::extract::CookieJar::from_headers(headers);
+    jar.get(config.session_cookie()).map(|cookie| cookie.value().to_owned())
+}
+
+/// The whole decision: whether the bearer may use a route of that access, and as whom.
+fn admit(access: Access, bearer: Bearer, scope: &Scope<'_>) -> Result<Caller, AppError> {
+    let (principal, session) = match bearer {
+        Bearer::Nobody => {
+            let detail = "sign in, or send an API token as `Authorization: Bearer tgp_…`".to_owned();
+            return Err(AppError::Unauthenticated { detail });
+        }
+        Bearer::Sdk(key) => return admit_sdk(access, &key, scope),
+        Bearer::Session(sessions::SignedIn { session, user, principal }) => {
+            (principal, Some(CallerSession { id: session, user }))
+        }
+        Bearer::Token(principal) => (principal, None),
+    };
+    match access {
+        Access::Probe | Access::Public | Access::SignedIn | Access::Stream => {}
+        Access::Session if session.is_some() => {}
+        Access::Session => return Err(AppError::Forbidden { needed: "of a signed-in person".to_owned() }),
+        Access::Project(action) | Access::ProjectOrServerKey(action) => authorize(&principal, action, scope.project)?,
+        Access::Instance | Access::Metrics => authorize(&principal, Action::AdministerInstance, None)?,
+    }
+    Ok(Caller { principal, session })
+}
+
+/// A server key stands for a viewer of its project, on the few routes that take it, in its own environment.
+fn admit_sdk(access: Access, key: &SdkPrincipal, scope: &Scope<'_>) -> Result<Caller, AppError> {
+    let Access::ProjectOrServerKey(_) = access else {
+        return Err(AppError::Forbidden { needed: "of a person or an API token, not an SDK key".to_owned() });
+    };
+    if key.kind != SdkKeyKind::Server {
+        return Err(AppError::Forbidden { needed: "of a server key".to_owned() });
+    }
+    if scope.project != Some(&key.project) || scope.environment != Some(&key.environment) {
+        return Err(AppError::NotFound { what: "such environment for this key".to_owned() });
+    }
+    let actor = Actor { id: format!("key:{}", key.key), name: "SDK key".to_owned() };
+    let roles = [(key.project.clone(), Role::Viewer)].into();
+    Ok(Caller { principal: Principal { actor, instance_admin: false, roles }, session: None })
+}
+
+/// A browser sends the session cookie by itself, so an unsafe request must show that our own page sent it: by a header
+/// that no other site can set without asking, and by its origin.
+fn check_csrf(headers: &HeaderMap, config: &HttpConfig) -> Result<(), Problem> {
+    if headers.get("x-tidegate-csrf").is_none_or(|value| value != "1") {
+        return Err(Problem::new(
+            Code::Csrf,
+            "a request with the session cookie needs the header `X-Tidegate-Csrf: 1`",
+        ));
+    }
+    check_same_origin(headers, config)
+}
+
+/// Where a browser says from which site the request comes, it is this one. What says nothing is no browser, or an old
+/// one.
+pub(crate) fn check_same_origin(headers: &HeaderMap, config: &HttpConfig) -> Result<(), Problem> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let own_fetch = text(header::HeaderName::from_static("sec-fetch-site"))
+        .is_none_or(|site| matches!(site, "same-origin" | "none"));
+    let own_origin = text(header::ORIGIN).is_none_or(|origin| {
+        let host = origin.split_once("://").map(|(_, host)| host);
+        origin == config.public_url || (host.is_some() && host == text(header::HOST))
+    });
+    if own_fetch && own_origin {
+        return Ok(());
+    }
+    Err(Problem::new(Code::Csrf, "a browser sent this from another site"))
+}
+
+/// Whether anybody who asks from there may read the metrics.
+fn metrics_are_open(config: &HttpConfig, headers: &HeaderMap, extensions: &Extensions) -> bool {
+    match config.metrics {
+        MetricsAccess::Everyone => true,
+        // A proxy on this machine connects from the loopback address too, but for somebody else.
+        MetricsAccess::Loopback => {
+            let proxied = headers.contains_key("x-forwarded-for") || headers.contains_key(header::FORWARDED);
+            !proxied && peer(extensions).is_some_and(|peer| peer.is_loopback())
+        }
+    }
+}
+
+/// The address at the other end of the connection.
+fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[track_caller]
+    fn check_origin(pairs: &[(&'static str, &'static str)], allowed: bool) {
+        let config = HttpConfig { public_url: "https://flags.example.org".to_owned(), ..HttpConfig::default() };
+        assert_eq!(check_same_origin(&headers(pairs), &config).is_ok(), allowed, "{pairs:?}");
+    }
+
+    #[test]
+    fn other_sites_are_told_by_what_browsers_say() {
+        check_origin(&[], true);
+        check_origin(&[("sec-fetch-site", "same-origin")], true);
+        check_origin(&[("sec-fetch-site", "none")], true);
+        check_origin(&[("sec-fetch-site", "same-site")], false);
+        check_origin(&[("sec-fetch-site", "cross-site")], false);
+        check_origin(&[("origin", "https://flags.example.org")], true);
+        check_origin(&[("origin", "https://flags.example.org.evil.test")], false);
+        check_origin(&[("origin", "http://127.0.0.1:8080"), ("host", "127.0.0.1:8080")], true);
+        check_origin(&[("origin", "http://evil.test"), ("host", "127.0.0.1:8080")], false);
+        check_origin(&[("origin", "null"), ("host", "null")], false);
+        check_origin(&[("origin", "null")], false);
+    }
+
+    #[test]
+    fn bearer_tokens_are_found_in_any_case() {
+        for (value, token) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer abc", Some("abc")),
+            ("Basic abc", None),
+            ("abc", None),
+            ("Bearer", None),
+        ] {
+            assert_eq!(bearer_token(&headers(&[("authorization", value)])), token, "{value}");
+        }
+    }
+}

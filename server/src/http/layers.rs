@@ -1,0 +1,147 @@
+//! What every request goes through, whatever its route. [`wrap`] says in which order.
+
+use std::{any::Any, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    http::{Extensions, HeaderName, HeaderValue, Method, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
+use tracing::Instrument as _;
+
+use super::{AppState, Problem, router::limit};
+use crate::telemetry::{RequestLabels, RouteLabels, Stopwatch};
+
+/// Puts the layers round the routes. The last one added is the first to see a request:
+///
+/// 1. `observe` gives the request its id, counts it and logs it: also what the layers below refuse.
+/// 2. `secure` adds the security headers, to refusals too.
+/// 3. A panic below becomes a 500.
+/// 4. `time_out` bounds the time until the answer begins.
+/// 5. Answers are compressed. Upgrades to websockets have no body and pass.
+/// 6. Bodies are bounded; a route that needs more raises its own bound.
+///
+/// Then comes the route's guard, and last its handler.
+pub(super) fn wrap(router: Router<AppState>, state: &AppState) -> Router<AppState> {
+    router
+        .layer(DefaultBodyLimit::max(limit::BODY))
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn_with_state(state.clone(), time_out))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(state.clone(), secure))
+        .layer(middleware::from_fn_with_state(state.clone(), observe))
+}
+
+/// Names a request in the log, the audit log and the answer's `X-Request-Id`.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// The id of the request with these extensions.
+    pub(super) fn of(extensions: &Extensions) -> String {
+        extensions.get::<Self>().map_or_else(String::new, |id| id.0.as_ref().to_owned())
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+async fn observe(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_sane_id(id));
+    let id = id.map_or_else(|| state.app.ids.ulid(state.app.clock.now()), str::to_owned);
+    let route: Arc<str> = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).into();
+    let method = method_label(request.method());
+    request.extensions_mut().insert(RequestId(id.as_str().into()));
+
+    let span = tracing::info_span!("request", id, method, route = &*route);
+    let stopwatch = Stopwatch::start();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let elapsed = stopwatch.elapsed();
+
+    let status = response.status().as_u16();
+    span.in_scope(|| tracing::debug!(status, elapsed_us = elapsed.as_micros(), "answered"));
+    let labels = RequestLabels { route: route.clone(), method, status };
+    state.metrics.requests.get_or_create(&labels).inc();
+    let labels = RouteLabels { route, method };
+    state.metrics.request_seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// A caller's id is taken over where it can do no harm in a log line.
+fn is_sane_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// A caller may make up methods; metrics must not.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// The headers of everything. The UI's pages bring their own policy, with a nonce.
+async fn secure(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if state.config.is_https() {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
+    response
+}
+
+fn panicked(cause: Box<dyn Any + Send>) -> Response {
+    let message = cause.downcast_ref::<&str>().copied().or_else(|| cause.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(message = message.unwrap_or("no message"), "a handler panicked");
+    Problem::internal().into_response()
+}
+
+async fn time_out(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(state.config.request_timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!("a request took too long");
+            Problem::overloaded("the answer took too long; whether the request was carried out is unknown")
+                .into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_that_could_forge_log_lines_are_replaced() {
+        for (id, sane) in [("a-1_B.2", true), ("", false), ("a b", false), ("a\nb", false), ("é", false)] {
+            assert_eq!(is_sane_id(id), sane, "{id:?}");
+        }
+        assert!(!is_sane_id(&"a".repeat(65)));
+    }
+}

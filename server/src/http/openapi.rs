@@ -1,0 +1,92 @@
+//! The OpenAPI document, made from the handlers.
+
+use axum::{extract::State, response::IntoResponse};
+use utoipa::{
+    PartialSchema as _, ToSchema as _,
+    openapi::{
+        ContentBuilder, Info, OpenApi, OpenApiBuilder, RefOr, ResponseBuilder, Schema,
+        path::Operation,
+        schema::Components,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
+use utoipa_axum::routes;
+
+use super::{Access, AppState, Problem, Routes, router};
+
+pub(super) fn routes() -> Routes {
+    Routes::new().route(Access::Public, routes!(get_openapi))
+}
+
+/// The document of this API, version 3.1.
+pub fn openapi() -> OpenApi {
+    let mut openapi = OpenApiBuilder::new()
+        .info(Info::new("Tidegate", env!("CARGO_PKG_VERSION")))
+        .components(Some(components()))
+        .build();
+    openapi.info.description = Some(
+        "Feature flags and progressive rollouts.\n\n\
+         Every refusal is an `application/problem+json` with a stable `code`. Every representation has a `version` and \
+         carries it as `ETag`; changing it needs that version as `If-Match`. A POST with an `Idempotency-Key` is \
+         carried out once. `x-tidegate-access` says who may use an operation."
+            .to_owned(),
+    );
+    router::routes().describe(&mut openapi);
+    openapi
+}
+
+/// The document as it is committed and served: keys sorted, so that it changes only where the API does.
+pub fn openapi_json() -> String {
+    match serde_json::to_value(openapi()).and_then(|sorted| serde_json::to_string_pretty(&sorted)) {
+        Ok(json) => json + "\n",
+        Err(error) => unreachable!("an OpenAPI document has string keys only: {error}"),
+    }
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "server", operation_id = "getOpenApi",
+    responses((status = 200, description = "The document", body = Object))
+)]
+async fn get_openapi(State(_state): State<AppState>) -> impl IntoResponse {
+    ([(axum::http::header::CONTENT_TYPE, "application/json")], openapi_json())
+}
+
+fn components() -> Components {
+    let mut schemas = Vec::new();
+    Problem::schemas(&mut schemas);
+    schemas.push((Problem::name().into_owned(), Problem::schema()));
+    let mut components = Components::new();
+    components.schemas.extend(schemas);
+    let bearer = |description: &str| {
+        SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build())
+    };
+    components.add_security_scheme("token", bearer("An API token, `tgp_…`."));
+    components.add_security_scheme("serverKey", bearer("A server key of an SDK, `tgs_…`."));
+    components.add_security_scheme(
+        "session",
+        SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+            "__Host-tidegate",
+            "Made by signing in; `tidegate` where the server has no TLS. Unsafe methods need the header `X-Tidegate-Csrf: 1`.",
+        ))),
+    );
+    components
+}
+
+/// What every operation says alike: who may use it, and the problem it may answer with.
+pub(super) fn describe_operation(operation: &mut Operation, access: Access) {
+    let schemes: &[&str] = match access {
+        Access::Probe | Access::Public => &[],
+        Access::Session => &["session"],
+        Access::SignedIn | Access::Project(_) | Access::Instance | Access::Metrics => &["session", "token"],
+        Access::ProjectOrServerKey(_) | Access::Stream => &["session", "token", "serverKey"],
+    };
+    operation.security = (!schemes.is_empty())
+        .then(|| schemes.iter().map(|scheme| SecurityRequirement::new::<_, _, &str>(*scheme, [])).collect());
+    let problem = RefOr::<Schema>::Ref(utoipa::openapi::Ref::from_schema_name(Problem::name()));
+    let response = ResponseBuilder::new()
+        .description("Refused")
+        .content("application/problem+json", ContentBuilder::new().schema(Some(problem)).build())
+        .build();
+    operation.responses.responses.insert("default".to_owned(), response.into());
+}

@@ -1,0 +1,156 @@
+//! The routes, and who may use each.
+
+use axum::{Router, middleware, routing::MethodRouter};
+use utoipa::openapi::{
+    Components, OpenApi, PathItem, RefOr, Schema,
+    extensions::ExtensionsBuilder,
+    path::{Operation, Paths},
+};
+use utoipa_axum::router::UtoipaMethodRouter;
+
+use super::{AppState, Problem, auth, error::Code, layers, openapi};
+use crate::app::access::Action;
+
+/// How large bodies may be, in bytes, after decompression (there is none). A route that needs other than
+/// [`BODY`](limit::BODY) says `routes!(handler).layer(DefaultBodyLimit::max(…))`.
+pub mod limit {
+    /// What most bodies have to make do with.
+    pub const BODY: usize = 1024 * 1024;
+    /// A segment: 100,000 members of 100 bytes.
+    pub const SEGMENT: usize = 16 * 1024 * 1024;
+    /// A flag file: a whole environment.
+    pub const FLAG_FILE: usize = 32 * 1024 * 1024;
+    /// An evaluation: one context.
+    pub const EVALUATE: usize = 64 * 1024;
+    /// A sign-in: anybody may send one.
+    pub const SIGN_IN: usize = 16 * 1024;
+}
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, and however busy the server is: health.
+    Probe,
+    /// Anybody. Browsers still may not call it from other sites.
+    Public,
+    /// A person with a session; no token.
+    Session,
+    /// Any person and any API token: the use case decides what they see and do.
+    SignedIn,
+    /// A person or token who may do this in the `{project}` of the path.
+    Project(Action),
+    /// As [`Project`](Access::Project), or a server key of the `{environment}` in the path.
+    ProjectOrServerKey(Action),
+    /// An instance administrator.
+    Instance,
+    /// As [`MetricsAccess`](super::MetricsAccess) says, and instance administrators.
+    Metrics,
+    /// Decided by the handler, as the key may come in a websocket's subprotocol.
+    Stream,
+}
+
+impl std::fmt::Display for Access {
+    /// The `x-tidegate-access` of the operation.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Probe => f.write_str("probe"),
+            Self::Public => f.write_str("public"),
+            Self::Session => f.write_str("session"),
+            Self::SignedIn => f.write_str("signedIn"),
+            Self::Project(action) => write!(f, "project:{action}"),
+            Self::ProjectOrServerKey(action) => write!(f, "projectOrServerKey:{action}"),
+            Self::Instance => f.write_str("instance"),
+            Self::Metrics => f.write_str("metrics"),
+            Self::Stream => f.write_str("stream"),
+        }
+    }
+}
+
+/// The routes of a resource, each with the access that it needs.
+#[derive(Default)]
+pub struct Routes(Vec<Route>);
+
+struct Route {
+    access: Access,
+    paths: Paths,
+    schemas: Vec<(String, RefOr<Schema>)>,
+    handlers: MethodRouter<AppState>,
+}
+
+impl Routes {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Declares handlers of one path (`routes!(list, create)`) that need the same access.
+    #[must_use]
+    pub fn route(mut self, access: Access, (schemas, paths, handlers): UtoipaMethodRouter<AppState>) -> Self {
+        self.0.push(Route { access, paths, schemas, handlers });
+        self
+    }
+
+    /// Adds the routes of another resource.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// The same routes, each under `prefix`.
+    #[must_use]
+    fn under(mut self, prefix: &str) -> Self {
+        for route in &mut self.0 {
+            let paths = std::mem::take(&mut route.paths.paths);
+            route.paths.paths = paths.into_iter().map(|(path, item)| (format!("{prefix}{path}"), item)).collect();
+        }
+        self
+    }
+
+    /// What is served: each route behind its guard.
+    fn into_router(self, state: &AppState) -> Router<AppState> {
+        self.0.into_iter().fold(Router::new(), |router, Route { access, paths, handlers, .. }| {
+            let guard = middleware::from_fn_with_state((state.clone(), access), auth::guard);
+            let guarded = handlers.route_layer(guard);
+            paths.paths.into_keys().fold(router, |router, path| router.route(&path, guarded.clone()))
+        })
+    }
+
+    /// What is described: each operation with its access, and the problem that any may answer with.
+    pub(super) fn describe(self, openapi: &mut OpenApi) {
+        let components = openapi.components.get_or_insert_with(Components::new);
+        for Route { access, paths, schemas, .. } in self.0 {
+            components.schemas.extend(schemas);
+            for (path, mut item) in paths.paths {
+                let extension = ExtensionsBuilder::new().add("x-tidegate-access", access.to_string()).build();
+                for operation in operations(&mut item) {
+                    operation.extensions.get_or_insert_default().merge(extension.clone());
+                    openapi::describe_operation(operation, access);
+                }
+                openapi.paths.paths.entry(path).or_default().merge_operations(item);
+            }
+        }
+    }
+}
+
+/// The operations of a path.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}
+
+/// Every route of the server. Resources write their paths without `/api/v1`.
+pub(super) fn routes() -> Routes {
+    let api = Routes::new().merge(openapi::routes());
+    Routes::new().merge(super::health::routes()).merge(api.under("/api/v1"))
+}
+
+/// The server as one service.
+pub fn router(state: AppState) -> Router {
+    let router = routes()
+        .into_router(&state)
+        .fallback(async || Problem::new(Code::NotFound, "there is nothing here"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(Code::MethodNotAllowed, "not with this method; see the header `Allow`")
+        });
+    layers::wrap(router, &state).with_state(state)
+}

@@ -1,0 +1,33 @@
+//! Serving, and stopping without dropping anybody.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Serves `router` until `shutdown` is cancelled. Then no connection is accepted any more, and the requests in flight
+/// get up to `drain` to end; what has not ended by then is cut off. Streams end by themselves, on the same token.
+///
+/// # Errors
+/// As the listener.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+    drain: Duration,
+) -> io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let deadline = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
+    tokio::select! {
+        result = server => result,
+        () = deadline => {
+            tracing::warn!(drain_ms = drain.as_millis(), "requests still in flight were cut off");
+            Ok(())
+        }
+    }
+}
