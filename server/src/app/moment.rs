@@ -1,8 +1,10 @@
-//! Times as people and APIs write them.
+//! Times that people and APIs also write.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tidegate_core::Timestamp;
-use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::times::rfc3339;
 
 /// A time that travels as RFC 3339 text in UTC, to the millisecond: `2026-11-21T09:30:00.125Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
@@ -11,18 +13,14 @@ pub struct Moment(pub Timestamp);
 
 impl Moment {
     fn parse(text: &str) -> Option<Self> {
-        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?.to_offset(UtcOffset::UTC);
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(|ms| Self(Timestamp(ms)))
     }
 }
 
 impl std::fmt::Display for Moment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Outside of the years 0 to 9999 there is no RFC 3339: the milliseconds then say it.
-        let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0.0) * 1_000_000)
-            .ok()
-            .and_then(|time| time.format(&Rfc3339).ok());
-        f.write_str(text.as_deref().unwrap_or(&self.0.0.to_string()))
+        f.write_str(&rfc3339(self.0))
     }
 }
 

@@ -47,12 +47,11 @@ mod tests {
     };
 
     async fn ask(method: Method, path: &str) -> Response {
-        let app = App {
-            store: Arc::new(MemoryStore::new("epoch")),
-            clock: Arc::new(ManualClock::default()),
-            ids: Arc::new(SeededIds::default()),
-            changes: tokio::sync::broadcast::channel(1).0,
-        };
+        let app = App::new(
+            Arc::new(MemoryStore::new("epoch")),
+            Arc::new(ManualClock::default()),
+            Arc::new(SeededIds::default()),
+        );
         let router = router(AppState::new(app, HttpConfig::default(), Arc::new(Metrics::new())));
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         router.oneshot(request).await.unwrap()
