@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value as Json;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -22,6 +22,24 @@ pub enum FlagValue {
     Number(f64),
     /// A JSON flag's value.
     Json(Arc<Json>),
+}
+
+/// The JSON that the value is. An integral number is written without a fraction, as JavaScript writes it.
+impl Serialize for FlagValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Every integral double up to here is the integer that it looks like.
+        const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+        match self {
+            Self::Boolean(value) => serializer.serialize_bool(*value),
+            Self::String(value) => serializer.serialize_str(value),
+            #[expect(clippy::cast_possible_truncation, reason = "integral and within ±(2^53 − 1)")]
+            Self::Number(value) if value.fract() == 0.0 && value.abs() <= MAX_SAFE_INTEGER => {
+                serializer.serialize_i64(*value as i64)
+            }
+            Self::Number(value) => serializer.serialize_f64(*value),
+            Self::Json(value) => value.serialize(serializer),
+        }
+    }
 }
 
 /// What one evaluation says, borrowed from the [`Ruleset`](crate::Ruleset).
@@ -89,4 +107,22 @@ pub enum ErrorCode {
     ProviderFatal,
     /// Anything else.
     General,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_written_as_javascript_writes_them() {
+        let check = |value: FlagValue, expected: &str| assert_eq!(serde_json::to_string(&value).unwrap(), expected);
+        check(FlagValue::Boolean(true), "true");
+        check(FlagValue::String("a\"b".into()), r#""a\"b""#);
+        check(FlagValue::Number(49.0), "49");
+        check(FlagValue::Number(-0.5), "-0.5");
+        check(FlagValue::Number(1e300), "1e300");
+        check(FlagValue::Json(Arc::new(json!({"a": [1, 2.5]}))), r#"{"a":[1,2.5]}"#);
+    }
 }
