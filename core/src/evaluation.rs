@@ -122,7 +122,7 @@ mod tests {
         check(FlagValue::String("a\"b".into()), r#""a\"b""#);
         check(FlagValue::Number(49.0), "49");
         check(FlagValue::Number(-0.5), "-0.5");
-        check(FlagValue::Number(1e300), "1e300");
+        check(FlagValue::Number(1e300), "1e+300");
         check(FlagValue::Json(Arc::new(json!({"a": [1, 2.5]}))), r#"{"a":[1,2.5]}"#);
     }
 }
