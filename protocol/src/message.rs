@@ -1,6 +1,11 @@
 //! The messages.
+//!
+//! [`ClientMessage`] and [`ServerMessage`] are read by type first, then by body (`parse`): one that is not known is
+//! [`Unknown`](ServerMessage::Unknown), never an error.
 
-use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::digest::Digest;
@@ -13,7 +18,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 #[serde(rename_all = "camelCase")]
 pub struct Position {
     /// The database's timeline; revisions of different epochs do not compare.
-    pub epoch: String,
+    pub epoch: Arc<str>,
     /// Grows by one with each commit in the environment.
     pub revision: u64,
     /// Of all objects at this revision.
@@ -21,116 +26,222 @@ pub struct Position {
 }
 
 /// What the client sends.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
 pub enum ClientMessage {
-    /// The first frame: who this is and what it has.
-    Hello {
-        /// The highest protocol version that the client speaks.
-        protocol: u32,
-        /// Like `tidegate-rust/0.1.0`.
-        sdk: String,
-        /// What the client has; absent: nothing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        position: Option<Position>,
-    },
+    /// The first message: who this is and what it has.
+    Hello(ClientHello),
     /// The client evaluates with this revision now: a propagation receipt.
-    Ack {
-        /// The revision's epoch.
-        epoch: String,
-        /// The revision applied.
-        revision: u64,
-    },
-    /// The client cannot use what it has (a digest that does not match): send everything.
-    Resync {
-        /// Why, for the server's metric: a short constant text.
-        reason: String,
-    },
+    Ack(Ack),
+    /// The client cannot use what it was sent: send everything.
+    Resync(Resync),
     /// Still here.
     Heartbeat,
     /// Whatever a newer client may send: ignored.
-    #[serde(other)]
     Unknown,
+}
+
+/// Who the client is and what it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientHello {
+    /// The highest protocol version that the client speaks.
+    pub protocol: u32,
+    /// Like `tidegate-rust/0.1.0`.
+    pub sdk: String,
+    /// What the client has; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+}
+
+/// The revision that a client evaluates with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ack {
+    /// The revision's epoch.
+    pub epoch: Arc<str>,
+    /// The revision applied.
+    pub revision: u64,
+}
+
+/// Asks for a full transfer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resync {
+    /// Why, for the server's metric: a short constant text.
+    pub reason: Cow<'static, str>,
 }
 
 /// What the server sends.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
 pub enum ServerMessage {
-    /// The first frame.
-    Hello {
-        /// The protocol version that will be spoken.
-        protocol: u32,
-        /// A side that hears nothing for three of these takes the other for dead.
-        heartbeat_ms: u64,
-    },
-    /// A change set begins.
-    Intent {
-        /// What it holds.
-        transfer: Transfer,
-        /// What the client will have after it.
-        to: Position,
-    },
+    /// The answer to the client's hello.
+    Hello(ServerHello),
+    /// A change set begins. One that transfers nothing has no objects and no commit.
+    Intent(Intent),
     /// Part of a change set.
-    Objects {
-        /// Objects added or replaced. A segment or prerequisite comes before what uses it.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        put: Vec<WireObject>,
-        /// Objects removed.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        delete: Vec<ObjectRef>,
-    },
+    Objects(Objects),
     /// The change set is complete.
-    Commit {
-        /// As in the intent.
-        to: Position,
-    },
-    /// These flags are killed as of `revision`: to be applied at once; the change set follows.
-    Kill {
-        /// The epoch of `revision`.
-        epoch: String,
-        /// The revision of the kill.
-        revision: u64,
-        /// The keys of the flags.
-        flags: Vec<String>,
-    },
+    Commit(Commit),
+    /// Flags were killed: to be applied at once; the change set that says so follows.
+    Kill(Kill),
     /// Still here.
-    Heartbeat,
+    Heartbeat(Heartbeat),
     /// The server is about to close the connection.
-    Goodbye {
-        /// Why: `shutdown`, `revoked`, `slow`, `protocol`, `capacity`.
-        reason: String,
-        /// How long to wait before connecting again, at least.
-        retry_after_ms: u64,
-    },
+    Goodbye(Goodbye),
     /// Whatever a newer server may send: ignored.
-    #[serde(other)]
     Unknown,
 }
 
+/// How the connection will be run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerHello {
+    /// The protocol version that will be spoken: at most the client's.
+    pub protocol: u32,
+    /// Each side sends something at least this often; one that hears nothing for three of these takes the other for
+    /// dead.
+    pub heartbeat_ms: u64,
+}
+
+/// Announces a change set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Intent {
+    /// What it holds.
+    pub transfer: Transfer,
+    /// For [`Transfer::Changes`]: the revision, of the same epoch as `to`, that they start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// What the client will have after it.
+    pub to: Position,
+}
+
 /// What a change set holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Transfer {
     /// Nothing: the client is up to date.
     None,
     /// What changed since the client's position.
     Changes,
-    /// Everything: the client forgets what it has.
+    /// Everything: what is not in it is gone.
     Full,
 }
 
-/// What an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Objects of a change set.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+pub struct Objects {
+    /// Objects added or replaced. A segment or prerequisite comes before what uses it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub put: Vec<WireObject>,
+    /// Objects removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delete: Vec<ObjectRef>,
+}
+
+/// Ends a change set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Commit {
+    /// As in the intent.
+    pub to: Position,
+    /// When the newest change in it was accepted: milliseconds since 1970 on the server's clock. To be shown, never to
+    /// decide anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<i64>,
+}
+
+/// Flags that are killed from `revision` on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kill {
+    /// The epoch of `revision`.
+    pub epoch: Arc<str>,
+    /// The revision of the kill.
+    pub revision: u64,
+    /// The keys of the flags.
+    pub flags: Vec<String>,
+    /// As in [`Commit`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<i64>,
+}
+
+/// A sign of life.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Heartbeat {
+    /// The revision that this client was last brought to; one that is behind it has missed something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+}
+
+/// Announces the end of the connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Goodbye {
+    /// Why: one of the constants of [`goodbye`].
+    pub reason: Cow<'static, str>,
+    /// How long to wait before connecting again, at least.
+    pub retry_after_ms: u64,
+}
+
+/// The reasons of a [`Goodbye`].
+pub mod goodbye {
+    /// The server stops or restarts.
+    pub const SHUTDOWN: &str = "shutdown";
+    /// The key or session is not valid any more: trying again at once is of no use.
+    pub const REVOKED: &str = "revoked";
+    /// The client broke the protocol, or speaks none that the server does.
+    pub const PROTOCOL: &str = "protocol";
+    /// The environment cannot be read now.
+    pub const UNAVAILABLE: &str = "unavailable";
+}
+
+/// What an object is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKind {
-    /// Its body is a [`tidegate_core::FlagConfig`].
-    Flag,
     /// Its body is a [`tidegate_core::SegmentConfig`].
     Segment,
-    /// A kind that this version does not know: counted in the digest, else ignored.
-    #[serde(other)]
-    Unknown,
+    /// Its body is a [`tidegate_core::FlagConfig`].
+    Flag,
+    /// A kind that this version does not know, by its name: counted in the digest, else ignored.
+    Other(Box<str>),
+}
+
+impl ObjectKind {
+    /// The name on the wire.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Segment => "segment",
+            Self::Flag => "flag",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl From<&str> for ObjectKind {
+    fn from(name: &str) -> Self {
+        match name {
+            "segment" => Self::Segment,
+            "flag" => Self::Flag,
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
+impl Serialize for ObjectKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ObjectKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<str>::deserialize(deserializer).map(|name| Self::from(name.as_ref()))
+    }
 }
 
 /// Names an object.
@@ -140,17 +251,185 @@ pub struct ObjectRef {
     /// What it is.
     pub kind: ObjectKind,
     /// Its key.
-    pub key: String,
+    pub key: Arc<str>,
 }
 
-/// A flag or segment as it travels: the exact bytes count in the digest.
+/// A flag or segment as it travels: the exact bytes count in the digest. Cheap to clone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WireObject {
     /// What it is.
     pub kind: ObjectKind,
     /// Its key.
-    pub key: String,
-    /// Its configuration.
-    pub body: Box<RawValue>,
+    pub key: Arc<str>,
+    /// Its configuration: compact JSON, without line breaks.
+    pub body: Arc<RawValue>,
+}
+
+impl WireObject {
+    /// An object with `body` as compact JSON.
+    ///
+    /// # Errors
+    /// Where `body` cannot be written as JSON; flags and segments always can.
+    pub fn new(kind: ObjectKind, key: &str, body: &impl Serialize) -> Result<Self, serde_json::Error> {
+        let body = serde_json::value::to_raw_value(body)?;
+        Ok(Self { kind, key: key.into(), body: body.into() })
+    }
+
+    /// Names the object.
+    pub fn reference(&self) -> ObjectRef {
+        ObjectRef { kind: self.kind.clone(), key: Arc::clone(&self.key) }
+    }
+}
+
+impl PartialEq for WireObject {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.key == other.key && self.body.get() == other.body.get()
+    }
+}
+
+/// The part of a message that says what the rest is. Serde's tagged enums buffer the rest, and a buffer holds no
+/// [`RawValue`]; so a message is read twice, the first time skipping all but this.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+}
+
+fn body<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+impl ClientMessage {
+    /// Reads one message.
+    ///
+    /// # Errors
+    /// Where `text` is no JSON object with a `type`, or lacks a field that its type needs.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        let head: Head<'_> = serde_json::from_str(text)?;
+        Ok(match head.kind.as_ref() {
+            "hello" => Self::Hello(body(text)?),
+            "ack" => Self::Ack(body(text)?),
+            "resync" => Self::Resync(body(text)?),
+            "heartbeat" => Self::Heartbeat,
+            _ => Self::Unknown,
+        })
+    }
+}
+
+impl ServerMessage {
+    /// Reads one message.
+    ///
+    /// # Errors
+    /// Where `text` is no JSON object with a `type`, or lacks a field that its type needs.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        let head: Head<'_> = serde_json::from_str(text)?;
+        Ok(match head.kind.as_ref() {
+            "hello" => Self::Hello(body(text)?),
+            "intent" => Self::Intent(body(text)?),
+            "objects" => Self::Objects(body(text)?),
+            "commit" => Self::Commit(body(text)?),
+            "kill" => Self::Kill(body(text)?),
+            "heartbeat" => Self::Heartbeat(body(text)?),
+            "goodbye" => Self::Goodbye(body(text)?),
+            _ => Self::Unknown,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_server(message: &ServerMessage, json: &str) {
+        assert_eq!(serde_json::to_string(message).unwrap(), json);
+        let read = ServerMessage::parse(json).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), json);
+    }
+
+    fn position() -> Position {
+        Position { epoch: "e1".into(), revision: 7, digest: Digest(1) }
+    }
+
+    #[test]
+    fn server_messages_have_this_form() {
+        check_server(
+            &ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 15_000 }),
+            r#"{"type":"hello","protocol":1,"heartbeatMs":15000}"#,
+        );
+        check_server(
+            &ServerMessage::Intent(Intent { transfer: Transfer::Changes, from: Some(6), to: position() }),
+            r#"{"type":"intent","transfer":"changes","from":6,"to":{"epoch":"e1","revision":7,"digest":"00000000000000000000000000000001"}}"#,
+        );
+        let put = WireObject::new(ObjectKind::Flag, "checkout", &serde_json::json!({ "key": "checkout" })).unwrap();
+        let delete = ObjectRef { kind: ObjectKind::Segment, key: "beta".into() };
+        check_server(
+            &ServerMessage::Objects(Objects { put: vec![put], delete: vec![delete] }),
+            r#"{"type":"objects","put":[{"kind":"flag","key":"checkout","body":{"key":"checkout"}}],"delete":[{"kind":"segment","key":"beta"}]}"#,
+        );
+        check_server(
+            &ServerMessage::Commit(Commit { to: position(), changed_at: Some(5) }),
+            r#"{"type":"commit","to":{"epoch":"e1","revision":7,"digest":"00000000000000000000000000000001"},"changedAt":5}"#,
+        );
+        check_server(
+            &ServerMessage::Kill(Kill {
+                epoch: "e1".into(),
+                revision: 7,
+                flags: vec!["checkout".to_owned()],
+                changed_at: None,
+            }),
+            r#"{"type":"kill","epoch":"e1","revision":7,"flags":["checkout"]}"#,
+        );
+        check_server(
+            &ServerMessage::Heartbeat(Heartbeat { revision: Some(7) }),
+            r#"{"type":"heartbeat","revision":7}"#,
+        );
+        check_server(
+            &ServerMessage::Goodbye(Goodbye { reason: goodbye::SHUTDOWN.into(), retry_after_ms: 250 }),
+            r#"{"type":"goodbye","reason":"shutdown","retryAfterMs":250}"#,
+        );
+    }
+
+    #[test]
+    fn client_messages_have_this_form() {
+        for (message, json) in [
+            (
+                ClientMessage::Hello(ClientHello { protocol: 1, sdk: "test/1".to_owned(), position: None }),
+                r#"{"type":"hello","protocol":1,"sdk":"test/1"}"#,
+            ),
+            (
+                ClientMessage::Ack(Ack { epoch: "e1".into(), revision: 7 }),
+                r#"{"type":"ack","epoch":"e1","revision":7}"#,
+            ),
+            (ClientMessage::Resync(Resync { reason: "digest".into() }), r#"{"type":"resync","reason":"digest"}"#),
+            (ClientMessage::Heartbeat, r#"{"type":"heartbeat"}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&message).unwrap(), json);
+            assert_eq!(ClientMessage::parse(json).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn what_a_newer_side_adds_is_ignored() {
+        let hello = ServerMessage::parse(r#"{"new":[{}],"type":"hello","protocol":2,"heartbeatMs":1}"#).unwrap();
+        assert!(matches!(hello, ServerMessage::Hello(ServerHello { protocol: 2, heartbeat_ms: 1 })));
+        let unknown = ServerMessage::parse(r#"{"flags":{"a":1},"type":"celebration"}"#).unwrap();
+        assert!(matches!(unknown, ServerMessage::Unknown));
+        assert_eq!(ClientMessage::parse(r#"{"type":"sigh"}"#).unwrap(), ClientMessage::Unknown);
+    }
+
+    #[test]
+    fn an_unknown_kind_keeps_its_name() {
+        let kind: ObjectKind = serde_json::from_str("\"experiment\"").unwrap();
+        assert_eq!(kind, ObjectKind::Other("experiment".into()));
+        assert_eq!(serde_json::to_string(&kind).unwrap(), "\"experiment\"");
+    }
+
+    #[test]
+    fn a_body_keeps_its_bytes() {
+        let text = r#"{"type":"objects","put":[{"kind":"flag","key":"a","body":{ "b":1.0e2 , "a":"\u00e9"}}]}"#;
+        let ServerMessage::Objects(objects) = ServerMessage::parse(text).unwrap() else { panic!("no objects") };
+        assert_eq!(objects.put[0].body.get(), r#"{ "b":1.0e2 , "a":"\u00e9"}"#);
+    }
 }

@@ -1,1 +1,0 @@
-//! The sync machine: messages in, effects out.
