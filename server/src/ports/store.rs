@@ -143,6 +143,24 @@ pub enum TouchedKind {
     Segment,
 }
 
+impl TouchedKind {
+    /// Every kind, in the order of their names.
+    pub const ALL: [Self; 2] = [Self::Flag, Self::Segment];
+
+    /// The name stored and logged.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Segment => "segment",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
 /// An environment: `project/environment`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EnvironmentId {

@@ -9,6 +9,7 @@ use std::{
 use async_trait::async_trait;
 use tidegate_core::Timestamp;
 
+use super::admit;
 use crate::{
     audit::{self, AuditRow, GENESIS},
     ports::store::{
@@ -68,9 +69,6 @@ impl State {
             if !expected.holds(stored) {
                 return Err(StoreError::Conflict { id, expected, actual: stored.map(|(version, _)| version) });
             }
-        }
-        if audit.is_empty() {
-            return Err(StoreError::Internal("a commit needs an audit row".into()));
         }
 
         let mut committed = Committed::default();
@@ -158,6 +156,7 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        admit(&commit)?;
         self.state().commit(commit)
     }
 

@@ -1,5 +1,100 @@
 //! The store adapters: memory, SQLite, PostgreSQL.
+//!
+//! The SQL text (`sql`), the rows (`rows`) and what is done with them (`database`) are the same for both databases;
+//! `engine` picks the one at hand, `sqlite` and `postgres` hold the few lines that only one of them needs.
 
 mod memory;
 
+mod database;
+
+mod rows;
+mod sql;
+
+mod engine;
+mod postgres;
+mod sqlite;
+
+use serde_json::Value as Json;
+
+use crate::ports::store::{Commit, StoreError};
+
+pub use database::SqlStore;
 pub use memory::MemoryStore;
+pub use sqlx::postgres::PgConnectOptions;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a database did not open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It cannot be reached, read or written: look at the cause.
+    #[error("the database `{place}` does not open")]
+    Unavailable {
+        /// The file, or host and database.
+        place: String,
+        /// What the database said.
+        source: Cause,
+    },
+    /// It is no database, or damaged: put a backup in its place. Nothing was served from it.
+    #[error("`{place}` is not a database, or is damaged: restore a backup in its place")]
+    Damaged {
+        /// The file.
+        place: String,
+        /// What was found.
+        source: Cause,
+    },
+    /// A newer version of Tidegate has been there: use that one.
+    #[error("the database `{place}` was brought up to date by another, newer version of Tidegate: use that one")]
+    Newer {
+        /// The file, or host and database.
+        place: String,
+        /// Which migration is unknown here.
+        source: Cause,
+    },
+    /// It is not as this version left it, or does not let itself be changed.
+    #[error("the database `{place}` could not be brought up to date")]
+    Migration {
+        /// The file, or host and database.
+        place: String,
+        /// Which migration, and why.
+        source: Cause,
+    },
+}
+
+impl OpenError {
+    fn migration(place: &str, error: sqlx::migrate::MigrateError, refused: impl Fn(sqlx::Error) -> Self) -> Self {
+        use sqlx::migrate::MigrateError;
+        let place = place.to_owned();
+        match error {
+            // Before the first migration, hence about the connection.
+            MigrateError::Execute(error) => refused(error),
+            MigrateError::VersionMissing(_) => Self::Newer { place, source: error.into() },
+            _ => Self::Migration { place, source: error.into() },
+        }
+    }
+}
+
+/// How deep a state may nest: less than the 128 levels that `serde_json` reads, or its audit row would not read back as
+/// it was written.
+const MAX_STATE_DEPTH: usize = 120;
+
+/// What every store refuses before it looks at anything.
+fn admit(commit: &Commit) -> Result<(), StoreError> {
+    if commit.audit.is_empty() {
+        return Err(StoreError::Internal("a commit needs an audit row".into()));
+    }
+    let too_deep = |json| !nests_within(MAX_STATE_DEPTH, json);
+    match commit.audit.iter().find(|entry| too_deep(&entry.before) || too_deep(&entry.after)) {
+        Some(entry) => Err(StoreError::Internal(format!("the state of `{}` nests too deeply", entry.resource).into())),
+        None => Ok(()),
+    }
+}
+
+fn nests_within(depth: usize, json: &Json) -> bool {
+    match json {
+        Json::Array(items) => depth > 0 && items.iter().all(|item| nests_within(depth - 1, item)),
+        Json::Object(fields) => depth > 0 && fields.values().all(|field| nests_within(depth - 1, field)),
+        _ => true,
+    }
+}

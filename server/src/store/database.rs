@@ -1,0 +1,391 @@
+//! The store in a database: each use case as one transaction, the same for SQLite and PostgreSQL.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use async_trait::async_trait;
+use tidegate_core::Timestamp;
+
+use super::{
+    OpenError, PgConnectOptions, admit,
+    engine::{Engine, Tx, args},
+    postgres,
+    rows::{AuditLogRow, DocumentRow, IdempotencyRow, LinkRow, SessionRow, TouchedRow, count},
+    sql, sqlite,
+};
+use crate::{
+    audit::{self, AuditRow, GENESIS, canonical},
+    ports::store::{
+        AuditQuery, Commit, Committed, Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentDelta,
+        EnvironmentId, EnvironmentSnapshot, IdempotencyRecord, LiveObject, OneTimeLink, Session, Store, StoreError,
+        Touched, TouchedKind, Write,
+    },
+};
+
+/// A store in SQLite or PostgreSQL. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SqlStore {
+    engine: Engine,
+}
+
+impl SqlStore {
+    /// Opens the SQLite database in that file and brings its schema up to date; makes it, with the timeline
+    /// `new_epoch`, where there is none.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong with the file.
+    pub async fn open_sqlite(path: &Path, new_epoch: &str) -> Result<Self, OpenError> {
+        let engine = sqlite::open(path).await?;
+        Self::with_epoch(engine, &path.display().to_string(), new_epoch).await
+    }
+
+    /// Connects to a PostgreSQL database and brings its schema up to date; an empty one gets the timeline `new_epoch`.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong with it.
+    pub async fn open_postgres(options: PgConnectOptions, new_epoch: &str) -> Result<Self, OpenError> {
+        let place = options.get_host().to_owned();
+        let engine = postgres::open(options).await?;
+        Self::with_epoch(engine, &place, new_epoch).await
+    }
+
+    async fn with_epoch(engine: Engine, place: &str, new_epoch: &str) -> Result<Self, OpenError> {
+        let put = async {
+            let mut tx = engine.begin_write().await?;
+            tx.on().execute(sql::PUT_EPOCH, args![new_epoch]).await?;
+            tx.commit().await
+        };
+        match put.await {
+            Ok(()) => Ok(Self { engine }),
+            Err(error) => Err(OpenError::Unavailable { place: place.to_owned(), source: error.into() }),
+        }
+    }
+
+    /// Ends every connection, once those in use come back. A store that is dropped instead loses nothing.
+    pub async fn close(&self) {
+        self.engine.close().await;
+    }
+
+    /// One statement that writes, in its own transaction.
+    async fn execute(&self, sql: &'static str, args: &[super::engine::Arg<'_>]) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin_write().await?;
+        tx.on().execute(sql, args).await?;
+        tx.commit().await
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn epoch(&self) -> Result<String, StoreError> {
+        epoch(&mut self.engine.begin_read().await?).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.epoch().await.map(drop)
+    }
+
+    async fn document(&self, id: &DocumentId) -> Result<Option<Document>, StoreError> {
+        let DocumentId { kind, scope, key } = id;
+        let mut reader = self.engine.reader().await?;
+        let row: Option<DocumentRow> = reader.on().optional(sql::DOCUMENT, args![kind.as_str(), scope, key]).await?;
+        row.map(Document::try_from).transpose()
+    }
+
+    async fn documents(&self, query: &DocumentQuery) -> Result<Vec<Document>, StoreError> {
+        let DocumentQuery { kind, scope, after, limit, include_archived } = query;
+        let after = after.as_deref().unwrap_or_default();
+        let mut reader = self.engine.reader().await?;
+        let rows: Vec<DocumentRow> =
+            reader.on().all(sql::DOCUMENT_PAGE, args![kind.as_str(), scope, after, *include_archived, *limit]).await?;
+        rows.into_iter().map(Document::try_from).collect()
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        admit(&commit)?;
+        let mut tx = self.engine.begin_write().await?;
+        let committed = carry_out(&mut tx, commit).await?;
+        tx.commit().await?;
+        Ok(committed)
+    }
+
+    async fn environment_snapshot(&self, environment: &EnvironmentId) -> Result<EnvironmentSnapshot, StoreError> {
+        let scope = environment.scope();
+        let mut tx = self.engine.begin_read().await?;
+        let epoch = epoch(&mut tx).await?;
+        let (revision, _) = reach(&mut tx, environment).await?;
+        let flags = live(&mut tx, DocumentKind::Flag, &environment.project).await?;
+        let configurations = live(&mut tx, DocumentKind::FlagEnvironment, &scope).await?;
+        let segments = live(&mut tx, DocumentKind::Segment, &scope).await?;
+        Ok(EnvironmentSnapshot { epoch, revision, flags: pair(flags, configurations), segments })
+    }
+
+    async fn environment_delta(
+        &self,
+        environment: &EnvironmentId,
+        revision: u64,
+    ) -> Result<EnvironmentDelta, StoreError> {
+        let mut tx = self.engine.begin_read().await?;
+        let (newest, floor) = reach(&mut tx, environment).await?;
+        if revision < floor || revision > newest {
+            return Ok(EnvironmentDelta::OutOfReach);
+        }
+        if revision == newest {
+            return Ok(EnvironmentDelta::Changes { revision, objects: Vec::new() });
+        }
+
+        let EnvironmentId { project, environment: name } = environment;
+        let rows: Vec<TouchedRow> = tx.on().all(sql::CHANGES, args![project, name, revision]).await?;
+        let touched: BTreeSet<Touched> = rows.into_iter().map(Touched::try_from).collect::<Result<_, _>>()?;
+
+        let mut alive: BTreeMap<Touched, LiveObject> = BTreeMap::new();
+        if touched.iter().any(|object| object.kind == TouchedKind::Flag) {
+            let flags = changed(&mut tx, DocumentKind::Flag, environment, revision).await?;
+            let configurations = changed(&mut tx, DocumentKind::FlagEnvironment, environment, revision).await?;
+            alive.extend(pair(flags, configurations).into_iter().map(|object| named(TouchedKind::Flag, object)));
+        }
+        if touched.iter().any(|object| object.kind == TouchedKind::Segment) {
+            let segments = changed(&mut tx, DocumentKind::Segment, environment, revision).await?;
+            alive.extend(segments.into_iter().map(|segment| named(TouchedKind::Segment, (segment, None))));
+        }
+        let objects = touched.into_iter().map(|object| {
+            let documents = alive.remove(&object);
+            (object, documents)
+        });
+        Ok(EnvironmentDelta::Changes { revision: newest, objects: objects.collect() })
+    }
+
+    async fn revisions(&self) -> Result<Vec<(EnvironmentId, u64)>, StoreError> {
+        let rows: Vec<(String, String, i64)> = self.engine.reader().await?.on().all(sql::REVISIONS, &[]).await?;
+        rows.into_iter()
+            .map(|(project, environment, revision)| Ok((EnvironmentId { project, environment }, count(revision)?)))
+            .collect()
+    }
+
+    async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError> {
+        let mut tx = self.engine.begin_write().await?;
+        tx.on().execute(sql::RAISE_FLOORS, args![keep]).await?;
+        let n_pruned = tx.on().execute(sql::DELETE_CHANGES, &[]).await?;
+        tx.commit().await?;
+        Ok(n_pruned)
+    }
+
+    async fn audit_page(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
+        let AuditQuery { project, environment, resource, actor, before, limit } = query;
+        let sql = if resource.is_some() {
+            sql::AUDIT_PAGE_OF_RESOURCE
+        } else if actor.is_some() {
+            sql::AUDIT_PAGE_OF_ACTOR
+        } else if project.is_some() {
+            sql::AUDIT_PAGE_OF_PROJECT
+        } else {
+            sql::AUDIT_PAGE
+        };
+        let before = before.unwrap_or(u64::MAX);
+        let mut reader = self.engine.reader().await?;
+        let rows: Vec<AuditLogRow> =
+            reader.on().all(sql, args![project, environment, resource, actor, before, *limit]).await?;
+        Ok(rows.into_iter().map(AuditRow::from).collect())
+    }
+
+    async fn audit_chain(&self, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        let mut reader = self.engine.reader().await?;
+        let rows: Vec<AuditLogRow> = reader.on().all(sql::AUDIT_CHAIN, args![after, limit]).await?;
+        Ok(rows.into_iter().map(AuditRow::from).collect())
+    }
+
+    async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>, StoreError> {
+        let row: Option<IdempotencyRow> =
+            self.engine.reader().await?.on().optional(sql::IDEMPOTENCY, args![key]).await?;
+        Ok(row.map(IdempotencyRecord::from))
+    }
+
+    async fn prune_expired(
+        &self,
+        idempotency_before: Timestamp,
+        sessions_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let mut tx = self.engine.begin_write().await?;
+        let n_records = tx.on().execute(sql::PRUNE_IDEMPOTENCY, args![idempotency_before]).await?;
+        let n_sessions = tx.on().execute(sql::PRUNE_SESSIONS, args![sessions_before]).await?;
+        let n_links = tx.on().execute(sql::PRUNE_LINKS, args![now]).await?;
+        tx.commit().await?;
+        Ok(n_records + n_sessions + n_links)
+    }
+
+    async fn put_session(&self, session: &Session) -> Result<(), StoreError> {
+        let Session { id, secret_hash, user, created_at, seen_at } = session;
+        self.execute(sql::PUT_SESSION, args![id, secret_hash, user, *created_at, *seen_at]).await
+    }
+
+    async fn session(&self, id: &str) -> Result<Option<Session>, StoreError> {
+        let row: Option<SessionRow> = self.engine.reader().await?.on().optional(sql::SESSION, args![id]).await?;
+        Ok(row.map(Session::from))
+    }
+
+    async fn touch_session(&self, id: &str, seen_at: Timestamp) -> Result<(), StoreError> {
+        self.execute(sql::TOUCH_SESSION, args![id, seen_at]).await
+    }
+
+    async fn delete_session(&self, id: &str) -> Result<(), StoreError> {
+        self.execute(sql::DELETE_SESSION, args![id]).await
+    }
+
+    async fn delete_user_sessions(&self, user: &str) -> Result<(), StoreError> {
+        self.execute(sql::DELETE_USER_SESSIONS, args![user]).await
+    }
+
+    async fn put_link(&self, link: &OneTimeLink) -> Result<(), StoreError> {
+        let OneTimeLink { secret_hash, user, expires_at } = link;
+        self.execute(sql::PUT_LINK, args![secret_hash, user, *expires_at]).await
+    }
+
+    async fn take_link(&self, secret_hash: &str, now: Timestamp) -> Result<Option<OneTimeLink>, StoreError> {
+        let mut tx = self.engine.begin_write().await?;
+        let row: Option<LinkRow> = tx.on().optional(sql::TAKE_LINK, args![secret_hash]).await?;
+        tx.commit().await?;
+        Ok(row.map(OneTimeLink::from).filter(|link| link.expires_at > now))
+    }
+}
+
+/// Everything that a commit does, in a transaction that sees no other writer.
+async fn carry_out(tx: &mut Tx, commit: Commit) -> Result<Committed, StoreError> {
+    let Commit { expected, writes, touched, audit, idempotency, at } = commit;
+    if let Some(record) = idempotency {
+        let IdempotencyRecord { key, request, status, body } = &record;
+        let status = u32::from(*status);
+        if tx.on().execute(sql::PUT_IDEMPOTENCY, args![key, request, status, body, at]).await? == 0 {
+            return Err(StoreError::DuplicateRequest);
+        }
+    }
+    for (id, expected) in expected {
+        let DocumentId { kind, scope, key } = &id;
+        let stored: Option<(i64, bool)> =
+            tx.on().optional(sql::DOCUMENT_STATE, args![kind.as_str(), scope, key]).await?;
+        let stored = stored.map(|(version, archived)| Ok((count(version)?, archived))).transpose()?;
+        if !expected.holds(stored) {
+            return Err(StoreError::Conflict { id, expected, actual: stored.map(|(version, _)| version) });
+        }
+    }
+
+    let mut committed = Committed::default();
+    for Write { id: DocumentId { kind, scope, key }, body, archived } in &writes {
+        let (version,): (i64,) =
+            tx.on().one(sql::PUT_DOCUMENT, args![kind.as_str(), scope, key, *archived, body, at]).await?;
+        committed.versions.push(count(version)?);
+    }
+    for (environment, objects) in touched {
+        let EnvironmentId { project, environment: name } = &environment;
+        let (revision,): (i64,) = tx.on().one(sql::NEXT_REVISION, args![project, name]).await?;
+        let revision = count(revision)?;
+        for Touched { kind, key } in &objects {
+            tx.on().execute(sql::PUT_CHANGE, args![project, name, revision, kind.as_str(), key]).await?;
+        }
+        if let Tx::Postgres(_) = tx {
+            tx.on().execute(postgres::ANNOUNCE, args![&environment.scope()]).await?;
+        }
+        committed.revisions.push((environment, revision));
+    }
+
+    let head: Option<(i64, String)> = tx.on().optional(sql::AUDIT_HEAD, &[]).await?;
+    let (mut sequence, mut previous_hash) = match head {
+        Some((sequence, hash)) => (count(sequence)?, hash),
+        None => (0, GENESIS.to_owned()),
+    };
+    for entry in audit {
+        sequence += 1;
+        let row = audit::chain(entry, sequence, &previous_hash);
+        append(tx, &row).await?;
+        previous_hash = row.hash;
+    }
+    committed.audit_sequence = sequence;
+    Ok(committed)
+}
+
+async fn append(tx: &mut Tx, row: &AuditRow) -> Result<(), StoreError> {
+    let AuditRow { sequence, entry, leaf_version, previous_hash, hash } = row;
+    let audit::AuditEntry {
+        at,
+        actor,
+        actor_name,
+        action,
+        project,
+        environment,
+        resource,
+        before,
+        after,
+        reason,
+        request_id,
+    } = entry;
+    let (before, after) = (canonical(before), canonical(after));
+    let args = args![
+        *sequence,
+        *at,
+        actor,
+        actor_name,
+        action,
+        project,
+        environment,
+        resource,
+        &before,
+        &after,
+        reason,
+        request_id,
+        *leaf_version,
+        previous_hash,
+        hash
+    ];
+    tx.on().execute(sql::PUT_AUDIT, args).await.map(drop)
+}
+
+async fn epoch(tx: &mut Tx) -> Result<String, StoreError> {
+    let (epoch,): (String,) = tx.on().one(sql::EPOCH, &[]).await?;
+    Ok(epoch)
+}
+
+/// The environment's revision, and the one its change log begins after.
+async fn reach(tx: &mut Tx, environment: &EnvironmentId) -> Result<(u64, u64), StoreError> {
+    let EnvironmentId { project, environment } = environment;
+    let row: Option<(i64, i64)> = tx.on().optional(sql::REVISION, args![project, environment]).await?;
+    row.map_or(Ok((0, 0)), |(revision, floor)| Ok((count(revision)?, count(floor)?)))
+}
+
+async fn live(tx: &mut Tx, kind: DocumentKind, scope: &str) -> Result<Vec<Document>, StoreError> {
+    let rows: Vec<DocumentRow> = tx.on().all(sql::LIVE_DOCUMENTS, args![kind.as_str(), scope]).await?;
+    rows.into_iter().map(Document::try_from).collect()
+}
+
+/// The live documents of what changed in the environment since `revision`.
+async fn changed(
+    tx: &mut Tx,
+    kind: DocumentKind,
+    environment: &EnvironmentId,
+    revision: u64,
+) -> Result<Vec<Document>, StoreError> {
+    let EnvironmentId { project, environment: name } = environment;
+    let (scope, touched) = match kind {
+        DocumentKind::Flag => (project.clone(), TouchedKind::Flag),
+        DocumentKind::Segment => (environment.scope(), TouchedKind::Segment),
+        _ => (environment.scope(), TouchedKind::Flag),
+    };
+    let args = args![kind.as_str(), &scope, project, name, revision, touched.as_str()];
+    let rows: Vec<DocumentRow> = tx.on().all(sql::CHANGED_DOCUMENTS, args).await?;
+    rows.into_iter().map(Document::try_from).collect()
+}
+
+/// Gives each flag its configuration.
+fn pair(flags: Vec<Document>, configurations: Vec<Document>) -> Vec<LiveObject> {
+    let mut configurations: BTreeMap<String, Document> =
+        configurations.into_iter().map(|document| (document.id.key.clone(), document)).collect();
+    let pair = |flag: Document| {
+        let configuration = configurations.remove(&flag.id.key);
+        (flag, configuration)
+    };
+    flags.into_iter().map(pair).collect()
+}
+
+fn named(kind: TouchedKind, object: LiveObject) -> (Touched, LiveObject) {
+    (Touched { kind, key: object.0.id.key.clone() }, object)
+}

@@ -1,0 +1,172 @@
+//! The SQL text, the same for SQLite and PostgreSQL: `$n` parameters, `RETURNING`, `ON CONFLICT`; times are unix
+//! milliseconds. What only one of them needs stands in `sqlite.rs` or `postgres.rs`.
+
+/// Columns: `epoch`.
+pub(super) const EPOCH: &str = "SELECT epoch FROM meta";
+
+/// `$1` epoch. The first one stays.
+pub(super) const PUT_EPOCH: &str = "INSERT INTO meta (id, epoch) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
+
+macro_rules! select_document {
+    ($where:literal) => {
+        concat!(
+            "SELECT kind, scope, key, version, archived, body, created_at, updated_at FROM documents WHERE ",
+            $where
+        )
+    };
+}
+
+/// `$1` kind, `$2` scope, `$3` key.
+pub(super) const DOCUMENT: &str = select_document!("kind = $1 AND scope = $2 AND key = $3");
+
+/// `$1` kind, `$2` scope, `$3` last key seen (keys are never empty), `$4` whether archived ones count, `$5` limit.
+pub(super) const DOCUMENT_PAGE: &str =
+    select_document!("kind = $1 AND scope = $2 AND key > $3 AND ($4 OR NOT archived) ORDER BY key LIMIT $5");
+
+/// `$1` kind, `$2` scope.
+pub(super) const LIVE_DOCUMENTS: &str = select_document!("kind = $1 AND scope = $2 AND NOT archived ORDER BY key");
+
+/// `$1` kind, `$2` scope; what of it changed: `$3` project, `$4` environment, `$5` revision had, `$6` kind of object.
+pub(super) const CHANGED_DOCUMENTS: &str = select_document!(
+    "kind = $1 AND scope = $2 AND NOT archived AND key IN (\
+     SELECT key FROM changes WHERE project = $3 AND environment = $4 AND revision > $5 AND kind = $6)"
+);
+
+/// `$1` kind, `$2` scope, `$3` key. Columns: `version`, `archived`.
+pub(super) const DOCUMENT_STATE: &str =
+    "SELECT version, archived FROM documents WHERE kind = $1 AND scope = $2 AND key = $3";
+
+/// `$1` kind, `$2` scope, `$3` key, `$4` archived, `$5` body, `$6` time. Columns: `version`.
+pub(super) const PUT_DOCUMENT: &str = "\
+    INSERT INTO documents (kind, scope, key, version, archived, body, created_at, updated_at) \
+    VALUES ($1, $2, $3, 1, $4, $5, $6, $6) \
+    ON CONFLICT (kind, scope, key) DO UPDATE SET version = documents.version + 1, \
+    archived = excluded.archived, body = excluded.body, updated_at = excluded.updated_at \
+    RETURNING version";
+
+/// Columns: `project`, `environment`, `revision`.
+pub(super) const REVISIONS: &str = "SELECT project, environment, revision FROM revisions ORDER BY project, environment";
+
+/// `$1` project, `$2` environment. Columns: `revision`, `floor`.
+pub(super) const REVISION: &str = "SELECT revision, floor FROM revisions WHERE project = $1 AND environment = $2";
+
+/// `$1` project, `$2` environment. Columns: `revision`.
+pub(super) const NEXT_REVISION: &str = "\
+    INSERT INTO revisions (project, environment, revision, floor) VALUES ($1, $2, 1, 0) \
+    ON CONFLICT (project, environment) DO UPDATE SET revision = revisions.revision + 1 \
+    RETURNING revision";
+
+/// `$1` project, `$2` environment, `$3` revision, `$4` kind, `$5` key.
+pub(super) const PUT_CHANGE: &str = "\
+    INSERT INTO changes (project, environment, revision, kind, key) VALUES ($1, $2, $3, $4, $5) \
+    ON CONFLICT DO NOTHING";
+
+/// `$1` project, `$2` environment, `$3` revision had. Columns: `kind`, `key`.
+pub(super) const CHANGES: &str = "\
+    SELECT DISTINCT kind, key FROM changes WHERE project = $1 AND environment = $2 AND revision > $3";
+
+/// `$1` how many revisions stay.
+pub(super) const RAISE_FLOORS: &str = "UPDATE revisions SET floor = revision - $1 WHERE revision - $1 > floor";
+
+/// Forgets what is below the floors.
+pub(super) const DELETE_CHANGES: &str = "\
+    DELETE FROM changes WHERE revision <= (SELECT floor FROM revisions \
+    WHERE revisions.project = changes.project AND revisions.environment = changes.environment)";
+
+/// Columns: `sequence`, `hash` of the newest row.
+pub(super) const AUDIT_HEAD: &str = "SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1";
+
+macro_rules! audit_columns {
+    () => {
+        "sequence, occurred_at, actor, actor_name, action, project, environment, resource, state_before, state_after, \
+         reason, request_id, leaf_version, previous_hash, hash"
+    };
+}
+
+/// The columns in their order.
+pub(super) const PUT_AUDIT: &str = concat!(
+    "INSERT INTO audit (",
+    audit_columns!(),
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+);
+
+/// `$1` last sequence number seen, `$2` limit.
+pub(super) const AUDIT_CHAIN: &str =
+    concat!("SELECT ", audit_columns!(), " FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2");
+
+// One text per index that can lead: with `$n IS NULL OR …` alone, a rare resource would cost a scan of the whole log.
+macro_rules! audit_page {
+    ($project:literal, $resource:literal, $actor:literal) => {
+        concat!(
+            "SELECT ",
+            audit_columns!(),
+            " FROM audit WHERE ",
+            $project,
+            " AND ($2 IS NULL OR environment = $2) AND ",
+            $resource,
+            " AND ",
+            $actor,
+            " AND sequence < $5 ORDER BY sequence DESC LIMIT $6"
+        )
+    };
+}
+
+/// `$1` project, `$2` environment, `$3` resource, `$4` actor (each may be null), `$5` sequence, `$6` limit.
+pub(super) const AUDIT_PAGE: &str =
+    audit_page!("($1 IS NULL OR project = $1)", "($3 IS NULL OR resource = $3)", "($4 IS NULL OR actor = $4)");
+
+/// Like [`AUDIT_PAGE`], with a resource.
+pub(super) const AUDIT_PAGE_OF_RESOURCE: &str =
+    audit_page!("($1 IS NULL OR project = $1)", "resource = $3", "($4 IS NULL OR actor = $4)");
+
+/// Like [`AUDIT_PAGE`], with an actor.
+pub(super) const AUDIT_PAGE_OF_ACTOR: &str =
+    audit_page!("($1 IS NULL OR project = $1)", "($3 IS NULL OR resource = $3)", "actor = $4");
+
+/// Like [`AUDIT_PAGE`], with a project.
+pub(super) const AUDIT_PAGE_OF_PROJECT: &str =
+    audit_page!("project = $1", "($3 IS NULL OR resource = $3)", "($4 IS NULL OR actor = $4)");
+
+/// `$1` key. Columns: `key`, `request`, `status`, `body`.
+pub(super) const IDEMPOTENCY: &str = "SELECT key, request, status, body FROM idempotency WHERE key = $1";
+
+/// `$1` key, `$2` request, `$3` status, `$4` body, `$5` time. No row where the key is in use.
+pub(super) const PUT_IDEMPOTENCY: &str = "\
+    INSERT INTO idempotency (key, request, status, body, created_at) VALUES ($1, $2, $3, $4, $5) \
+    ON CONFLICT (key) DO NOTHING";
+
+/// `$1` time.
+pub(super) const PRUNE_IDEMPOTENCY: &str = "DELETE FROM idempotency WHERE created_at < $1";
+
+/// `$1` id. Columns: all.
+pub(super) const SESSION: &str = "SELECT id, secret_hash, user_id, created_at, seen_at FROM sessions WHERE id = $1";
+
+/// `$1` id, `$2` hash, `$3` user, `$4` created, `$5` seen.
+pub(super) const PUT_SESSION: &str = "\
+    INSERT INTO sessions (id, secret_hash, user_id, created_at, seen_at) VALUES ($1, $2, $3, $4, $5) \
+    ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash, user_id = excluded.user_id, \
+    created_at = excluded.created_at, seen_at = excluded.seen_at";
+
+/// `$1` id, `$2` time.
+pub(super) const TOUCH_SESSION: &str = "UPDATE sessions SET seen_at = $2 WHERE id = $1 AND seen_at < $2";
+
+/// `$1` id.
+pub(super) const DELETE_SESSION: &str = "DELETE FROM sessions WHERE id = $1";
+
+/// `$1` user.
+pub(super) const DELETE_USER_SESSIONS: &str = "DELETE FROM sessions WHERE user_id = $1";
+
+/// `$1` time.
+pub(super) const PRUNE_SESSIONS: &str = "DELETE FROM sessions WHERE seen_at < $1";
+
+/// `$1` hash, `$2` user, `$3` end.
+pub(super) const PUT_LINK: &str = "\
+    INSERT INTO links (secret_hash, user_id, expires_at) VALUES ($1, $2, $3) \
+    ON CONFLICT (secret_hash) DO UPDATE SET user_id = excluded.user_id, expires_at = excluded.expires_at";
+
+/// `$1` hash. Columns: all.
+pub(super) const TAKE_LINK: &str =
+    "DELETE FROM links WHERE secret_hash = $1 RETURNING secret_hash, user_id, expires_at";
+
+/// `$1` time.
+pub(super) const PRUNE_LINKS: &str = "DELETE FROM links WHERE expires_at <= $1";
