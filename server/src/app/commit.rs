@@ -89,7 +89,7 @@ impl App {
     pub async fn live<T: Body>(&self, id: &DocumentId) -> Result<Stored<T>, AppError> {
         let document = self.store.document(id).await?.filter(|document| !document.archived);
         let document = document.ok_or_else(|| AppError::not_found(id))?;
-        documents::read(&document).map_err(|broken| StoreError::Internal(broken.into()).into())
+        Ok(documents::read(&document)?)
     }
 }
 

@@ -4,13 +4,22 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 use tidegate_core::Timestamp;
 
-use super::model::{Environment, Flag, FlagEnvironment, Project, Segment};
-use crate::ports::store::{Document, DocumentId, DocumentKind};
+use super::{
+    AppError,
+    model::{Environment, Flag, FlagEnvironment, Project, Segment},
+};
+use crate::ports::store::{Document, DocumentId, DocumentKind, Expected, StoreError};
 
 /// A type that is the body of one kind of document.
 pub trait Body: Serialize + DeserializeOwned {
     /// The kind.
     const KIND: DocumentKind;
+
+    /// What the audit log keeps of a change: before and after, null where there is none.
+    fn audit(before: Option<&Self>, after: Option<&Self>) -> (Json, Json) {
+        let shown = |body: Option<&Self>| body.map_or(Json::Null, value);
+        (shown(before), shown(after))
+    }
 }
 
 impl Body for Project {
@@ -31,6 +40,11 @@ impl Body for FlagEnvironment {
 
 impl Body for Segment {
     const KIND: DocumentKind = DocumentKind::Segment;
+
+    /// Long member lists are shown by what changed in them: the log would otherwise keep megabytes for each member.
+    fn audit(before: Option<&Self>, after: Option<&Self>) -> (Json, Json) {
+        super::segments::audit(before, after)
+    }
 }
 
 /// A document whose body was read.
@@ -79,6 +93,18 @@ pub fn read<T: Body>(document: &Document) -> Result<Stored<T>, BrokenDocument> {
     })
 }
 
+/// The caller read this version.
+///
+/// # Errors
+/// [`AppError::Stale`] where they did not.
+pub fn check_version(document: &Document, expected: u64) -> Result<(), AppError> {
+    if document.version == expected {
+        return Ok(());
+    }
+    let (id, expected, actual) = (document.id.clone(), Expected::Version(expected), Some(document.version));
+    Err(StoreError::Conflict { id, expected, actual }.into())
+}
+
 /// The address of a document with a body of type `T`.
 pub fn id_of<T: Body>(scope: impl Into<String>, key: impl Into<String>) -> DocumentId {
     DocumentId { kind: T::KIND, scope: scope.into(), key: key.into() }
@@ -92,8 +118,8 @@ pub fn write<T: Body>(body: &T) -> String {
     }
 }
 
-/// The body as the audit log shows it.
-pub fn audit_value<T: Body>(body: &T) -> Json {
+/// The body as JSON.
+pub fn value<T: Body>(body: &T) -> Json {
     match serde_json::to_value(body) {
         Ok(value) => value,
         Err(error) => unreachable!("a body has string keys only: {error}"),

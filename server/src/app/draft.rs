@@ -1,14 +1,17 @@
 //! A commit in the making: each document goes in with its precondition and its audit entry, so none can be forgotten.
 
+use serde::Serialize;
 use serde_json::Value as Json;
 use tidegate_core::Timestamp;
 
 use super::{
     App, Request,
     documents::{self, Body, Stored},
-    resource::Resource,
 };
-use crate::ports::store::{Commit, DocumentId, DocumentKind, EnvironmentId, Expected, Touched, TouchedKind, Write};
+use crate::audit::AuditEntry;
+use crate::ports::store::{
+    Commit, Document, DocumentId, DocumentKind, EnvironmentId, Expected, Touched, TouchedKind, Write,
+};
 
 /// A commit in the making.
 pub struct Draft<'r> {
@@ -27,6 +30,11 @@ impl<'r> Draft<'r> {
         self.commit.at
     }
 
+    /// What the audit log would say.
+    pub fn entries(&self) -> &[AuditEntry] {
+        &self.commit.audit
+    }
+
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
         self.commit.writes.is_empty()
@@ -34,14 +42,15 @@ impl<'r> Draft<'r> {
 
     /// A new document. Returns what it will be once committed.
     pub fn create<T: Body>(&mut self, id: DocumentId, body: T, action: &str) -> Stored<T> {
-        self.put(id.clone(), Expected::Absent, &body, action, Json::Null);
+        let write = Write { id: id.clone(), body: documents::write(&body), archived: false };
+        self.write(Expected::Absent, write, action, T::audit(None, Some(&body)));
         Stored { id, version: 1, archived: false, created_at: self.at(), updated_at: self.at(), body }
     }
 
     /// The document `before` with another body. Returns what it will be once committed.
     pub fn update<T: Body>(&mut self, before: &Stored<T>, body: T, action: &str) -> Stored<T> {
-        let expected = Expected::Version(before.version);
-        self.put(before.id.clone(), expected, &body, action, documents::audit_value(&before.body));
+        let write = Write { id: before.id.clone(), body: documents::write(&body), archived: before.archived };
+        self.write(Expected::Version(before.version), write, action, T::audit(Some(&before.body), Some(&body)));
         Stored {
             id: before.id.clone(),
             version: before.version + 1,
@@ -52,16 +61,32 @@ impl<'r> Draft<'r> {
         }
     }
 
+    /// The document `before` with another body, whether its own can be read or not.
+    pub fn replace<T: Body>(&mut self, before: &Document, body: &T, action: &str) {
+        let write = Write { id: before.id.clone(), body: documents::write(body), archived: before.archived };
+        let audit = match documents::read::<T>(before) {
+            Ok(stored) => T::audit(Some(&stored.body), Some(body)),
+            Err(_) => (documents::audit_document(before), documents::value(body)),
+        };
+        self.write(Expected::Version(before.version), write, action, audit);
+    }
+
     /// The document `before`, archived.
     pub fn archive<T: Body>(&mut self, before: &Stored<T>, action: &str) {
         let write = Write { id: before.id.clone(), body: documents::write(&before.body), archived: true };
-        self.write(Expected::Version(before.version), write, action, documents::audit_value(&before.body), Json::Null);
+        self.write(Expected::Version(before.version), write, action, T::audit(Some(&before.body), None));
+    }
+
+    /// The document `before`, archived, whether its body can be read or not.
+    pub fn archive_document(&mut self, before: &Document, action: &str) {
+        let write = Write { id: before.id.clone(), body: before.body.clone(), archived: true };
+        self.write(Expected::Version(before.version), write, action, (documents::audit_document(before), Json::Null));
     }
 
     /// A document with a body, whatever was there before; `before` is for the audit log.
     pub fn put<T: Body>(&mut self, id: DocumentId, expected: Expected, body: &T, action: &str, before: Json) {
         let write = Write { id, body: documents::write(body), archived: false };
-        self.write(expected, write, action, before, documents::audit_value(body));
+        self.write(expected, write, action, (before, documents::value(body)));
     }
 
     /// The document must still be there, and not be archived, when the commit goes through.
@@ -79,8 +104,13 @@ impl<'r> Draft<'r> {
         }
     }
 
+    /// The environment begins, at revision 1.
+    pub fn begin_environment(&mut self, environment: EnvironmentId) {
+        self.commit.touched.push((environment, Vec::new()));
+    }
+
     /// The commit of a creation: keeps the answer for a repetition of the request.
-    pub fn into_creation<T: serde::Serialize>(mut self, answer: &Resource<T>) -> Commit {
+    pub fn into_creation(mut self, answer: &impl Serialize) -> Commit {
         self.commit.idempotency = self.request.answer(201, answer);
         self.commit
     }
@@ -90,7 +120,7 @@ impl<'r> Draft<'r> {
         self.commit
     }
 
-    fn write(&mut self, expected: Expected, write: Write, action: &str, before: Json, after: Json) {
+    fn write(&mut self, expected: Expected, write: Write, action: &str, (before, after): (Json, Json)) {
         let Place { project, environment, resource } = Place::of(&write.id);
         let mut entry = self.request.audit(self.commit.at, action, resource);
         entry.project = project;

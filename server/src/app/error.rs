@@ -2,6 +2,7 @@
 
 use tidegate_core::CompileIssue;
 
+use super::BrokenDocument;
 use crate::ports::store::{DocumentId, DocumentKind, Expected, StoreError};
 
 /// The application's errors; `http` turns each into a problem, `cli` into a sentence.
@@ -93,9 +94,26 @@ impl AppError {
         Self::NotFound { what: describe(id) }
     }
 
+    /// The key is taken by a live document, or by an archived one for ever.
+    pub fn key_taken(id: &DocumentId, archived: bool) -> Self {
+        let what = describe(id);
+        let detail = if archived {
+            format!("{what} is archived, and its key is never used again: choose another key")
+        } else {
+            format!("{what} is there already: choose another key")
+        };
+        Self::KeyTaken { detail }
+    }
+
     /// `field` (a JSON Pointer within the body) is wrong.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid { field: field.into(), detail: detail.into() }
+    }
+}
+
+impl From<BrokenDocument> for AppError {
+    fn from(broken: BrokenDocument) -> Self {
+        Self::Store(StoreError::Internal(broken.into()))
     }
 }
 
@@ -104,6 +122,10 @@ impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
         let StoreError::Conflict { id, expected, actual } = error else { return Self::Store(error) };
         match (expected, actual) {
+            // A flag's configuration that was never stored is at version 0.
+            (Expected::Absent, Some(actual)) if id.kind == DocumentKind::FlagEnvironment => {
+                Self::Stale { what: describe(&id), expected: 0, actual }
+            }
             (Expected::Absent, _) => Self::KeyTaken {
                 detail: format!("{} is there already, or was and is archived: choose another key", describe(&id)),
             },

@@ -186,13 +186,13 @@ mod tests {
         Patchable { fields: &["enabled", "default", "offVariant"], fixed: &[("salt", "make a new flag")] };
 
     #[track_caller]
-    fn check_patch(patch_json: Json, expected: Result<Json, (&str, &str)>) {
+    fn check_patch(patch_json: &Json, expected: Result<Json, (&str, &str)>) {
         let before: FlagEnvironment = serde_json::from_value(json!({
             "enabled": true, "offVariant": "off", "salt": "s",
             "default": {"distribution": {"ranges": [{"start": 0, "end": 100_000, "variant": "on"}]}},
         }))
         .unwrap();
-        match (patch(&before, &patch_json, &PATCHABLE), expected) {
+        match (patch(&before, patch_json, &PATCHABLE), expected) {
             (Ok(after), Ok(expected)) => assert_eq!(serde_json::to_value(after).unwrap(), expected),
             (Err(AppError::Invalid { field, detail }), Err(expected)) => {
                 assert_eq!((field.as_str(), detail.as_str()), expected);
@@ -204,19 +204,19 @@ mod tests {
     #[test]
     fn a_patch_replaces_whole_fields() {
         check_patch(
-            json!({"default": {"variant": "on"}, "offVariant": null}),
+            &json!({"default": {"variant": "on"}, "offVariant": null}),
             Ok(json!({"enabled": true, "salt": "s", "default": {"variant": "on"}})),
         );
         check_patch(
-            json!({"enabled": null, "default": {"variant": "x"}}),
+            &json!({"enabled": null, "default": {"variant": "x"}}),
             Ok(json!({
             "enabled": false, "offVariant": "off", "salt": "s", "default": {"variant": "x"}})),
         );
-        check_patch(json!({"salt": "t"}), Err(("/salt", "make a new flag")));
+        check_patch(&json!({"salt": "t"}), Err(("/salt", "make a new flag")));
         check_patch(
-            json!({"enable": true}),
+            &json!({"enable": true}),
             Err(("/enable", "there is no such field here; there are enabled, default, offVariant")),
         );
-        check_patch(json!([]), Err(("", "a patch is a JSON object")));
+        check_patch(&json!([]), Err(("", "a patch is a JSON object")));
     }
 }

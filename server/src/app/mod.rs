@@ -30,6 +30,15 @@ pub mod draft;
 pub mod rulesets;
 pub mod wire;
 
+pub mod configurations;
+pub mod environments;
+pub mod evaluation;
+pub mod flag_file;
+pub mod flags;
+pub mod kill;
+pub mod projects;
+pub mod segments;
+
 use std::sync::Arc;
 
 use crate::ports::{Clock, IdSource, Store};

@@ -1,12 +1,14 @@
 //! What reads and writes answer: a document's key, version and times beside its body.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
-use tidegate_core::Timestamp;
+use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
 use super::{
-    documents::{BrokenDocument, Stored},
-    times::as_rfc3339,
+    documents::{self, Body, BrokenDocument, Stored},
+    moment::Moment,
 };
 
 /// A configured thing as the API shows it.
@@ -20,14 +22,10 @@ pub struct Resource<T> {
     /// Whether it is archived.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub archived: bool,
-    /// When it was created, RFC 3339.
-    #[serde(serialize_with = "as_rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: Timestamp,
-    /// When it last changed, RFC 3339.
-    #[serde(serialize_with = "as_rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
-    pub updated_at: Timestamp,
+    /// When it was created.
+    pub created_at: Moment,
+    /// When it last changed.
+    pub updated_at: Moment,
     /// What it is.
     #[serde(flatten)]
     pub body: T,
@@ -55,6 +53,35 @@ pub struct Broken {
     pub broken: String,
 }
 
+/// A field of a body that a change gives another value.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldChange {
+    /// JSON Pointer of the field.
+    pub field: String,
+    /// Its value before; null where it was absent.
+    #[schema(value_type = Value)]
+    pub before: Json,
+    /// Its value after; null where it is absent.
+    #[schema(value_type = Value)]
+    pub after: Json,
+}
+
+impl FieldChange {
+    /// The top-level fields that differ, by name.
+    pub fn between<T: Body>(before: &T, after: &T) -> Vec<Self> {
+        let (before, after) = (documents::value(before), documents::value(after));
+        let (Json::Object(before), Json::Object(after)) = (before, after) else { return Vec::new() };
+        let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let value = |fields: &Map<String, Json>, name: &str| fields.get(name).cloned().unwrap_or_default();
+        names
+            .into_iter()
+            .map(|name| Self { field: format!("/{name}"), before: value(&before, name), after: value(&after, name) })
+            .filter(|change| change.before != change.after)
+            .collect()
+    }
+}
+
 impl<T> Listed<T> {
     /// Its key, broken or not.
     pub fn key<'a>(&'a self, whole: impl FnOnce(&'a T) -> &'a str) -> &'a str {
@@ -68,6 +95,7 @@ impl<T> Listed<T> {
 impl<T> From<Stored<T>> for Resource<T> {
     fn from(stored: Stored<T>) -> Self {
         let Stored { id, version, archived, created_at, updated_at, body } = stored;
+        let (created_at, updated_at) = (Moment(created_at), Moment(updated_at));
         Self { key: id.key, version, archived, created_at, updated_at, body }
     }
 }

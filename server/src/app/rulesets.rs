@@ -123,3 +123,9 @@ pub fn judge(ruleset: &Ruleset, before: Vec<Change>, after: Vec<Change>) -> Verd
         found.into_iter().partition(|issue| issue.severity == Severity::Warning || known.contains(issue));
     Verdict { stopping, standing }
 }
+
+/// An issue in words, for a place where its path means nothing.
+pub(super) fn told(issue: &CompileIssue) -> String {
+    let what = if issue.collection == "flags" { "flag" } else { "segment" };
+    format!("{what} `{}` at `{}`: {}", issue.key, issue.path, issue.message)
+}

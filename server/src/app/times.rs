@@ -1,6 +1,5 @@
 //! Times as people read them.
 
-use serde::{Serialize, Serializer};
 use tidegate_core::Timestamp;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -10,14 +9,6 @@ pub fn rfc3339(at: Timestamp) -> String {
         .ok()
         .and_then(|time| time.format(&Rfc3339).ok())
         .unwrap_or_else(|| at.0.to_string())
-}
-
-/// For `#[serde(serialize_with = "…")]`.
-///
-/// # Errors
-/// Those of the serializer.
-pub fn as_rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    rfc3339(*at).serialize(serializer)
 }
 
 #[cfg(test)]
