@@ -1,5 +1,16 @@
 //! The evaluation context: who asks.
 
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, SeqAccess, Visitor},
+};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The name under which conditions see the targeting key, and under which JSON carries it.
+pub(crate) const TARGETING_KEY: &str = "targetingKey";
+
 /// A context attribute's value. Numbers are doubles everywhere, as in JavaScript.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -18,36 +29,330 @@ pub enum Value {
 }
 
 /// The targeting key and the attributes of one evaluation.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Context {}
+///
+/// ```
+/// use tidegate_core::Context;
+///
+/// let ctx = Context::new("user-7").with("country", "NL").with("age", 34).with("plans", vec!["pro", "beta"]);
+/// assert_eq!(ctx.targeting_key(), Some("user-7"));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Context {
+    /// `Null` where there is none; text, unless somebody used [`with`](Context::with) to set something else.
+    targeting_key: Value,
+    /// Hashes of the names, in the order of `attributes`: a lookup scans them and then compares one name.
+    hashes: Vec<u64>,
+    attributes: Vec<(Box<str>, Value)>,
+}
+
+/// An attribute's name with its hash, computed once per ruleset.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Name {
+    hash: u64,
+    text: Box<str>,
+}
+
+impl Name {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { hash: hash_of(text), text: text.into() }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+fn hash_of(name: &str) -> u64 {
+    xxh3_64(name.as_bytes())
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self::anonymous()
+    }
+}
 
 impl Context {
     /// A context with a targeting key and no attributes.
-    pub fn new(_targeting_key: impl Into<Box<str>>) -> Self {
-        todo!()
+    pub fn new(targeting_key: impl Into<Box<str>>) -> Self {
+        Self { targeting_key: Value::String(targeting_key.into()), ..Self::anonymous() }
     }
 
     /// A context without a targeting key.
     pub fn anonymous() -> Self {
-        todo!()
+        Self { targeting_key: Value::Null, hashes: Vec::new(), attributes: Vec::new() }
     }
 
-    /// The context with one more attribute; an earlier one of that name is replaced.
+    /// The context with one more attribute; an earlier one of that name is replaced. `targetingKey` names the targeting
+    /// key.
     #[must_use]
-    pub fn with(self, _name: &str, _value: impl Into<Value>) -> Self {
-        todo!()
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.set(name.into(), value.into());
+        self
     }
 
     /// Reads OpenFeature's form: a JSON object, its `targetingKey` the targeting key, all else attributes.
     ///
     /// # Errors
     /// A sentence that names the field, where `json` is no object or its `targetingKey` is neither string nor null.
-    pub fn from_json(_json: &serde_json::Value) -> Result<Self, String> {
-        todo!()
+    pub fn from_json(json: &serde_json::Value) -> Result<Self, String> {
+        Self::deserialize(json).map_err(|error| error.to_string())
     }
 
     /// The targeting key, if there is one.
     pub fn targeting_key(&self) -> Option<&str> {
-        todo!()
+        match &self.targeting_key {
+            Value::String(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The attribute `name`, if there is one; `targetingKey` is none.
+    pub fn attribute(&self, name: &str) -> Option<&Value> {
+        self.find(hash_of(name), name)
+    }
+
+    pub(crate) fn targeting_value(&self) -> &Value {
+        &self.targeting_key
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, name: &Name) -> Option<&Value> {
+        self.find(name.hash, &name.text)
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, name: &str) -> Option<&Value> {
+        let mut candidates = self.hashes.iter().zip(&self.attributes).filter(|(candidate, _)| **candidate == hash);
+        candidates.find(|(_, (candidate, _))| **candidate == *name).map(|(_, (_, value))| value)
+    }
+
+    fn set(&mut self, name: Box<str>, value: Value) {
+        if *name == *TARGETING_KEY {
+            self.targeting_key = value;
+            return;
+        }
+        if let Some((_, known)) = self.attributes.iter_mut().find(|(known, _)| *known == name) {
+            *known = value;
+        } else {
+            self.hashes.push(hash_of(&name));
+            self.attributes.push((name, value));
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Context {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ContextVisitor;
+
+        impl<'de> Visitor<'de> for ContextVisitor {
+            type Value = Context;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an evaluation context, which is a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Context, A::Error> {
+                let mut context = Context::anonymous();
+                while let Some((name, value)) = map.next_entry::<Box<str>, Value>()? {
+                    if *name == *TARGETING_KEY && !matches!(value, Value::String(_) | Value::Null) {
+                        return Err(A::Error::custom(format_args!("`{TARGETING_KEY}` must be a string")));
+                    }
+                    context.set(name, value);
+                }
+                Ok(context)
+            }
+        }
+
+        deserializer.deserialize_map(ContextVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValueVisitor;
+
+        impl<'de> Visitor<'de> for ValueVisitor {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_string<E>(self, value: String) -> Result<Value, E> {
+                Ok(value.into())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Value::List(items))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Value::Object(members))
+            }
+        }
+
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+impl fmt::Display for Value {
+    /// Like JSON, for people: explanations quote it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(value) => value.fmt(f),
+            Self::Number(value) => value.fmt(f),
+            Self::String(value) => write!(f, "{value:?}"),
+            Self::List(items) => write!(f, "a list of {}", items.len()),
+            Self::Object(members) => write!(f, "an object of {}", members.len()),
+        }
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Number(value)
+    }
+}
+
+impl From<i32> for Value {
+    fn from(value: i32) -> Self {
+        Self::Number(f64::from(value))
+    }
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::Number(f64::from(value))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers are doubles, as in JavaScript and JSON")]
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Number(value as f64)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers are doubles, as in JavaScript and JSON")]
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Number(value as f64)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::String(value.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::String(value.into())
+    }
+}
+
+impl<T: Into<Value>> From<Vec<T>> for Value {
+    fn from(items: Vec<T>) -> Self {
+        Self::List(items.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    /// `None` is [`Value::Null`].
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+impl From<&serde_json::Value> for Value {
+    fn from(json: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        match json {
+            Json::Null => Self::Null,
+            Json::Bool(value) => Self::Bool(*value),
+            Json::Number(value) => value.as_f64().map_or(Self::Null, Self::Number),
+            Json::String(value) => Self::String(value.as_str().into()),
+            Json::Array(items) => Self::List(items.iter().map(Self::from).collect()),
+            Json::Object(members) => {
+                Self::Object(members.iter().map(|(name, value)| (name.as_str().into(), value.into())).collect())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_later_attribute_replaces_an_earlier_one() {
+        let ctx = Context::anonymous().with("plan", "free").with("age", 3).with("plan", "pro");
+        assert_eq!(ctx.attribute("plan"), Some(&Value::from("pro")));
+        assert_eq!(ctx.attribute("age"), Some(&Value::from(3)));
+        assert_eq!(ctx.attribute("name"), None);
+    }
+
+    #[test]
+    fn json_and_builder_make_the_same_context() {
+        let json = json!({"targetingKey": "u", "n": 1.5, "b": true, "l": [1, "a", null], "o": {"k": {}}, "z": null});
+        let built = Context::new("u")
+            .with("b", true)
+            .with("l", Value::List(vec![1.into(), "a".into(), Value::Null]))
+            .with("n", 1.5)
+            .with("o", Value::Object(vec![("k".into(), Value::Object(vec![]))]))
+            .with("z", Value::Null);
+        assert_eq!(Context::from_json(&json), Ok(built.clone()));
+        assert_eq!(serde_json::from_value::<Context>(json).unwrap(), built);
+    }
+
+    #[test]
+    fn json_without_a_usable_targeting_key_is_refused() {
+        assert_eq!(Context::from_json(&json!({"targetingKey": null})), Ok(Context::anonymous()));
+        for bad in [json!({"targetingKey": 7}), json!([]), json!("u"), json!(null)] {
+            assert!(Context::from_json(&bad).is_err(), "{bad}");
+        }
     }
 }

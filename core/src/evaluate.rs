@@ -1,21 +1,420 @@
 //! Evaluate: one flag, one context, one answer.
+//!
+//! [`evaluate`] and [`explain`](crate::explain) are one walk; what differs is the [`Trace`] that it writes.
 
 use crate::{
-    context::Context,
-    evaluation::{Evaluation, Timestamp},
+    attribute::Attribute,
+    condition::all_hold,
+    context::{Context, Value},
+    evaluation::{ErrorCode, Evaluation, Reason, Timestamp},
+    flag::{Draw, Flag, Outlet, Rule, Which},
+    link::{Answer, FlagNode, PrerequisiteLink, SegmentNode},
     ruleset::Ruleset,
 };
 
 /// Evaluates `flag` for `ctx` at `now`. Never fails: the [`Evaluation`] says what went wrong.
-pub fn evaluate<'r>(_ruleset: &'r Ruleset, _flag: &str, _ctx: &Context, _now: Timestamp) -> Evaluation<'r> {
-    todo!()
+///
+/// ```
+/// use tidegate_core::{Context, FlagFile, Reason, Timestamp, compile, evaluate};
+///
+/// let file: FlagFile = serde_json::from_str(r#"{"flags": [{
+///     "key": "new-checkout", "kind": "boolean", "enabled": true, "salt": "7d1c",
+///     "variants": [{"key": "on", "value": true}, {"key": "off", "value": false}],
+///     "rules": [{"conditions": [{"attribute": "country", "operator": "in", "values": ["NL"]}], "serve": {"variant": "on"}}],
+///     "default": {"distribution": {"weights": [
+///         {"variant": "on", "weight": 25000}, {"variant": "off", "weight": 75000}]}}
+/// }]}"#)?;
+/// let (ruleset, issues) = compile(&file);
+/// assert!(issues.is_empty());
+///
+/// let dutch = evaluate(&ruleset, "new-checkout", &Context::new("user-7").with("country", "NL"), Timestamp(0));
+/// assert_eq!((dutch.variant, dutch.reason), (Some("on"), Reason::TargetingMatch));
+/// let other = evaluate(&ruleset, "new-checkout", &Context::new("user-7"), Timestamp(0));
+/// assert_eq!((other.reason, other.bucket.is_some()), (Reason::Split, true));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[inline]
+pub fn evaluate<'r>(ruleset: &'r Ruleset, flag: &str, ctx: &Context, now: Timestamp) -> Evaluation<'r> {
+    match ruleset.find(flag) {
+        Some(node) => evaluate_node(ruleset, node, ctx, now, &mut Silent),
+        None => NOT_FOUND,
+    }
 }
 
 /// Evaluates every flag for `ctx`, in the order of the keys, in one pass.
 pub fn evaluate_all<'r>(
-    _ruleset: &'r Ruleset,
-    _ctx: &Context,
-    _now: Timestamp,
+    ruleset: &'r Ruleset,
+    ctx: &Context,
+    now: Timestamp,
 ) -> impl Iterator<Item = (&'r str, Evaluation<'r>)> {
-    std::iter::empty()
+    let nodes = ruleset.flags.iter();
+    nodes.map(move |node| (node.flag.key.as_str(), evaluate_node(ruleset, node, ctx, now, &mut Silent)))
+}
+
+/// The answer about a flag that is not there.
+pub(crate) const NOT_FOUND: Evaluation<'static> = Evaluation {
+    value: None,
+    variant: None,
+    reason: Reason::Error,
+    error: Some(ErrorCode::FlagNotFound),
+    flag_version: 0,
+    rule: None,
+    bucket: None,
+};
+
+/// Hears what the evaluator does. [`Silent`] compiles to nothing.
+pub(crate) trait Trace {
+    /// What was found at the present place.
+    fn note(&mut self, held: bool, detail: impl FnOnce() -> String);
+
+    /// Runs `step` one place further in.
+    fn within<R>(
+        &mut self,
+        name: &'static str,
+        index: impl Into<Option<usize>>,
+        step: impl FnOnce(&mut Self) -> R,
+    ) -> R;
+}
+
+pub(crate) struct Silent;
+
+impl Trace for Silent {
+    #[inline]
+    fn note(&mut self, _: bool, _: impl FnOnce() -> String) {}
+
+    #[inline]
+    fn within<R>(&mut self, _: &'static str, _: impl Into<Option<usize>>, step: impl FnOnce(&mut Self) -> R) -> R {
+        step(self)
+    }
+}
+
+/// What conditions see.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) ctx: &'a Context,
+    pub(crate) now: Timestamp,
+    /// All segments.
+    pub(crate) segments: &'a [SegmentNode],
+    /// For each place where the flag or segment names a segment, that segment's index.
+    pub(crate) links: &'a [usize],
+}
+
+impl<'a> Scope<'a> {
+    /// The segment named at place `slot`.
+    pub(crate) fn segment(&self, slot: usize) -> Option<&'a SegmentNode> {
+        self.segments.get(*self.links.get(slot)?)
+    }
+}
+
+/// An [`Evaluation`] as indexes into its flag.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Outcome {
+    variant: Option<usize>,
+    reason: Reason,
+    error: Option<ErrorCode>,
+    rule: Option<usize>,
+    bucket: Option<u32>,
+}
+
+impl Outcome {
+    pub(crate) fn error(code: ErrorCode) -> Self {
+        Self { error: Some(code), ..Self::of(None, Reason::Error) }
+    }
+
+    pub(crate) fn of(variant: Option<usize>, reason: Reason) -> Self {
+        Self { variant, reason, error: None, rule: None, bucket: None }
+    }
+
+    pub(crate) fn is_error(&self) -> bool {
+        self.error.is_some()
+    }
+
+    #[inline]
+    fn resolve(self, flag: &Flag) -> Evaluation<'_> {
+        let variant = self.variant.and_then(|index| flag.variants.get(index));
+        Evaluation {
+            value: variant.map(|variant| &variant.value),
+            variant: variant.map(|variant| variant.key.as_str()),
+            reason: self.reason,
+            error: self.error,
+            flag_version: flag.version,
+            rule: self.rule.and_then(|index| flag.rules.get(index).map(|rule| (index, &*rule.id))),
+            bucket: self.bucket,
+        }
+    }
+}
+
+#[inline]
+pub(crate) fn evaluate_node<'r, T: Trace>(
+    ruleset: &'r Ruleset,
+    node: &'r FlagNode,
+    ctx: &Context,
+    now: Timestamp,
+    trace: &mut T,
+) -> Evaluation<'r> {
+    let outcome = match node.answer {
+        Answer::Fixed(outcome) => {
+            trace.note(outcome.error.is_none(), || node.tell_fixed());
+            outcome
+        }
+        Answer::Walk => walk(ruleset, node, ctx, now, trace),
+    };
+    outcome.resolve(&node.flag)
+}
+
+/// Prerequisites → targets → rules → default.
+fn walk<T: Trace>(ruleset: &Ruleset, node: &FlagNode, ctx: &Context, now: Timestamp, trace: &mut T) -> Outcome {
+    let flag = &*node.flag;
+    for (index, prerequisite) in node.prerequisites.iter().enumerate() {
+        if !trace.within("prerequisites", index, |trace| prerequisite.is_met(ruleset, ctx, now, trace)) {
+            return Outcome::of(flag.off, Reason::Disabled);
+        }
+    }
+    if !flag.targets.is_empty()
+        && let Some(variant) = trace.within("targets", None, |trace| target(flag, ctx, trace))
+    {
+        return Outcome::of(Some(variant), Reason::TargetingMatch);
+    }
+    let scope = Scope { ctx, now, segments: &ruleset.segments, links: &node.segments };
+    for (index, rule) in flag.rules.iter().enumerate() {
+        let served = trace.within("rules", index, |trace| {
+            let matched = rule_matches(rule, node.skips_rule(index), &scope, trace);
+            matched.then(|| draw(flag, &rule.serve, ctx, trace))
+        });
+        match served {
+            None | Some(Served::LeftOut) => {}
+            Some(Served::Variant(variant)) => {
+                return Outcome { rule: Some(index), ..Outcome::of(Some(variant), Reason::TargetingMatch) };
+            }
+            Some(Served::Bucket(variant, bucket)) => {
+                return Outcome {
+                    rule: Some(index),
+                    bucket: Some(bucket),
+                    ..Outcome::of(Some(variant), Reason::Split)
+                };
+            }
+            Some(Served::Failed(code)) => return Outcome::error(code),
+        }
+    }
+    match trace.within("default", None, |trace| draw(flag, &flag.default, ctx, trace)) {
+        Served::Variant(variant) => Outcome::of(Some(variant), Reason::Default),
+        Served::Bucket(variant, bucket) => {
+            Outcome { bucket: Some(bucket), ..Outcome::of(Some(variant), Reason::Split) }
+        }
+        Served::LeftOut => Outcome::of(flag.off, Reason::Default),
+        Served::Failed(code) => Outcome::error(code),
+    }
+}
+
+impl PrerequisiteLink {
+    /// Recurses at most [`limits::CHAIN`](crate::limits::CHAIN) deep: linking breaks flags whose chain is longer.
+    fn is_met<T: Trace>(&self, ruleset: &Ruleset, ctx: &Context, now: Timestamp, trace: &mut T) -> bool {
+        let Some(node) = self.flag.and_then(|index| ruleset.flags.get(index)) else {
+            trace.note(false, || "there is no such flag".to_owned());
+            return false;
+        };
+        let outcome = match node.answer {
+            Answer::Fixed(outcome) => outcome,
+            Answer::Walk => walk(ruleset, node, ctx, now, trace),
+        };
+        let met = outcome.variant.is_some_and(|variant| self.accepted.contains(&variant));
+        trace.note(met, || {
+            let key = &node.flag.key;
+            match outcome.resolve(&node.flag).variant {
+                Some(variant) if met => format!("the flag `{key}` serves `{variant}`"),
+                Some(variant) => format!("the flag `{key}` serves `{variant}`, which is not accepted"),
+                None => format!("the flag `{key}` serves no variant"),
+            }
+        });
+        met
+    }
+}
+
+impl SegmentNode {
+    /// Excluded → included → rules.
+    pub(crate) fn contains(&self, scope: &Scope<'_>) -> bool {
+        let segment = &*self.segment;
+        if let Some(key) = scope.ctx.targeting_key() {
+            if segment.excluded.get(key).is_some() {
+                return false;
+            }
+            if segment.included.get(key).is_some() {
+                return true;
+            }
+        }
+        let scope = Scope { links: &self.links, ..*scope };
+        segment.rules.iter().any(|conditions| all_hold("conditions", conditions, &scope, &mut Silent))
+    }
+}
+
+fn target<T: Trace>(flag: &Flag, ctx: &Context, trace: &mut T) -> Option<usize> {
+    let variant = ctx.targeting_key().and_then(|key| flag.targets.get(key));
+    trace.note(variant.is_some(), || match variant {
+        Some(_) => "the targeting key is listed".to_owned(),
+        None => "the targeting key is not listed".to_owned(),
+    });
+    variant
+}
+
+#[inline]
+fn rule_matches<T: Trace>(rule: &Rule, skipped: bool, scope: &Scope<'_>, trace: &mut T) -> bool {
+    match &rule.conditions {
+        Some(conditions) if !skipped => all_hold("conditions", conditions, scope, trace),
+        _ => {
+            trace.note(false, || "a condition of the rule cannot be used, so that it never holds".to_owned());
+            false
+        }
+    }
+}
+
+/// What an [`Outlet`] gives.
+enum Served {
+    Variant(usize),
+    Bucket(usize, u32),
+    /// The unit's bucket is not in the rollout.
+    LeftOut,
+    Failed(ErrorCode),
+}
+
+#[inline]
+fn draw<T: Trace>(flag: &Flag, outlet: &Outlet, ctx: &Context, trace: &mut T) -> Served {
+    let served = match outlet {
+        Outlet::Variant(variant) => Served::Variant(*variant),
+        Outlet::Nobody => Served::LeftOut,
+        Outlet::Draw(draw) => draw.serve(ctx),
+    };
+    trace.note(matches!(served, Served::Variant(_) | Served::Bucket(..)), || served.tell(flag, outlet, ctx));
+    served
+}
+
+impl Draw {
+    #[inline]
+    fn serve(&self, ctx: &Context) -> Served {
+        let mut digits = Digits::default();
+        match self.unit(ctx, &mut digits) {
+            Ok(unit) => self.serve_unit(unit),
+            Err(code) => Served::Failed(code),
+        }
+    }
+
+    #[inline]
+    fn serve_unit(&self, unit: &str) -> Served {
+        let mut bucket = 0;
+        if let Some((seed, share)) = self.rollout {
+            bucket = seed.bucket(unit);
+            if bucket >= share {
+                return Served::LeftOut;
+            }
+        }
+        match &self.split {
+            Which::One(variant) => Served::Bucket(*variant, bucket),
+            Which::Table(seed, table) => {
+                let bucket = seed.bucket(unit);
+                let range = table.get(table.partition_point(|(end, _)| *end <= bucket));
+                range.map_or(Served::LeftOut, |(_, variant)| Served::Bucket(*variant, bucket))
+            }
+        }
+    }
+
+    #[inline]
+    fn unit<'a>(&self, ctx: &'a Context, digits: &'a mut Digits) -> Result<&'a str, ErrorCode> {
+        match self.unit.resolve(ctx) {
+            Some(Value::String(text)) => Ok(text),
+            Some(Value::Number(number)) => digits.write(*number).ok_or(ErrorCode::InvalidContext),
+            Some(_) => Err(ErrorCode::InvalidContext),
+            None => Err(ErrorCode::TargetingKeyMissing),
+        }
+    }
+}
+
+/// Room for the decimal text of an integral number.
+#[derive(Default)]
+struct Digits {
+    /// A sign and the 16 digits of 2^53.
+    bytes: [u8; 17],
+    start: usize,
+}
+
+impl Digits {
+    /// The largest number that has no neighbor of the same double: JavaScript's `MAX_SAFE_INTEGER`.
+    const MAX: f64 = 9_007_199_254_740_991.0;
+
+    /// The number as decimal text; `None` where it is not integral or so large that its integer is not certain.
+    #[expect(clippy::cast_possible_truncation, reason = "integral and at most 2^53")]
+    fn write(&mut self, number: f64) -> Option<&str> {
+        if number.fract() != 0.0 || number.abs() > Self::MAX {
+            return None;
+        }
+        let number = number as i64;
+        let mut rest = number.unsigned_abs();
+        let mut places = self.bytes.iter_mut().enumerate().rev();
+        loop {
+            let (start, place) = places.next()?;
+            self.start = start;
+            *place = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if number < 0 {
+            let (start, place) = places.next()?;
+            self.start = start;
+            *place = b'-';
+        }
+        std::str::from_utf8(self.bytes.get(self.start..)?).ok()
+    }
+}
+
+impl Served {
+    /// A sentence for explanations.
+    fn tell(&self, flag: &Flag, outlet: &Outlet, ctx: &Context) -> String {
+        let name = |index: usize| flag.variants.get(index).map_or("", |variant| variant.key.as_str());
+        match (self, outlet) {
+            (Self::Variant(variant), _) => format!("serves `{}`", name(*variant)),
+            (Self::Bucket(variant, bucket), _) => format!("bucket {bucket} gets `{}`", name(*variant)),
+            (Self::LeftOut, Outlet::Draw(draw)) => {
+                let mut digits = Digits::default();
+                let bucket = draw
+                    .rollout
+                    .zip(draw.unit(ctx, &mut digits).ok())
+                    .map(|((seed, share), unit)| (seed.bucket(unit), share));
+                match bucket {
+                    Some((bucket, share)) => {
+                        format!("bucket {bucket} is not in the rollout, which ends before {share}")
+                    }
+                    None => "the unit is not in the rollout".to_owned(),
+                }
+            }
+            (Self::LeftOut, _) => "the rollout's share is 0".to_owned(),
+            (Self::Failed(ErrorCode::TargetingKeyMissing), Outlet::Draw(draw)) => match draw.unit {
+                Attribute::TargetingKey => "a bucket is needed, and the context has no targeting key".to_owned(),
+                ref unit => format!("a bucket is needed, and `{unit}`, which is the unit, is absent"),
+            },
+            (Self::Failed(_), _) => "the unit is neither a string nor an integral number".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Digits;
+
+    #[test]
+    fn integral_numbers_have_decimal_text() {
+        for (number, expected) in [
+            (0.0, Some("0")),
+            (-0.0, Some("0")),
+            (7.0, Some("7")),
+            (-42.0, Some("-42")),
+            (9_007_199_254_740_991.0, Some("9007199254740991")),
+            (-9_007_199_254_740_991.0, Some("-9007199254740991")),
+            (9_007_199_254_740_992.0, None),
+            (0.5, None),
+            (f64::NAN, None),
+            (f64::INFINITY, None),
+        ] {
+            assert_eq!(Digits::default().write(number), expected, "{number}");
+        }
+    }
 }

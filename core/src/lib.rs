@@ -12,10 +12,20 @@ pub mod distribution;
 pub mod context;
 
 pub mod bucket;
+
+mod attribute;
 mod condition;
 mod date;
+mod text;
 mod version;
 
+mod flag;
+mod segment;
+
+mod graph;
+mod issue;
+mod limits;
+mod link;
 pub mod ruleset;
 
 pub mod evaluate;
@@ -24,7 +34,7 @@ pub mod explain;
 
 pub use config::{FlagConfig, FlagFile, SegmentConfig};
 pub use context::{Context, Value};
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, evaluate_all};
 pub use evaluation::{ErrorCode, Evaluation, Reason, Timestamp};
 pub use explain::explain;
 pub use key::{EnvironmentKey, FlagKey, ProjectKey, SegmentKey, VariantKey};

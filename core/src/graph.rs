@@ -1,0 +1,117 @@
+//! Who depends on whom: strongly connected components, dependencies first.
+
+/// The strongly connected components of the graph whose node `n` depends on `dependencies[n]`, each after those it
+/// depends on. A component of several nodes, or of one that depends on itself, is a cycle.
+///
+/// Tarjan's algorithm with a stack of its own, so that a chain of any length is safe. Costs O(nodes + edges).
+pub(crate) fn components(dependencies: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let mut search = Search { nodes: vec![Node::default(); dependencies.len()], ..Search::default() };
+    let mut path: Vec<(usize, std::slice::Iter<'_, usize>)> = Vec::new();
+    for (root, edges) in dependencies.iter().enumerate() {
+        if search.enter(root) {
+            path.push((root, edges.iter()));
+        }
+        while let Some((node, edges)) = path.last_mut() {
+            let node = *node;
+            if let Some(&next) = edges.next() {
+                if search.enter(next) {
+                    path.push((next, dependencies.get(next).map_or([].iter(), |edges| edges.iter())));
+                } else {
+                    search.reach(node, next);
+                }
+            } else {
+                path.pop();
+                search.leave(node);
+                if let Some((parent, _)) = path.last() {
+                    search.reach(*parent, node);
+                }
+            }
+        }
+    }
+    search.components
+}
+
+#[derive(Clone, Copy, Default)]
+struct Node {
+    /// When the node was found, counted from 1; 0: not yet.
+    found: usize,
+    /// The earliest found node that this one is known to reach.
+    reaches: usize,
+    /// Whether its component is still open.
+    open: bool,
+}
+
+#[derive(Default)]
+struct Search {
+    nodes: Vec<Node>,
+    open: Vec<usize>,
+    n_found: usize,
+    components: Vec<Vec<usize>>,
+}
+
+#[expect(clippy::indexing_slicing, reason = "nodes are made for all indexes, and edges are indexes")]
+impl Search {
+    /// Whether the node is new.
+    fn enter(&mut self, node: usize) -> bool {
+        let is_new = self.nodes[node].found == 0;
+        if is_new {
+            self.n_found += 1;
+            self.nodes[node] = Node { found: self.n_found, reaches: self.n_found, open: true };
+            self.open.push(node);
+        }
+        is_new
+    }
+
+    fn reach(&mut self, node: usize, next: usize) {
+        if self.nodes[next].open {
+            self.nodes[node].reaches = self.nodes[node].reaches.min(self.nodes[next].reaches);
+        }
+    }
+
+    fn leave(&mut self, node: usize) {
+        if self.nodes[node].reaches < self.nodes[node].found {
+            return;
+        }
+        let first = self.open.iter().rposition(|open| *open == node).unwrap_or_default();
+        let component = self.open.split_off(first);
+        for member in &component {
+            self.nodes[*member].open = false;
+        }
+        self.components.push(component);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::components;
+
+    #[track_caller]
+    fn check(dependencies: &[&[usize]], expected: &[&[usize]]) {
+        let dependencies: Vec<_> = dependencies.iter().map(|edges| edges.to_vec()).collect();
+        let mut found = components(&dependencies);
+        for component in &mut found {
+            component.sort_unstable();
+        }
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn dependencies_come_first() {
+        check(&[&[1, 2], &[2], &[], &[0]], &[&[2], &[1], &[0], &[3]]);
+    }
+
+    #[test]
+    fn cycles_are_components() {
+        check(&[&[0]], &[&[0]]);
+        check(&[&[1], &[2], &[0], &[0]], &[&[0, 1, 2], &[3]]);
+        // Two cycles, and a node between them that is in neither.
+        check(&[&[1], &[0, 2], &[3], &[4], &[3]], &[&[3, 4], &[2], &[0, 1]]);
+    }
+
+    #[test]
+    fn a_long_chain_needs_no_stack() {
+        let n_nodes = 100_000;
+        let chain: Vec<_> = (0..n_nodes).map(|node| if node + 1 < n_nodes { vec![node + 1] } else { vec![] }).collect();
+        assert_eq!(components(&chain).len(), n_nodes);
+    }
+}
