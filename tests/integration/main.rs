@@ -1,5 +1,7 @@
 //! The integration tests: one binary.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod support;
 
 mod tidy;

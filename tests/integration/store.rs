@@ -33,7 +33,7 @@ struct Bench {
 enum Place {
     Memory,
     Sqlite(TempDir),
-    Postgres(PgConnectOptions),
+    Postgres(Box<PgConnectOptions>),
 }
 
 impl Bench {
@@ -56,7 +56,7 @@ impl Bench {
         Self {
             store: Arc::new(SqlStore::open_postgres(options.clone(), "epoch-1").await.unwrap()),
             replica: Arc::new(SqlStore::open_postgres(options.clone(), "epoch-2").await.unwrap()),
-            place: Place::Postgres(options),
+            place: Place::Postgres(Box::new(options)),
         }
     }
 
@@ -589,7 +589,7 @@ async fn audit_pages_filter_newest_first(bench: &Bench) {
 async fn audit_rows_read_back_to_the_bit(bench: &Bench) {
     let hard = [
         json!(null),
-        json!({"z": [5e-324, 1.797_693_134_862_315_7e308, 0.1, 1e21, 100_000_000_000_000_000_000_u128 as f64, -0.0]}),
+        json!({"z": [5e-324, 1.797_693_134_862_315_7e308, 0.1, 1e21, 1e20, -0.0]}),
         json!({"integers": [u64::MAX, i64::MIN, 9_007_199_254_740_993_u64, 1.0]}),
         json!({"\u{10000}": "😀\u{2028}\u{0}\"\\", "\u{e000}": "é", "": {"": [[], {}]}}),
         (0..120).fold(json!(true), |inner, _| json!([inner])),
