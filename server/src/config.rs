@@ -14,6 +14,8 @@ use std::{
 
 use ipnet::IpNet;
 
+use crate::telemetry::LogFormat;
+
 /// The configuration of a server. Printed with secrets left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -44,15 +46,6 @@ pub enum Database {
     Sqlite(PathBuf),
     /// A `postgres://` URL; may hold a password.
     Postgres(String),
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line, for machines.
-    Json,
 }
 
 /// What the configuration is made of, before anybody has looked at it.
@@ -139,7 +132,7 @@ impl Config {
             trusted_proxies: setting_by(&given, "trusted_proxies", parse_networks, Vec::new)?,
             public_metrics: setting_by(&given, "public_metrics", parse_bool, || false)?,
             log_level: setting(&given, "log_level", || "info".to_owned())?,
-            log_format: setting(&given, "log_format", || LogFormat::Text)?,
+            log_format: setting_by(&given, "log_format", parse_log_format, LogFormat::default)?,
             shutdown_deadline: setting_by(&given, "shutdown_deadline", parse_seconds, || Duration::from_secs(20))?,
             data_dir,
         })
@@ -156,7 +149,7 @@ impl Config {
             ("trusted_proxies", proxies.join(",")),
             ("public_metrics", self.public_metrics.to_string()),
             ("log_level", self.log_level.clone()),
-            ("log_format", self.log_format.to_string()),
+            ("log_format", format!("{:?}", self.log_format).to_lowercase()),
             ("shutdown_deadline", self.shutdown_deadline.as_secs().to_string()),
         ]
     }
@@ -283,6 +276,14 @@ fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
     items.map(network).collect()
 }
 
+fn parse_log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        other => Err(format!("`{other}` is neither `text` nor `json`")),
+    }
+}
+
 fn parse_bool(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("`{text}` is neither `true` nor `false`"))
 }
@@ -334,27 +335,6 @@ fn redact(url: &str) -> String {
             None => url.to_owned(),
         },
         None => url.to_owned(),
-    }
-}
-
-impl FromStr for LogFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            other => Err(format!("`{other}` is neither `text` nor `json`")),
-        }
-    }
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        })
     }
 }
 

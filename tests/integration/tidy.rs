@@ -25,15 +25,17 @@ const IMPURE: [&str; 12] =
     ["axum", "fastrand", "getrandom", "hyper", "log", "mio", "rand", "reqwest", "socket2", "sqlx", "tokio", "tracing"];
 
 /// Which modules of the server each one may name. `wiring` and `main` put everything together and may name all.
-const MODULES: [(&str, &[&str]); 9] = [
-    ("audit", &[]),
-    ("config", &[]),
+const MODULES: [(&str, &[&str]); 11] = [
+    ("audit", &["ports"]),
+    ("telemetry", &[]),
+    ("config", &["telemetry"]),
     ("ports", &["audit"]),
     ("app", &["audit", "ports"]),
     ("store", &["audit", "ports"]),
     ("system", &["ports"]),
-    ("stream", &["app", "audit", "ports"]),
-    ("http", &["app", "audit", "ports", "stream"]),
+    ("testing", &["ports", "system"]),
+    ("stream", &["app", "audit", "ports", "telemetry"]),
+    ("http", &["app", "audit", "ports", "stream", "telemetry"]),
     ("demo", &["app", "audit", "ports"]),
 ];
 

@@ -1,8 +1,314 @@
 //! The command line: `tidegate serve`, `migrate`, `user`, `token`, `key`, `flags`, `audit`, `evaluate`, `explain`.
+//!
+//! A command reads its arguments and the configuration, calls the same use cases as everybody else, and prints. It
+//! decides nothing.
 
-use std::process::ExitCode;
+mod evaluate;
+mod explain;
+mod flag_file;
+mod generate;
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{self, Write},
+    num::NonZeroUsize,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tidegate_core::{Context, Ruleset, Timestamp, ruleset::Severity};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{
+    config::{Config, FILE_VARIABLE, Sources},
+    ports::Clock as _,
+    system::SystemClock,
+};
+
+/// Some lines were no questions.
+const UNREADABLE: u8 = 3;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        // Whoever reads us has seen enough, as in `tidegate evaluate … | head`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error is gone: nobody to tell.
+            let _ = writeln!(io::stderr(), "tidegate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Feature flags and progressive rollouts: server and tools in one binary.
+///
+/// `tidegate serve` starts the server, on SQLite in `.tidegate` unless told otherwise, and prints a one-time link that
+/// makes the first account. `tidegate help COMMAND` says more about each command.
+#[derive(Parser)]
+#[command(name = "tidegate", version, max_term_width = 100, after_help = CONFIGURATION_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const CONFIGURATION_HELP: &str = "\
+Configuration: each setting is a flag (--public-url), a variable (TIDEGATE_PUBLIC_URL) or a key of a TOML file \
+(public_url), in that order. --config or TIDEGATE_CONFIG names the file. Unknown keys and unknown TIDEGATE_* variables \
+are refused.
+
+Exit codes: 0 done, 1 failed (standard error says why), 2 the command line is wrong.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the configuration that the other commands would use, secrets left out
+    Config(ConfigArgs),
+    /// Check, export and apply flag files
+    #[command(subcommand)]
+    Flags(FlagsCommand),
+    /// Evaluate flags of a file for contexts from standard input, without a server
+    ///
+    /// Reads one JSON object per line, {"flag": "new-checkout", "context": {"targetingKey": "user-1", "country": "NL"}};
+    /// other fields are ignored. Answers each, in order, with one line on standard output:
+    /// {"flag", "value", "variant", "reason", "errorCode", "bucket"}, null where there is none. A line that is no such
+    /// object is answered with the error code PARSE_ERROR or INVALID_CONTEXT and an "errorMessage", and the next one is
+    /// read. Lines have at most 64 MiB.
+    ///
+    /// Exit codes: 0 all lines were questions, 1 failed, 2 the command line is wrong, 3 all lines were answered, and some
+    /// were no questions.
+    Evaluate(EvaluateArgs),
+    /// Evaluate one flag of a file for one context, and tell every step
+    Explain(ExplainArgs),
+    /// Print a file that is made from the code
+    #[command(hide = true)]
+    Generate {
+        /// Which.
+        what: Generated,
+    },
+}
+
+/// Settings; a variable or the file may give them too.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Configuration")]
+struct ConfigArgs {
+    /// A TOML file of settings, named as the variables without TIDEGATE_, in lower case [variable: TIDEGATE_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of everything the server writes [variable: TIDEGATE_DATA_DIR] [default: .tidegate]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// A path, `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/NAME` [variable: TIDEGATE_DATABASE] [default: tidegate.db in
+    /// the data folder]
+    #[arg(long, value_name = "DATABASE")]
+    database: Option<String>,
+    /// Address and port to listen on [variable: TIDEGATE_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where people reach the server; with https:// cookies are for TLS only [variable: TIDEGATE_PUBLIC_URL] [default: the
+    /// address it listens on]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Networks of proxies whose X-Forwarded-For is believed, by commas [variable: TIDEGATE_TRUSTED_PROXIES]
+    #[arg(long, value_name = "NETWORKS")]
+    trusted_proxies: Option<String>,
+    /// Whether everybody may read /metrics; else this machine and instance administrators [variable:
+    /// TIDEGATE_PUBLIC_METRICS] [default: false]
+    #[arg(long, value_name = "BOOLEAN", num_args = 0..=1, default_missing_value = "true")]
+    public_metrics: Option<String>,
+    /// error, warn, info, debug or trace, or directives like info,tidegate_server::stream=debug [variable:
+    /// TIDEGATE_LOG_LEVEL] [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// text or json [variable: TIDEGATE_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Seconds that requests may go on once the server has been told to stop [variable: TIDEGATE_SHUTDOWN_DEADLINE]
+    /// [default: 20]
+    #[arg(long, value_name = "SECONDS")]
+    shutdown_deadline: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum FlagsCommand {
+    /// Check a flag file: its form, and what compiling it finds
+    ///
+    /// Prints every issue with the JSON Pointer of its place. Warnings do not fail.
+    Validate {
+        /// The flag file
+        file: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct EvaluateArgs {
+    /// The flag file
+    #[arg(long, value_name = "FILE")]
+    flags: PathBuf,
+    /// The time of the evaluations [default: now]
+    #[arg(long, value_name = "RFC3339", value_parser = parse_time)]
+    now: Option<Timestamp>,
+    /// How many threads to work with; each takes a megabyte of input at a time
+    #[arg(long, default_value = "1", value_parser = parse_threads)]
+    threads: NonZeroUsize,
+}
+
+#[derive(Args)]
+struct ExplainArgs {
+    /// The flag file
+    #[arg(long, value_name = "FILE")]
+    flags: PathBuf,
+    /// The flag's key
+    #[arg(long, value_name = "KEY")]
+    flag: String,
+    /// The evaluation context, like '{"targetingKey": "user-1", "country": "NL"}'
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    context: String,
+    /// The time of the evaluation [default: now]
+    #[arg(long, value_name = "RFC3339", value_parser = parse_time)]
+    now: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Generated {
+    /// openapi/openapi.json
+    Openapi,
+    /// spec/flags.schema.json
+    FlagSchema,
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| "not a time like 2026-03-01T12:00:00Z".to_owned())?;
+    i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).map(Timestamp).map_err(|error| error.to_string())
+}
+
+fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
+    let n_threads = text.parse::<NonZeroUsize>().ok().filter(|n| n.get() <= 256);
+    n_threads.ok_or_else(|| "not a number from 1 to 256".to_owned())
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    match command {
+        Command::Config(args) => {
+            for (name, text) in args.read()?.redacted() {
+                writeln!(out, "{name} = {text:?}")?;
+            }
+        }
+        Command::Flags(FlagsCommand::Validate { file }) => return validate(&file, &mut out),
+        Command::Evaluate(args) => return evaluate(&args, &mut out),
+        Command::Explain(args) => {
+            let ruleset = ruleset(&args.flags)?;
+            let context = serde_json::from_str(&args.context).context("`--context` is no JSON")?;
+            let context = Context::from_json(&context).map_err(|detail| anyhow!("`--context`: {detail}"))?;
+            let explanation = tidegate_core::explain(&ruleset, &args.flag, &context, now(args.now));
+            write!(out, "{}", explain::render(&args.flag, &explanation))?;
+        }
+        Command::Generate { what: Generated::Openapi } => write!(out, "{}", crate::http::openapi_json())?,
+        Command::Generate { what: Generated::FlagSchema } => writeln!(out, "{:#}", generate::flag_schema())?,
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn now(given: Option<Timestamp>) -> Timestamp {
+    given.unwrap_or_else(|| SystemClock.now())
+}
+
+/// The file's ruleset; what is wrong with it goes to standard error.
+fn ruleset(path: &PathBuf) -> Result<Ruleset> {
+    let (ruleset, issues) = flag_file::compile_tolerantly(&flag_file::read(path)?)?;
+    let mut err = io::stderr().lock();
+    for issue in issues {
+        writeln!(err, "tidegate: {}", flag_file::describe(&issue))?;
+    }
+    Ok(ruleset)
+}
+
+fn evaluate(args: &EvaluateArgs, out: &mut dyn Write) -> Result<ExitCode> {
+    let ruleset = ruleset(&args.flags)?;
+    let lines = evaluate::evaluate_lines(&ruleset, now(args.now), args.threads, &mut io::stdin().lock(), out)?;
+    Ok(if lines.unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNREADABLE) })
+}
+
+fn validate(path: &PathBuf, out: &mut dyn Write) -> Result<ExitCode> {
+    let json = flag_file::read(path)?;
+    let file = match flag_file::parse_strictly(&json) {
+        Ok(file) => file,
+        Err(crate::app::AppError::Invalid { field, detail }) => bail!("{}: {field}: {detail}", path.display()),
+        Err(error) => return Err(error.into()),
+    };
+    let (_, issues) = tidegate_core::compile(&file);
+    for issue in &issues {
+        writeln!(out, "{}", flag_file::describe(issue))?;
+    }
+    let n_errors = issues.iter().filter(|issue| issue.severity > Severity::Warning).count();
+    if n_errors > 0 {
+        writeln!(out, "{n_errors} errors, {} warnings", issues.len() - n_errors)?;
+        return Ok(ExitCode::FAILURE);
+    }
+    let (n_flags, n_segments) = (file.flags.len(), file.segments.len());
+    writeln!(out, "{n_flags} flags and {n_segments} segments, no errors, {} warnings", issues.len())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl ConfigArgs {
+    /// Reads flags, variables and the file.
+    fn read(self) -> Result<Config> {
+        let path = self.config.clone().or_else(|| env::var_os(FILE_VARIABLE).map(PathBuf::from));
+        let file = match path {
+            None => None,
+            Some(path) => {
+                let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+                Some((path, text))
+            }
+        };
+        let variables = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+            .collect();
+        Ok(Config::read(&Sources { flags: self.given(), variables, file })?)
+    }
+
+    fn given(self) -> BTreeMap<&'static str, String> {
+        let all = [
+            ("data_dir", self.data_dir),
+            ("database", self.database),
+            ("listen", self.listen),
+            ("public_url", self.public_url),
+            ("trusted_proxies", self.trusted_proxies),
+            ("public_metrics", self.public_metrics),
+            ("log_level", self.log_level),
+            ("log_format", self.log_format),
+            ("shutdown_deadline", self.shutdown_deadline),
+        ];
+        all.into_iter().filter_map(|(name, text)| Some((name, text?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::config::SETTINGS;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_is_a_flag() {
+        let command = ConfigArgs::augment_args(clap::Command::new("tidegate"));
+        let mut flags: Vec<_> = command.get_arguments().map(|argument| argument.get_id().as_str().to_owned()).collect();
+        flags.retain(|flag| flag != "config");
+        assert_eq!(flags, SETTINGS);
+    }
 }
