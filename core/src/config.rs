@@ -3,7 +3,7 @@
 //! These types accept what a newer server may send: unknown fields are ignored, unknown operators and shapes are kept
 //! as they are, and [`compile`](crate::compile) reports them. Whoever takes input from people refuses them instead.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as Json;
 
 use crate::key::{FlagKey, SegmentKey, VariantKey};
@@ -209,7 +209,7 @@ pub struct BucketRange {
 }
 
 /// A test of the context, or a group of conditions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Condition {
@@ -235,6 +235,37 @@ pub enum Condition {
     Test(Test),
     /// A shape that this version does not know: never holds.
     Unknown(Json),
+}
+
+impl<'de> Deserialize<'de> for Condition {
+    /// Never fails on JSON: what is neither a group nor a test is [`Condition::Unknown`]. A group has no other member,
+    /// so that one with a member that this version does not know is unknown as a whole.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Json::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl From<Json> for Condition {
+    fn from(json: Json) -> Self {
+        let members = |items: Vec<Json>| items.into_iter().map(Self::from).collect();
+        match json {
+            Json::Object(mut object) if object.len() == 1 => match object.iter_mut().next() {
+                Some((name, Json::Array(items))) if name == "any" => Self::Any { any: members(std::mem::take(items)) },
+                Some((name, Json::Array(items))) if name == "all" => Self::All { all: members(std::mem::take(items)) },
+                Some((name, Json::Array(items))) if name == "none" => {
+                    Self::None { none: members(std::mem::take(items)) }
+                }
+                _ => Self::from_test(Json::Object(object)),
+            },
+            other => Self::from_test(other),
+        }
+    }
+}
+
+impl Condition {
+    fn from_test(json: Json) -> Self {
+        Test::deserialize(&json).map_or(Self::Unknown(json), Self::Test)
+    }
 }
 
 /// Compares one attribute of the context with fixed values.
