@@ -1,0 +1,60 @@
+import type { CompileIssue } from "./types";
+
+/** RFC 9457's problem as the server sends it, or as we word it where no answer came. */
+export interface ProblemBody {
+  status: number;
+  code: string;
+  title?: string;
+  detail?: string;
+  field?: string;
+  issues?: CompileIssue[];
+}
+
+/** A request that did not do what it was asked. */
+export class Problem extends Error {
+  readonly status: number;
+  readonly code: string;
+  /** JSON Pointer of the field within the request's body. */
+  readonly field: string | undefined;
+  readonly issues: CompileIssue[];
+  readonly title: string;
+
+  constructor(body: ProblemBody) {
+    super(body.detail ?? body.title ?? "the server did not say why");
+    this.name = "Problem";
+    this.status = body.status;
+    this.code = body.code;
+    this.field = body.field;
+    this.issues = body.issues ?? [];
+    this.title = body.title ?? titleOf(body.code);
+  }
+}
+
+function titleOf(code: string): string {
+  switch (code) {
+    case "stale":
+      return "Somebody else changed it";
+    case "forbidden":
+      return "Your role does not allow this";
+    case "unauthenticated":
+      return "You are signed out";
+    case "unreachable":
+      return "The server does not answer";
+    case "too_many_requests":
+      return "Too many requests";
+    case "does_not_compile":
+      return "The change does not compile";
+    default:
+      return "That did not work";
+  }
+}
+
+export function isProblem(error: unknown, code?: string): error is Problem {
+  return error instanceof Problem && (code === undefined || error.code === code);
+}
+
+/** What to show for any thrown value. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  return new Problem({ status: 0, code: "unreachable", detail: "Nothing was heard from the server. Is it running, and is the network up?" });
+}

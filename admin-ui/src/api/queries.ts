@@ -1,0 +1,84 @@
+/** What is cached under which key, and how fresh it is kept. The stream invalidates; nothing polls without need. */
+
+import { infiniteQueryOptions, queryOptions, QueryClient } from "@tanstack/react-query";
+
+import { api } from "./client";
+import { isProblem } from "./problem";
+
+export interface FlagFilter {
+  search?: string | undefined;
+  tag?: string | undefined;
+}
+
+export interface AuditFilter {
+  project?: string | undefined;
+  environment?: string | undefined;
+  resource?: string | undefined;
+  actor?: string | undefined;
+}
+
+/** Leaves out what is undefined or empty, so that equal filters have equal keys and URLs stay short. */
+export function given<T extends object>(filter: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined && value !== "")) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
+export const queries = {
+  setup: () => queryOptions({ queryKey: ["setup"], queryFn: () => api.setupNeeded(), staleTime: 0 }),
+  me: () => queryOptions({ queryKey: ["me"], queryFn: () => api.session(), staleTime: 5 * 60_000 }),
+  projects: () => queryOptions({ queryKey: ["projects"], queryFn: () => api.projects().then((page) => page.items) }),
+  environments: (project: string) =>
+    queryOptions({
+      queryKey: ["project", project, "environments"],
+      queryFn: () => api.environments(project).then((page) => page.items),
+    }),
+  flags: (project: string, filter: FlagFilter) =>
+    infiniteQueryOptions({
+      queryKey: ["project", project, "flags", given(filter)],
+      queryFn: ({ pageParam, signal }) => api.flags(project, given({ ...filter, cursor: pageParam || undefined }), signal),
+      initialPageParam: "",
+      getNextPageParam: (page) => page.nextCursor ?? undefined,
+      placeholderData: (previous) => previous,
+    }),
+  flag: (project: string, flag: string) =>
+    queryOptions({ queryKey: ["project", project, "flag", flag], queryFn: () => api.flag(project, flag) }),
+  config: (project: string, flag: string, environment: string) =>
+    queryOptions({
+      queryKey: ["project", project, "config", flag, environment],
+      queryFn: () => api.config(project, flag, environment),
+    }),
+  keys: (project: string, environment: string) =>
+    queryOptions({
+      queryKey: ["project", project, "keys", environment],
+      queryFn: () => api.keys(project, environment).then((page) => page.items),
+    }),
+  /** Absent where the server cannot say. */
+  receipts: (project: string, environment: string) =>
+    queryOptions({
+      queryKey: ["project", project, "receipts", environment],
+      queryFn: () => api.receipts(project, environment).catch((error) => (isProblem(error, "not_found") ? null : Promise.reject(error))),
+      retry: false,
+    }),
+  audit: (filter: AuditFilter, limit = 50) =>
+    infiniteQueryOptions({
+      queryKey: ["project", filter.project ?? "", "audit", given(filter), limit],
+      queryFn: ({ pageParam, signal }) => api.audit(given({ ...filter, limit, cursor: pageParam || undefined }), signal),
+      initialPageParam: "",
+      getNextPageParam: (page) => page.nextCursor ?? undefined,
+    }),
+};
+
+/** A client whose reads are tried again only where that can help. */
+export function createQueryClient(): QueryClient {
+  return new QueryClient({
+    defaultOptions: {
+      queries: {
+        staleTime: 30_000,
+        refetchOnWindowFocus: true,
+        retry: (failures, error) => failures < 2 && (!isProblem(error) || error.status === 0 || error.status >= 500),
+      },
+      mutations: { retry: false },
+    },
+  });
+}

@@ -1,0 +1,38 @@
+import { Tooltip } from "@mantine/core";
+import { useSyncExternalStore } from "react";
+
+import { ago, exactly } from "../lib/time";
+
+const TICK_MS = 15_000;
+
+let now = Date.now();
+const listeners = new Set<() => void>();
+let timer: ReturnType<typeof setInterval> | undefined;
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  timer ??= setInterval(() => {
+    now = Date.now();
+    for (const tell of listeners) tell();
+  }, TICK_MS);
+  return () => {
+    listeners.delete(listener);
+    if (listeners.size > 0) return;
+    clearInterval(timer);
+    timer = undefined;
+  };
+}
+
+/** The time that all relative times on the page are told from. */
+export function useNow(): number {
+  return useSyncExternalStore(subscribe, () => now);
+}
+
+export function Ago({ at }: { at: string }) {
+  const current = Math.max(useNow(), Date.now());
+  return (
+    <Tooltip label={exactly(at)}>
+      <time dateTime={at}>{ago(at, current)}</time>
+    </Tooltip>
+  );
+}

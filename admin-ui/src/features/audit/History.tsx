@@ -1,0 +1,44 @@
+import { Loader, Text } from "@mantine/core";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+
+import { queries } from "../../api/queries";
+import { Ago } from "../../components/Ago";
+import { ProblemAlert } from "../../components/ProblemAlert";
+import { TextLink } from "../../components/TextLink";
+import styles from "./Audit.module.css";
+import { Sentence } from "./Sentence";
+
+const SHOWN = 8;
+
+/** The newest changes of one resource. */
+export function History({ project, resource }: { project: string; resource: string }) {
+  const environments = useQuery(queries.environments(project)).data ?? [];
+  const audit = useInfiniteQuery(queries.audit({ project, resource }, SHOWN));
+  if (audit.error && !audit.data) return <ProblemAlert error={audit.error} onRetry={() => void audit.refetch()} />;
+  if (!audit.data) return <Loader size="sm" type="dots" aria-label="Loading the history" />;
+  const rows = audit.data.pages[0]?.items ?? [];
+  if (rows.length === 0) {
+    return (
+      <Text size="sm" c="dimmed">
+        Nothing yet.
+      </Text>
+    );
+  }
+  return (
+    <>
+      <ol className={styles.short}>
+        {rows.map((row) => (
+          <li key={row.sequence}>
+            <span className={styles.time}>
+              <Ago at={row.at} />
+            </span>
+            <Sentence row={row} environments={environments} withSubject={false} />
+          </li>
+        ))}
+      </ol>
+      <TextLink to="/projects/$project/audit" params={{ project }} search={{ resource }} size="sm">
+        All changes, with what differed
+      </TextLink>
+    </>
+  );
+}

@@ -1,0 +1,26 @@
+import type { AuditRow, Environment } from "../../api/types";
+import { auditWords } from "../../lib/words";
+import styles from "./Audit.module.css";
+
+/** An audit row as a sentence: who did what to what, where, and why. */
+export function Sentence({ row, environments, withSubject }: { row: AuditRow; environments: Environment[]; withSubject: boolean }) {
+  const words = auditWords(row);
+  const environment = environments.find(({ key }) => key === row.environment)?.name ?? row.environment;
+  return (
+    <span>
+      {row.actorName || row.actor} {words.verb}
+      {withSubject ? (
+        <>
+          {" "}
+          {words.kind === "flag" ? "" : `${words.kind} `}
+          <span className={styles.subject}>{words.subject}</span>
+        </>
+      ) : words.verb.endsWith(" for") ? null : (
+        " it"
+      )}
+      {environment ? ` in ${environment}` : ""}
+      {words.detail ? <span className={styles.detail}>{words.detail}</span> : null}
+      {row.reason ? <span className={styles.reason}>“{row.reason}”</span> : null}
+    </span>
+  );
+}

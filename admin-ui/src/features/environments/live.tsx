@@ -1,0 +1,90 @@
+/** Follows every environment of the project on the screen, and has the cache read again what changed. */
+
+import { useQueryClient } from "@tanstack/react-query";
+import { createContext, useContext, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
+
+import type { Environment } from "../../api/types";
+import { followStream, worst, type Health, type Socket } from "../../lib/stream";
+
+/** More environments than this are not followed: browsers limit sockets per host. */
+const MAX_STREAMS = 12;
+/** Commits that come closer together than this are read once. */
+const GATHER_MS = 120;
+/** A stream that is down for longer makes the page stale, in so many words. */
+const STALE_AFTER_MS = 20_000;
+
+interface Live {
+  health: Health | null;
+  stale: boolean;
+  retryNow(): void;
+}
+
+const LiveContext = createContext<Live>({ health: null, stale: false, retryNow: () => {} });
+
+export const useLive = () => useContext(LiveContext);
+
+function openSocket(project: string, environment: string): Socket {
+  const url = new URL("/api/v1/stream", window.location.origin);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  url.search = new URLSearchParams({ project, environment }).toString();
+  // What it is handed is assigned through the `on…` members alone.
+  return new WebSocket(url) as unknown as Socket;
+}
+
+const after = (ms: number, then: () => void) => {
+  const timer = setTimeout(then, ms);
+  return () => clearTimeout(timer);
+};
+
+export function LiveProvider({ project, environments, children }: { project: string; environments: Environment[]; children: ReactNode }) {
+  const queryClient = useQueryClient();
+  const [healths, setHealths] = useState<Record<string, Health>>({});
+  const [stale, setStale] = useState(false);
+  const streams = useRef<{ stop(): void; retryNow(): void }[]>([]);
+  const keys = environments
+    .slice(0, MAX_STREAMS)
+    .map(({ key }) => key)
+    .join("\n");
+
+  useEffect(() => {
+    let cancelGathering: (() => void) | null = null;
+    const refresh = () => {
+      cancelGathering ??= after(GATHER_MS, () => {
+        cancelGathering = null;
+        void queryClient.invalidateQueries({ queryKey: ["project", project] });
+      });
+    };
+    streams.current = keys
+      .split("\n")
+      .filter((key) => key !== "")
+      .map((key) =>
+        followStream(
+          { connect: () => openSocket(project, key), now: Date.now, random: Math.random, after },
+          { onHealth: (health) => setHealths((all) => ({ ...all, [key]: health })), onChange: refresh },
+        ),
+      );
+    const online = () => streams.current.forEach((stream) => stream.retryNow());
+    window.addEventListener("online", online);
+    return () => {
+      window.removeEventListener("online", online);
+      cancelGathering?.();
+      streams.current.forEach((stream) => stream.stop());
+      streams.current = [];
+      setHealths({});
+    };
+  }, [keys, project, queryClient]);
+
+  const health = worst(Object.values(healths));
+  const down = health !== null && health.phase !== "live";
+  useEffect(() => {
+    if (!down) return;
+    const cancel = after(STALE_AFTER_MS, () => setStale(true));
+    return () => {
+      cancel();
+      setStale(false);
+    };
+  }, [down]);
+
+  const live = useMemo(() => ({ health, stale, retryNow: () => streams.current.forEach((stream) => stream.retryNow()) }), [health, stale]);
+  return <LiveContext value={live}>{children}</LiveContext>;
+}

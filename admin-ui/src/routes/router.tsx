@@ -1,0 +1,108 @@
+/** The routes, and what each reads from its URL. Pages that the first screen does not need are loaded when asked for. */
+
+import type { QueryClient } from "@tanstack/react-query";
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Navigate,
+  Outlet,
+  type RouterHistory,
+} from "@tanstack/react-router";
+
+import { given } from "../api/queries";
+import { Empty, Page } from "../components/Page";
+import { Home } from "./Home";
+import { Project } from "./Project";
+
+const text = (value: unknown): string | undefined => {
+  // A search of digits alone arrives as a number.
+  const word = typeof value === "number" ? String(value) : value;
+  return typeof word === "string" && word !== "" ? word : undefined;
+};
+
+const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({ component: Outlet, notFoundComponent: NotFound });
+
+const home = createRoute({ getParentRoute: () => root, path: "/", component: Home });
+
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: "/sign-in",
+  validateSearch: (search: Record<string, unknown>) => given({ next: text(search["next"]) }),
+  component: lazyRouteComponent(() => import("../features/auth/SignIn"), "SignIn"),
+});
+
+const link = createRoute({
+  getParentRoute: () => root,
+  path: "/link",
+  component: lazyRouteComponent(() => import("../features/auth/OneTimeLink"), "OneTimeLink"),
+});
+
+const project = createRoute({ getParentRoute: () => root, path: "/projects/$project", component: Project });
+
+const projectHome = createRoute({
+  getParentRoute: () => project,
+  path: "/",
+  component: function ToFlags() {
+    return <Navigate to="/projects/$project/flags" params={projectHome.useParams()} replace />;
+  },
+});
+
+const flags = createRoute({
+  getParentRoute: () => project,
+  path: "/flags",
+  validateSearch: (search: Record<string, unknown>) => given({ search: text(search["search"]), tag: text(search["tag"]) }),
+  component: lazyRouteComponent(() => import("../features/flags/FlagList"), "FlagList"),
+});
+
+const flag = createRoute({
+  getParentRoute: () => project,
+  path: "/flags/$flag",
+  validateSearch: (search: Record<string, unknown>) => given({ environment: text(search["environment"]) }),
+  component: lazyRouteComponent(() => import("../features/flags/FlagPage"), "FlagPage"),
+});
+
+const audit = createRoute({
+  getParentRoute: () => project,
+  path: "/audit",
+  validateSearch: (search: Record<string, unknown>) =>
+    given({ environment: text(search["environment"]), resource: text(search["resource"]), actor: text(search["actor"]) }),
+  component: lazyRouteComponent(() => import("../features/audit/AuditList"), "AuditList"),
+});
+
+const environments = createRoute({
+  getParentRoute: () => project,
+  path: "/environments",
+  component: lazyRouteComponent(() => import("../features/environments/EnvironmentList"), "EnvironmentList"),
+});
+
+const tree = root.addChildren([
+  home,
+  signIn,
+  link,
+  project.addChildren([projectHome, flags, flag, audit, environments]),
+]);
+
+export function createAppRouter(queryClient: QueryClient, history?: RouterHistory) {
+  return createRouter({
+    routeTree: tree,
+    context: { queryClient },
+    defaultPreload: "intent",
+    defaultPreloadDelay: 60,
+    defaultNotFoundComponent: NotFound,
+    ...(history ? { history } : {}),
+  });
+}
+
+function NotFound() {
+  return (
+    <Page title="Nothing here">
+      <Empty title="There is no such page">
+        <p>
+          The address may be mistyped, or what it named was renamed. <a href="/">Start again</a>.
+        </p>
+      </Empty>
+    </Page>
+  );
+}

@@ -1,0 +1,468 @@
+/** The REST API from memory, as far as the UI uses it: for the tests, and for looking at the UI without a server. */
+
+import type { AuditRow, ConfigPatch, Environment, Flag, FlagConfig, FlagKind, Me, Role, Serve, Variant } from "../../src/api/types";
+import { percent, shares } from "../../src/lib/words";
+
+export interface Backend {
+  handle(request: Request): Promise<Response>;
+  /** Changes a configuration behind the UI's back. */
+  meddle(flag: string, environment: string, patch: ConfigPatch): void;
+  config(flag: string, environment: string): FlagConfig;
+  audit: AuditRow[];
+  me: Me | null;
+  setupNeeded: boolean;
+  requests: { method: string; path: string; headers: Headers; body: unknown }[];
+  subscribe(listener: (environment: string) => void): () => void;
+  revision(environment: string): number;
+}
+
+const BOOLEAN: Variant[] = [
+  { key: "on", value: true },
+  { key: "off", value: false },
+];
+
+const ENVIRONMENTS: Environment[] = [
+  { key: "development", name: "Development", production: false, color: "#2f9e6e", revision: 41, epoch: "e1", version: 1 },
+  { key: "staging", name: "Staging", production: false, color: "#7a6ff0", revision: 29, epoch: "e1", version: 1 },
+  { key: "production", name: "Production", production: true, color: "#e08a1e", revision: 17, epoch: "e1", version: 1 },
+];
+
+const split = (weight: number): Serve => ({
+  distribution: {
+    ranges: [
+      { start: 0, end: weight, variant: "on" },
+      { start: weight, end: 100_000, variant: "off" },
+    ],
+  },
+});
+
+/** As the server words it. */
+function serveSummary(serve: Serve): string {
+  if ("variant" in serve) return serve.variant;
+  return shares(serve.distribution)
+    .map(({ variant, weight }) => `${variant} ${percent(weight).replace("\u202f", " ")}`)
+    .join(" / ");
+}
+
+interface Seed {
+  key: string;
+  name: string;
+  description: string;
+  tags: string[];
+  kind?: FlagKind;
+  variants?: Variant[];
+  off?: string;
+  states: Record<string, Partial<FlagConfig>>;
+}
+
+const ON: Serve = { variant: "on" };
+
+const SEEDS: Seed[] = [
+  {
+    key: "new-checkout",
+    name: "New checkout",
+    description: "The one-page checkout with saved addresses.",
+    tags: ["checkout", "release"],
+    states: {
+      development: { enabled: true, default: ON },
+      staging: { enabled: true, default: split(50_000) },
+      production: {
+        enabled: true,
+        default: split(25_000),
+        rules: [
+          {
+            id: "staff-first",
+            conditions: [{ attribute: "email", operator: "endsWith", values: ["@tidegate.example"], ignoreCase: true }],
+            serve: { variant: "on" },
+          },
+          {
+            id: "beta-in-europe",
+            conditions: [
+              { operator: "segment", values: ["beta-testers"] },
+              { attribute: "country", operator: "in", values: ["DE", "FR", "IT", "NL", "ES"] },
+            ],
+            serve: split(60_000),
+          },
+        ],
+        targets: [{ variant: "off", values: ["user-4711"] }],
+        prerequisites: [{ flag: "payments-v2", variants: ["on"] }],
+      },
+    },
+  },
+  {
+    key: "payments-v2",
+    name: "Payments v2",
+    description: "Sends payments through the new provider.",
+    tags: ["checkout", "ops"],
+    states: { development: { enabled: true, default: ON }, staging: { enabled: true, default: ON }, production: { enabled: true, default: ON } },
+  },
+  {
+    key: "search-ranking",
+    name: "Search ranking",
+    description: "Which ranking model answers a search.",
+    tags: ["search", "experiment"],
+    kind: "string",
+    variants: [
+      { key: "classic", value: "bm25" },
+      { key: "hybrid", value: "hybrid-2" },
+      { key: "neural", value: "neural-1" },
+    ],
+    off: "classic",
+    states: {
+      development: { enabled: true, default: { variant: "neural" } },
+      staging: { enabled: true, default: { variant: "hybrid" } },
+      production: {
+        enabled: true,
+        default: {
+          distribution: {
+            ranges: [
+              { start: 0, end: 80_000, variant: "classic" },
+              { start: 80_000, end: 90_000, variant: "hybrid" },
+              { start: 90_000, end: 100_000, variant: "neural" },
+            ],
+          },
+        },
+      },
+    },
+  },
+  {
+    key: "recommendations",
+    name: "Recommendations",
+    description: "“You may also like” under the basket.",
+    tags: ["basket"],
+    states: {
+      development: { enabled: true, default: ON },
+      staging: { enabled: true, default: ON },
+      production: {
+        enabled: true,
+        killed: true,
+        kill: { reason: "the model answers in 900 ms, the basket waits", actorName: "Ada Lindqvist", at: "2026-11-21T08:12:00Z" },
+        default: ON,
+      },
+    },
+  },
+  {
+    key: "api-rate-limit",
+    name: "API rate limit",
+    description: "Requests a minute and client.",
+    tags: ["ops"],
+    kind: "number",
+    variants: [
+      { key: "strict", value: 60 },
+      { key: "normal", value: 600 },
+    ],
+    off: "normal",
+    states: { development: { enabled: false, default: { variant: "strict" } }, staging: { enabled: true, default: { variant: "strict" } }, production: { enabled: false, default: { variant: "strict" } } },
+  },
+  {
+    key: "dark-mode",
+    name: "Dark mode",
+    description: "",
+    tags: ["release"],
+    states: { development: { enabled: true, default: ON }, staging: { enabled: true, default: ON }, production: { enabled: true, default: split(90_000) } },
+  },
+  {
+    key: "home-hero",
+    name: "Home page hero",
+    description: "Title, picture and button of the home page.",
+    tags: ["marketing"],
+    kind: "json",
+    variants: [
+      { key: "winter", value: { title: "Warm things", image: "/img/winter.avif", button: "See all" } },
+      { key: "plain", value: { title: "Welcome" } },
+    ],
+    off: "plain",
+    states: { development: { enabled: true, default: { variant: "winter" } }, staging: { enabled: true, default: { variant: "winter" } }, production: { enabled: false, default: { variant: "winter" } } },
+  },
+  {
+    key: "express-shipping",
+    name: "Express shipping",
+    description: "Next-day delivery where the warehouse is near.",
+    tags: ["checkout"],
+    states: { development: { enabled: true, default: ON }, staging: { enabled: false, default: ON }, production: { enabled: false, default: ON } },
+  },
+  {
+    key: "legacy-invoices",
+    name: "Legacy invoices",
+    description: "The old PDF renderer, until the last customer is off it.",
+    tags: ["billing", "cleanup"],
+    states: { development: { enabled: false, default: ON }, staging: { enabled: false, default: ON }, production: { enabled: true, default: split(10_000) } },
+  },
+  {
+    key: "passkeys",
+    name: "Passkeys",
+    description: "Signing in without a password.",
+    tags: ["accounts", "release"],
+    states: { development: { enabled: true, default: ON }, staging: { enabled: true, default: split(5_000) }, production: { enabled: false, default: split(5_000) } },
+  },
+];
+
+const problem = (status: number, code: string, detail: string, more: object = {}) =>
+  new Response(JSON.stringify({ status, code, title: code, detail, ...more }), { status, headers: { "content-type": "application/problem+json" } });
+
+const json = (value: unknown, status = 200, version?: number) =>
+  new Response(status === 204 ? null : JSON.stringify(value), {
+    status,
+    headers: { "content-type": "application/json", ...(version === undefined ? {} : { etag: `"${version}"` }) },
+  });
+
+export interface BackendOptions {
+  role?: Role | "instanceAdmin";
+  signedIn?: boolean;
+  /** Adds as many generated flags. */
+  more?: number;
+  now?: () => Date;
+}
+
+export function createBackend({ role = "instanceAdmin", signedIn = true, more = 0, now = () => new Date() }: BackendOptions = {}): Backend {
+  const person: Me = {
+    user: { id: "u1", name: "Ada Lindqvist", email: "ada@example.org" },
+    instanceAdmin: role === "instanceAdmin",
+    roles: role === "instanceAdmin" ? {} : { shop: role },
+  };
+  const environments = structuredClone(ENVIRONMENTS);
+  const generated: Seed[] = Array.from({ length: more }, (_, at) => ({
+    key: `flag-${String(at).padStart(4, "0")}`,
+    name: `Flag ${at}`,
+    description: "",
+    tags: [`team-${at % 7}`],
+    states: {},
+  }));
+  const flags = new Map<string, Omit<Flag, "environments">>();
+  const configs = new Map<string, FlagConfig>();
+  for (const seed of [...SEEDS, ...generated]) {
+    const variants = seed.variants ?? BOOLEAN;
+    const { key, name, description, tags, kind = "boolean" } = seed;
+    flags.set(key, { key, name, description, tags, kind, variants, version: 1 });
+    for (const environment of environments) {
+      configs.set(`${key}/${environment.key}`, {
+        flag: key,
+        environment: environment.key,
+        version: 3,
+        enabled: false,
+        killed: false,
+        offVariant: seed.off ?? "off",
+        prerequisites: [],
+        targets: [],
+        rules: [],
+        default: ON,
+        availability: "private",
+        salt: `s-${key}`,
+        issues: [],
+        ...seed.states[environment.key],
+      });
+    }
+  }
+
+  const listeners = new Set<(environment: string) => void>();
+  const backend: Backend = {
+    handle,
+    meddle(flag, environment, patch) {
+      store(flag, environment, { ...backend.config(flag, environment), ...patch }, "flag.update", "", "Bo Ek");
+    },
+    config(flag, environment) {
+      const config = configs.get(`${flag}/${environment}`);
+      if (!config) throw new Error(`no ${flag} in ${environment}`);
+      return config;
+    },
+    audit: [],
+    me: signedIn ? person : null,
+    setupNeeded: false,
+    requests: [],
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    revision: (environment) => environments.find(({ key }) => key === environment)?.revision ?? 0,
+  };
+  seedAudit();
+  return backend;
+
+  function record(at: Date, action: string, resource: string, environment: string | null, before: unknown, after: unknown, reason: string, actorName: string) {
+    const sequence = backend.audit.length + 1;
+    const hash = (n: number) => (n === 0 ? "0" : (n * 2654435761).toString(16)).padEnd(64, "0").slice(0, 64);
+    backend.audit.push({
+      sequence,
+      at: at.toISOString(),
+      actor: `user:${actorName.toLowerCase().replace(" ", ".")}`,
+      actorName,
+      action,
+      project: "shop",
+      environment,
+      resource,
+      before,
+      after,
+      reason,
+      requestId: `req-${sequence}`,
+      hash: hash(sequence),
+      previousHash: hash(sequence - 1),
+    });
+  }
+
+  function seedAudit() {
+    const base = now().getTime();
+    const hours = (n: number) => new Date(base - n * 3_600_000);
+    const production = (key: string) => structuredClone(backend.config(key, "production"));
+    const checkout = production("new-checkout");
+    record(hours(52), "flag.create", "flag/passkeys", null, null, { key: "passkeys", kind: "boolean" }, "", "Bo Ek");
+    record(hours(51), "flag.update", "flag/dark-mode", "production", { ...production("dark-mode"), default: split(50_000) }, production("dark-mode"), "half has had it for a week", "Ada Lindqvist");
+    record(hours(27), "segment.update", "segment/beta-testers", "production", { included: ["a", "b"] }, { included: ["a", "b", "c"] }, "", "Bo Ek");
+    record(hours(26), "flag.update", "flag/new-checkout", "production", { ...checkout, enabled: false }, { ...checkout, enabled: true }, "go-live with the payments team", "Ada Lindqvist");
+    record(hours(4), "flag.update", "flag/new-checkout", "production", { ...checkout, default: split(10_000) }, checkout, "error rate is flat", "Ada Lindqvist");
+    record(hours(1.4), "flag.kill", "flag/recommendations", "production", { ...production("recommendations"), killed: false, kill: null }, production("recommendations"), "the model answers in 900 ms, the basket waits", "Ada Lindqvist");
+    record(hours(0.2), "flag.update", "flag/express-shipping", "staging", { ...production("express-shipping"), enabled: true }, { ...production("express-shipping"), enabled: false }, "", "Bo Ek");
+  }
+
+  function store(flag: string, environment: string, next: FlagConfig, action: string, reason: string, actorName: string): FlagConfig {
+    const before = backend.config(flag, environment);
+    const after = { ...next, version: before.version + 1 };
+    configs.set(`${flag}/${environment}`, after);
+    record(now(), action, `flag/${flag}`, environment, before, after, reason, actorName);
+    const row = environments.find(({ key }) => key === environment);
+    if (row) row.revision++;
+    for (const tell of listeners) tell(environment);
+    return after;
+  }
+
+  function flagWithStates(flag: Omit<Flag, "environments">): Flag {
+    return {
+      ...flag,
+      environments: Object.fromEntries(
+        environments.map(({ key }) => {
+          const { enabled, killed, version, ...config } = backend.config(flag.key, key);
+          const rules = config.rules?.length ?? 0;
+          const serve = serveSummary(config.default);
+          const summary = killed ? "killed" : !enabled ? "off" : rules > 0 ? `${rules} rules, else ${serve}` : serve;
+          return [key, { enabled, killed, version, summary }];
+        }),
+      ),
+    };
+  }
+
+  function page<T>(items: T[], url: URL): Response {
+    const limit = Number(url.searchParams.get("limit") ?? 50);
+    const start = Number(url.searchParams.get("cursor") ?? 0);
+    const end = start + limit;
+    return json({ items: items.slice(start, end), ...(end < items.length ? { nextCursor: String(end) } : {}) });
+  }
+
+  async function handle(request: Request): Promise<Response> {
+    const url = new URL(request.url);
+    const path = url.pathname.replace(/^\/api\/v1/, "");
+    const text = await request.text();
+    const body = (text === "" ? {} : JSON.parse(text)) as Record<string, unknown>;
+    const { method } = request;
+    backend.requests.push({ method, path: path + url.search, headers: request.headers, body });
+    if (method !== "GET" && request.headers.get("x-tidegate-csrf") !== "1") return problem(403, "csrf", "the header `X-Tidegate-Csrf` is missing");
+
+    if (path === "/setup") {
+      if (method === "GET") return json({ needed: backend.setupNeeded });
+      if (String(body["password"]).length < 12) return problem(422, "invalid", "at least 12 characters", { field: "/password" });
+      backend.setupNeeded = false;
+      backend.me = person;
+      return json(person, 201);
+    }
+    if (path === "/session/link") {
+      if (body["secret"] !== "good-secret") return problem(401, "unauthenticated", "this link was used, or its time is over");
+      backend.me = person;
+      return json(person);
+    }
+    if (path === "/session" && method === "POST") {
+      if (body["password"] !== "correct horse battery") return problem(401, "unauthenticated", "email and password do not belong together");
+      backend.me = person;
+      return json(person);
+    }
+    const { me } = backend;
+    if (!me) return problem(401, "unauthenticated", "sign in first");
+    if (path === "/session") {
+      if (method === "DELETE") backend.me = null;
+      return method === "DELETE" ? json(null, 204) : json(me);
+    }
+    const rank = me.instanceAdmin ? 4 : ["viewer", "editor", "operator", "admin"].indexOf(me.roles["shop"] ?? "") + 1;
+
+    if (path === "/projects") return json({ items: [{ key: "shop", name: "Harbor Shop", version: 1 }] });
+    if (path === "/audit") {
+      const wanted = (name: "environment" | "resource" | "actor") => url.searchParams.get(name);
+      return page(
+        backend.audit
+          .filter((row) => (["environment", "resource", "actor"] as const).every((name) => wanted(name) === null || row[name] === wanted(name)))
+          .toReversed(),
+        url,
+      );
+    }
+    const [, projects, project, kind, ...rest] = path.split("/").map(decodeURIComponent);
+    if (projects !== "projects" || project !== "shop") return problem(404, "not_found", "there is no such project");
+
+    if (kind === "environments") {
+      const [environment, what] = rest;
+      if (environment === undefined) return json({ items: environments });
+      if (what === "receipts") return json({ revision: backend.revision(environment), connected: 3, applied: 3 });
+      if (what === "keys") {
+        if (method === "POST") return json({ id: "k2", ...body, key: "tgs_abcdefghijklmnop_0123456789abcdef_a1b2c3" }, 201);
+        return json({ items: [{ id: "k1", name: "checkout service", kind: "server", version: 1 }] });
+      }
+      if (what === "kill" || what === "restore") {
+        if (rank < 3) return problem(403, "forbidden", "this needs the role operator");
+        const reason = String(body["reason"] ?? "");
+        if (reason === "") return problem(422, "invalid", "say why", { field: "/reason" });
+        const flag = String(body["flag"]);
+        const killed = what === "kill";
+        const kill = killed ? { reason, actorName: me.user.name, at: now().toISOString() } : null;
+        const stored = store(flag, environment, { ...backend.config(flag, environment), killed, kill }, `flag.${what}`, reason, me.user.name);
+        return json({ [killed ? "killed" : "restored"]: [{ flag, version: stored.version }], revision: backend.revision(environment) });
+      }
+    }
+    if (kind === "flags") {
+      const [key, , environment] = rest;
+      if (key === undefined && method === "GET") {
+        const search = (url.searchParams.get("search") ?? "").toLowerCase();
+        const tag = url.searchParams.get("tag");
+        const found = [...flags.values()].filter(
+          (flag) => `${flag.key} ${flag.name} ${flag.description}`.toLowerCase().includes(search) && (tag === null || flag.tags.includes(tag)),
+        );
+        return page(found.map(flagWithStates), url);
+      }
+      if (key === undefined) {
+        if (rank < 2) return problem(403, "forbidden", "this needs the role editor");
+        const created = body as unknown as Flag & { offVariant?: string; defaultVariant?: string };
+        if (flags.has(created.key)) return problem(409, "key_taken", `the key \`${created.key}\` is taken`, { field: "/key" });
+        flags.set(created.key, { ...created, version: 1 });
+        for (const each of environments) {
+          configs.set(`${created.key}/${each.key}`, {
+            flag: created.key,
+            environment: each.key,
+            version: 1,
+            enabled: false,
+            killed: false,
+            offVariant: created.offVariant ?? null,
+            default: { variant: created.defaultVariant ?? "" },
+          });
+        }
+        return json(flagWithStates({ ...created, version: 1 }), 201);
+      }
+      const flag = flags.get(key);
+      if (!flag) return problem(404, "not_found", `there is no flag \`${key}\``);
+      if (environment === undefined) return json(flagWithStates(flag));
+      const config = backend.config(key, environment);
+      if (method === "GET") return json(config, 200, config.version);
+      if (rank < 2) return problem(403, "forbidden", "this needs the role editor");
+      const expected = request.headers.get("if-match");
+      if (expected === null) return problem(428, "version_required", "say which version you read");
+      if (expected !== `"${config.version}"`) {
+        return problem(412, "stale", `flag \`${key}\` is at version ${config.version}, not ${expected.replaceAll('"', "")}: read it again and repeat the change`);
+      }
+      const { reason = "", ...patch } = body;
+      const next: FlagConfig = { ...config, ...patch };
+      if ("distribution" in next.default && next.default.distribution.weights) {
+        let start = 0;
+        const ranges = next.default.distribution.weights.map(({ variant, weight }) => ({ start, end: (start += weight), variant }));
+        const { weights: _, ...kept } = next.default.distribution;
+        next.default = { distribution: { ...kept, ranges: ranges.filter((range) => range.end > range.start) } };
+      }
+      if (url.searchParams.get("dryRun") === "true") return json({ ...next, version: config.version + 1 });
+      const stored = store(key, environment, next, "flag.update", String(reason), me.user.name);
+      return json(stored, 200, stored.version);
+    }
+    return problem(404, "not_found", `nothing at ${path}`);
+  }
+}
