@@ -12,13 +12,17 @@ pub mod moment;
 pub mod page;
 pub mod times;
 
+pub mod audit;
 pub mod keys;
 pub mod sessions;
+pub mod setup;
 pub mod tokens;
 pub mod users;
 
 mod password;
+mod scan;
 pub(crate) mod secret;
+pub mod throttle;
 
 pub mod documents;
 pub mod input;

@@ -113,8 +113,8 @@ fn admit(access: Access, bearer: Bearer, scope: &Scope<'_>) -> Result<Caller, Ap
             return Err(AppError::Unauthenticated { detail });
         }
         Bearer::Sdk(key) => return admit_sdk(access, &key, scope),
-        Bearer::Session(sessions::SignedIn { session, user, principal }) => {
-            (principal, Some(CallerSession { id: session, user }))
+        Bearer::Session(sessions::SignedIn { session, me, principal }) => {
+            (principal, Some(CallerSession { id: session, me }))
         }
         Bearer::Token(principal) => (principal, None),
     };
@@ -182,6 +182,13 @@ fn metrics_are_open(config: &HttpConfig, headers: &HeaderMap, extensions: &Exten
             !proxied && peer(extensions).is_some_and(|peer| peer.is_loopback())
         }
     }
+}
+
+/// Who is at the other end, as far as trusted proxies say; `None` where there is no connection (in tests).
+pub(super) fn client_ip(config: &HttpConfig, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+    // Several such headers count as one list (RFC 9110 §5.3).
+    let forwarded: Vec<_> = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+    peer(extensions).map(|peer| config.client_ip(peer, &forwarded.join(",")))
 }
 
 /// The address at the other end of the connection.

@@ -16,14 +16,14 @@ use super::{
     idempotency,
     layers::RequestId,
 };
-use crate::app::{AppError, Principal, Request};
+use crate::app::{AppError, Principal, Request, sessions::Me};
 
 /// Who asks: put there by the route's guard, never taken from the URL.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Who it is, and what they hold.
     pub principal: Principal,
-    /// The session by which they ask, and the user's id; `None`: a token or key.
+    /// The session by which they ask; `None`: a token or key.
     pub session: Option<CallerSession>,
 }
 
@@ -32,8 +32,8 @@ pub struct Caller {
 pub struct CallerSession {
     /// The session's id.
     pub id: String,
-    /// The user's id.
-    pub user: String,
+    /// The person.
+    pub me: Me,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -19,7 +19,12 @@ mod layers;
 mod openapi;
 mod serve;
 
+mod audit;
 mod health;
+mod keys;
+mod session;
+mod tokens;
+mod users;
 
 pub use error::{HttpError, Problem};
 pub use openapi::{openapi, openapi_json};

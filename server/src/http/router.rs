@@ -140,7 +140,13 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 
 /// Every route of the server. Resources write their paths without `/api/v1`.
 pub(super) fn routes() -> Routes {
-    let api = Routes::new().merge(openapi::routes());
+    let api = Routes::new()
+        .merge(openapi::routes())
+        .merge(super::session::routes())
+        .merge(super::users::routes())
+        .merge(super::tokens::routes())
+        .merge(super::keys::routes())
+        .merge(super::audit::routes());
     Routes::new().merge(super::health::routes()).merge(api.under("/api/v1"))
 }
 

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use crate::{
-    app::{App, sessions::SessionLimits},
+    app::{App, sessions::SessionLimits, throttle::SignInThrottle},
     telemetry::Metrics,
 };
 
@@ -62,6 +62,16 @@ impl HttpConfig {
         if self.is_https() { "__Host-tidegate" } else { "tidegate" }
     }
 
+    /// Where a browser follows a one-time link. The secret stands behind `#`: it reaches no server's log.
+    pub fn link(&self, secret: &str) -> String {
+        format!("{}/#/link/{secret}", self.public_url)
+    }
+
+    /// Where a browser sets the server up.
+    pub fn setup_link(&self, secret: &str) -> String {
+        format!("{}/#/setup/{secret}", self.public_url)
+    }
+
     /// Who is at the other end: the peer, or, behind trusted proxies, the last address in `forwarded` (the value of
     /// `X-Forwarded-For`) that is none of theirs. What stands further left was written by strangers.
     pub fn client_ip(&self, peer: IpAddr, forwarded: &str) -> IpAddr {
@@ -90,6 +100,8 @@ pub struct AppState {
     pub config: Arc<HttpConfig>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How often somebody may try to sign in.
+    pub sign_ins: Arc<SignInThrottle>,
     /// One permit per request being worked on.
     pub(super) permits: Arc<Semaphore>,
 }
@@ -98,7 +110,8 @@ impl AppState {
     /// The state of one server.
     pub fn new(app: App, config: HttpConfig, metrics: Arc<Metrics>) -> Self {
         let permits = Arc::new(Semaphore::new(config.max_concurrent_requests));
-        Self { app, config: Arc::new(config), metrics, permits }
+        let sign_ins = Arc::new(SignInThrottle::new(app.clock.clone()));
+        Self { app, config: Arc::new(config), metrics, sign_ins, permits }
     }
 }
 
