@@ -45,6 +45,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// A read, for use cases that take a [`Request`]: it has no reason, and is never a repetition.
+#[derive(Debug)]
+pub struct Read(pub Request);
+
+impl<S: Send + Sync> FromRequestParts<S> for Read {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        Ok(Self(Request {
+            principal: caller.principal,
+            reason: String::new(),
+            request_id: RequestId::of(&parts.extensions),
+            idempotency: None,
+        }))
+    }
+}
+
 /// A write with a JSON body: who asks, why, and what.
 ///
 /// `reason` is taken out of the body before it becomes a `T`: every write has it, so no `T` declares it. `T` should

@@ -62,14 +62,9 @@ impl HttpConfig {
         if self.is_https() { "__Host-tidegate" } else { "tidegate" }
     }
 
-    /// Where a browser follows a one-time link. The secret stands behind `#`: it reaches no server's log.
+    /// Where a browser follows a one-time link, to sign in or to set up. The secret stands behind `#`: it reaches no server's log.
     pub fn link(&self, secret: &str) -> String {
         format!("{}/#/link/{secret}", self.public_url)
-    }
-
-    /// Where a browser sets the server up.
-    pub fn setup_link(&self, secret: &str) -> String {
-        format!("{}/#/setup/{secret}", self.public_url)
     }
 
     /// Who is at the other end: the peer, or, behind trusted proxies, the last address in `forwarded` (the value of

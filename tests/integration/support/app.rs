@@ -1,0 +1,278 @@
+//! The whole server without a socket: the real router over a memory store, a clock that stands still and ids that
+//! repeat.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::ConnectInfo,
+    http::{HeaderMap, Method, Request, StatusCode, header},
+};
+use serde_json::{Value as Json, json};
+use tidegate_server::{
+    app::{
+        self, App, Principal, Role, SdkKeyKind,
+        environments::CreateEnvironment,
+        keys::NewSdkKey,
+        projects::CreateProject,
+        tokens::NewToken,
+        users::{NewUser, User},
+    },
+    http::{AppState, HttpConfig, router},
+    ports::store::EnvironmentId,
+    store::MemoryStore,
+    telemetry::Metrics,
+    testing::{ManualClock, SeededIds},
+};
+use tower::ServiceExt as _;
+
+/// The password of everybody made by [`TestApp::user`].
+pub const PASSWORD: &str = "correct horse battery";
+
+/// A server under test.
+pub struct TestApp {
+    pub app: App,
+    pub state: AppState,
+    pub clock: Arc<ManualClock>,
+    router: Router,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    Nobody,
+    /// An API token or SDK key.
+    Bearer(String),
+    /// The session cookie, `name=value`, with the CSRF header that the UI sends.
+    Session(String),
+}
+
+impl TestApp {
+    /// A server as it comes out of the box.
+    pub fn new() -> Self {
+        Self::with(HttpConfig::default())
+    }
+
+    /// A server configured so.
+    pub fn with(config: HttpConfig) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        let store = Arc::new(MemoryStore::new("epoch-1"));
+        let app = App::new(store, clock.clone(), Arc::new(SeededIds::default()));
+        let state = AppState::new(app.clone(), config, Arc::new(Metrics::new()));
+        Self { router: router(state.clone()), app, state, clock }
+    }
+
+    /// The project `shop` with the environments `test` and `production`, and a project `other` with `production`.
+    pub async fn with_projects() -> Self {
+        let this = Self::new();
+        this.project("shop", &["test", "production"]).await;
+        this.project("other", &["production"]).await;
+        this
+    }
+
+    /// Makes a project and its environments.
+    pub async fn project(&self, key: &str, environments: &[&str]) {
+        let request = Self::request();
+        let project = CreateProject { key: key.parse().unwrap(), name: key.to_owned() };
+        self.app.create_project(&request, project).await.unwrap();
+        for environment in environments {
+            let command = CreateEnvironment {
+                key: environment.parse().unwrap(),
+                name: (*environment).to_owned(),
+                production: *environment == "production",
+                color: None,
+            };
+            self.app.create_environment(&request, key, command).await.unwrap();
+        }
+    }
+
+    /// A token that may do everything.
+    pub async fn instance_token(&self) -> Caller {
+        let new =
+            NewToken { name: "instance".to_owned(), project: None, role: None, instance_admin: true, expires_at: None };
+        self.token(new).await
+    }
+
+    /// A token with that role in that project.
+    pub async fn project_token(&self, project: &str, role: Role) -> Caller {
+        let new = NewToken {
+            name: format!("{role:?}"),
+            project: Some(project.to_owned()),
+            role: Some(role),
+            instance_admin: false,
+            expires_at: None,
+        };
+        self.token(new).await
+    }
+
+    async fn token(&self, new: NewToken) -> Caller {
+        let created = app::tokens::create(&self.app, &Self::request(), new).await.unwrap();
+        Caller::Bearer(created.token)
+    }
+
+    /// An SDK key of that environment.
+    pub async fn sdk_key(&self, project: &str, environment: &str, kind: SdkKeyKind) -> Caller {
+        let id = EnvironmentId { project: project.to_owned(), environment: environment.to_owned() };
+        let new = NewSdkKey { name: "sdk".to_owned(), kind };
+        let created = app::keys::create(&self.app, &Self::request(), &id, new).await.unwrap();
+        Caller::Bearer(created.key)
+    }
+
+    /// A person `name@example.org` with [`PASSWORD`].
+    pub async fn user(&self, name: &str, instance_admin: bool, roles: &[(&str, Role)]) -> User {
+        let new = NewUser {
+            name: name.to_owned(),
+            email: format!("{name}@example.org"),
+            password: Some(PASSWORD.to_owned()),
+            instance_admin,
+            roles: roles.iter().map(|(project, role)| ((*project).to_owned(), *role)).collect::<BTreeMap<_, _>>(),
+        };
+        app::users::create(&self.app, &Self::request(), new).await.unwrap()
+    }
+
+    /// Signs `name@example.org` in with [`PASSWORD`].
+    pub async fn sign_in(&self, name: &str) -> Caller {
+        let credentials = json!({ "email": format!("{name}@example.org"), "password": PASSWORD });
+        self.post("/api/v1/session", credentials).send().await.expect(StatusCode::OK).session()
+    }
+
+    /// A request by the machine's operator, straight to the use cases.
+    pub fn request() -> app::Request {
+        let actor = app::Actor { id: "cli:test".to_owned(), name: "Test".to_owned() };
+        app::Request {
+            principal: Principal { actor, instance_admin: true, roles: BTreeMap::new() },
+            reason: String::new(),
+            request_id: "test".to_owned(),
+            idempotency: None,
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Call<'_> {
+        self.call(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str, body: Json) -> Call<'_> {
+        self.call(Method::POST, path).json(body)
+    }
+
+    pub fn put(&self, path: &str, body: Json) -> Call<'_> {
+        self.call(Method::PUT, path).json(body)
+    }
+
+    pub fn patch(&self, path: &str, body: Json) -> Call<'_> {
+        self.call(Method::PATCH, path).json(body)
+    }
+
+    pub fn delete(&self, path: &str) -> Call<'_> {
+        self.call(Method::DELETE, path)
+    }
+
+    pub fn call(&self, method: Method, path: &str) -> Call<'_> {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        Call { router: &self.router, request }
+    }
+}
+
+/// A request in the making.
+pub struct Call<'a> {
+    router: &'a Router,
+    request: Request<Body>,
+}
+
+impl Call<'_> {
+    pub fn by(self, caller: &Caller) -> Self {
+        match caller {
+            Caller::Nobody => self,
+            Caller::Bearer(token) => self.header("authorization", &format!("Bearer {token}")),
+            Caller::Session(cookie) => self.header("cookie", cookie).header("x-tidegate-csrf", "1"),
+        }
+    }
+
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.request.headers_mut().insert(name, value.parse().unwrap());
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.request.headers_mut().remove(name);
+        self
+    }
+
+    pub fn if_match(self, version: u64) -> Self {
+        self.header("if-match", &format!("\"{version}\""))
+    }
+
+    /// The address that the request comes from.
+    pub fn from(mut self, address: &str) -> Self {
+        let address: SocketAddr = address.parse().unwrap();
+        self.request.extensions_mut().insert(ConnectInfo(address));
+        self
+    }
+
+    pub fn json(self, body: Json) -> Self {
+        self.header("content-type", "application/json").body(body.to_string())
+    }
+
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        *self.request.body_mut() = body.into();
+        self
+    }
+
+    pub async fn send(self) -> Answer {
+        let what = format!("{} {}", self.request.method(), self.request.uri());
+        let response = self.router.clone().oneshot(self.request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let body = serde_json::from_str(&text).unwrap_or(Json::Null);
+        Answer { what, status: parts.status, headers: parts.headers, text, body }
+    }
+}
+
+/// What the server answered.
+#[derive(Debug)]
+pub struct Answer {
+    what: String,
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+    /// Null where it is no JSON.
+    pub body: Json,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn expect(self, status: StatusCode) -> Self {
+        assert_eq!(self.status, status, "{}: {}", self.what, self.text);
+        self
+    }
+
+    /// A refusal with that stable code.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: &str) -> Self {
+        assert_eq!(
+            (self.status.as_u16(), self.body["code"].as_str()),
+            (status, Some(code)),
+            "{}: {}",
+            self.what,
+            self.text
+        );
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json", "{}", self.what);
+        assert_eq!(self.body["status"], status, "{}", self.what);
+        self
+    }
+
+    /// The version in `ETag`.
+    #[track_caller]
+    pub fn version(&self) -> u64 {
+        self.headers[header::ETAG].to_str().unwrap().trim_matches('"').parse().unwrap()
+    }
+
+    /// The session that the answer began.
+    #[track_caller]
+    pub fn session(&self) -> Caller {
+        let cookie = self.headers[header::SET_COOKIE].to_str().unwrap();
+        Caller::Session(cookie.split(';').next().unwrap().to_owned())
+    }
+}
