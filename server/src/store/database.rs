@@ -389,3 +389,103 @@ fn pair(flags: Vec<Document>, configurations: Vec<Document>) -> Vec<LiveObject> 
 fn named(kind: TouchedKind, object: LiveObject) -> (Touched, LiveObject) {
     (Touched { kind, key: object.0.id.key.clone() }, object)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::audit::AuditEntry;
+
+    fn commit(body: &str) -> Commit {
+        let id = DocumentId { kind: DocumentKind::Flag, scope: "shop".to_owned(), key: "checkout".to_owned() };
+        let entry = AuditEntry {
+            at: Timestamp(0),
+            actor: "system".to_owned(),
+            actor_name: "System".to_owned(),
+            action: "flag.update".to_owned(),
+            project: None,
+            environment: None,
+            resource: "flag/checkout".to_owned(),
+            before: json!(null),
+            after: json!({}),
+            reason: String::new(),
+            request_id: String::new(),
+        };
+        Commit {
+            writes: vec![Write { id, body: body.to_owned(), archived: false }],
+            audit: vec![entry],
+            ..Commit::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_writes_until_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqlStore::open_sqlite(&dir.path().join("tidegate.db"), "epoch").await.unwrap();
+        let Engine::Sqlite { writer, .. } = &store.engine else { unreachable!() };
+        store.commit(commit("small")).await.unwrap();
+
+        // As if there were no room: the file may not grow.
+        sqlx::raw_sql("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
+        let refusal = store.commit(commit(&"large".repeat(100_000))).await.unwrap_err();
+        assert!(matches!(refusal, StoreError::Full(_)), "{refusal:?}");
+        let id = commit("").writes.remove(0).id;
+        assert_eq!(store.document(&id).await.unwrap().unwrap().body, "small", "reads go on");
+
+        sqlx::raw_sql("PRAGMA max_page_count = 1000000").execute(writer).await.unwrap();
+        assert_eq!(store.commit(commit("large")).await.unwrap().versions, [2]);
+        assert_eq!(audit::verify(&store).await.unwrap().rows, 2);
+    }
+
+    /// A use case that is given up half-way (its caller went away) leaves nothing, and the writer is free again.
+    #[tokio::test]
+    async fn an_abandoned_commit_is_rolled_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqlStore::open_sqlite(&dir.path().join("tidegate.db"), "epoch").await.unwrap();
+        let mut tx = store.engine.begin_write().await.unwrap();
+        carry_out(&mut tx, commit("abandoned")).await.unwrap();
+        drop(tx);
+        assert_eq!(store.commit(commit("kept")).await.unwrap().versions, [1]);
+        assert_eq!(audit::verify(&store).await.unwrap().rows, 1);
+    }
+
+    #[test]
+    fn codes_say_what_the_caller_can_do() {
+        #[track_caller]
+        fn check(sorted: fn(&str) -> super::super::engine::Sorted, code: &str, expected: &str) {
+            let kind = match sorted(code)("cause".into()) {
+                StoreError::Full(_) => "full",
+                StoreError::Unavailable(_) => "unavailable",
+                _ => "internal",
+            };
+            assert_eq!(kind, expected, "{code}");
+        }
+        for (code, expected) in [
+            ("13", "full"),
+            ("4874", "full"),
+            ("5", "unavailable"),
+            ("517", "unavailable"),
+            ("6", "unavailable"),
+            ("778", "unavailable"),
+            ("14", "unavailable"),
+            ("11", "internal"),
+            ("26", "internal"),
+            ("1811", "internal"),
+            ("nonsense", "internal"),
+        ] {
+            check(sqlite::sort, code, expected);
+        }
+        for (code, expected) in [
+            ("53100", "full"),
+            ("08006", "unavailable"),
+            ("57P01", "unavailable"),
+            ("40001", "unavailable"),
+            ("25006", "unavailable"),
+            ("23505", "internal"),
+            ("", "internal"),
+        ] {
+            check(postgres::sort, code, expected);
+        }
+    }
+}
