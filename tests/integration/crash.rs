@@ -19,7 +19,7 @@ use tidegate_server::{
         Commit, DocumentId, DocumentKind, EnvironmentDelta, EnvironmentId, Expected, IdempotencyRecord, Store, Touched,
         TouchedKind, Write,
     },
-    store::SqlStore,
+    store::{Location, SqlStore},
     testing::SeededIds,
 };
 
@@ -106,7 +106,7 @@ fn write_until_killed(database: &Path, random: &SeededIds) -> Vec<Ack> {
 
 /// Returns how many commits each writer has made.
 async fn check(database: &Path, acks: &[Ack]) -> BTreeMap<u64, u64> {
-    let store = SqlStore::open_sqlite(database, "epoch").await.unwrap();
+    let store = SqlStore::open(&Location::Sqlite(database.to_owned()), "epoch").await.unwrap();
 
     // The audit log is whole, and each writer's commits are in it once and in order.
     let n_commits = audit::verify(&store).await.expect("the audit chain is broken").rows;
@@ -172,7 +172,7 @@ fn writer() {
     let Ok(database) = std::env::var(DATABASE) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let store = SqlStore::open_sqlite(Path::new(&database), "epoch").await.unwrap();
+        let store = SqlStore::open(&Location::Sqlite(database.into()), "epoch").await.unwrap();
         let writers: Vec<_> =
             (0..N_WRITERS).map(|writer| tokio::spawn(write_for_ever(store.clone(), writer))).collect();
         for writer in writers {

@@ -7,7 +7,9 @@ use std::{
 };
 
 use serde_json::{Value as Json, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, SqliteConnection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
+};
 use tempfile::TempDir;
 use tidegate_core::Timestamp;
 use tidegate_server::{
@@ -17,7 +19,7 @@ use tidegate_server::{
         EnvironmentId, Expected, IdempotencyRecord, OneTimeLink, Session, Store, StoreError, Touched, TouchedKind,
         Write,
     },
-    store::{MemoryStore, OpenError, PgConnectOptions, SqlStore},
+    store::{Location, MemoryStore, OpenError, SqlStore},
 };
 
 use crate::support;
@@ -45,18 +47,19 @@ impl Bench {
     async fn sqlite() -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self {
-            store: Arc::new(SqlStore::open_sqlite(&file(&dir), "epoch-1").await.unwrap()),
-            replica: Arc::new(SqlStore::open_sqlite(&file(&dir), "epoch-2").await.unwrap()),
+            store: Arc::new(SqlStore::open(&in_file(&dir), "epoch-1").await.unwrap()),
+            replica: Arc::new(SqlStore::open(&in_file(&dir), "epoch-2").await.unwrap()),
             place: Place::Sqlite(dir),
         }
     }
 
     async fn postgres() -> Self {
-        let options = support::postgres::database().await;
+        let options = Box::new(support::postgres::database().await);
+        let location = Location::Postgres(options.clone());
         Self {
-            store: Arc::new(SqlStore::open_postgres(options.clone(), "epoch-1").await.unwrap()),
-            replica: Arc::new(SqlStore::open_postgres(options.clone(), "epoch-2").await.unwrap()),
-            place: Place::Postgres(Box::new(options)),
+            store: Arc::new(SqlStore::open(&location, "epoch-1").await.unwrap()),
+            replica: Arc::new(SqlStore::open(&location, "epoch-2").await.unwrap()),
+            place: Place::Postgres(options),
         }
     }
 
@@ -103,6 +106,10 @@ type Delta = (u64, Vec<(String, Option<(String, Option<String>)>)>);
 
 fn file(dir: &TempDir) -> PathBuf {
     dir.path().join("tidegate.db")
+}
+
+fn in_file(dir: &TempDir) -> Location {
+    Location::Sqlite(file(dir))
 }
 
 fn by_hand(dir: &TempDir) -> SqliteConnectOptions {
@@ -828,11 +835,11 @@ async fn migrated_databases_have_the_same_columns() {
 #[tokio::test]
 async fn a_database_survives_reopening() {
     let dir = tempfile::tempdir().unwrap();
-    let store = SqlStore::open_sqlite(&file(&dir), "epoch-1").await.unwrap();
+    let store = SqlStore::open(&in_file(&dir), "epoch-1").await.unwrap();
     store.commit(commit(vec![write(&flag("checkout"), "1")])).await.unwrap();
     store.close().await;
     assert!(!dir.path().join("tidegate.db-wal").exists(), "a closed database is one file");
-    let store = SqlStore::open_sqlite(&file(&dir), "epoch-2").await.unwrap();
+    let store = SqlStore::open(&in_file(&dir), "epoch-2").await.unwrap();
     assert_eq!(store.epoch().await.unwrap(), "epoch-1");
     assert_eq!(store.document(&flag("checkout")).await.unwrap().unwrap().body, "1");
 }
@@ -850,7 +857,7 @@ async fn bytes_that_are_no_text_harm_one_document() {
 }
 
 async fn refusal(path: &Path) -> OpenError {
-    SqlStore::open_sqlite(path, "epoch-1").await.expect_err("opened")
+    SqlStore::open(&Location::Sqlite(path.to_owned()), "epoch-1").await.expect_err("opened")
 }
 
 #[tokio::test]
@@ -869,7 +876,7 @@ async fn a_file_that_is_no_database_is_refused() {
 #[tokio::test]
 async fn a_damaged_database_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let store = SqlStore::open_sqlite(&file(&dir), "epoch-1").await.unwrap();
+    let store = SqlStore::open(&in_file(&dir), "epoch-1").await.unwrap();
     let writes = (0..200).map(|n| write(&flag(&format!("flag-{n}")), "x".repeat(300))).collect();
     store.commit(commit(writes)).await.unwrap();
     store.close().await;
@@ -882,7 +889,7 @@ async fn a_damaged_database_is_refused() {
         let mut damaged = sound.clone();
         damaged[page * 4096..(page + 1) * 4096].fill(0xA5);
         std::fs::write(file(&dir), damaged).unwrap();
-        match SqlStore::open_sqlite(&file(&dir), "epoch-1").await {
+        match SqlStore::open(&in_file(&dir), "epoch-1").await {
             Err(OpenError::Damaged { .. }) => n_refused += 1,
             Err(error) => panic!("page {page}: {error:?}"),
             Ok(store) => {
@@ -910,6 +917,6 @@ async fn a_database_of_a_newer_version_is_refused() {
 async fn a_server_that_is_not_there_is_unavailable() {
     let dir = tempfile::tempdir().unwrap();
     let options = PgConnectOptions::new_without_pgpass().socket(dir.path()).username("tidegate").database("none");
-    let error = SqlStore::open_postgres(options, "epoch-1").await.expect_err("opened");
+    let error = SqlStore::open(&Location::Postgres(Box::new(options)), "epoch-1").await.expect_err("opened");
     assert!(matches!(error, OpenError::Unavailable { .. }), "{error:?}");
 }

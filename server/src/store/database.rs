@@ -1,15 +1,12 @@
 //! The store in a database: each use case as one transaction, the same for SQLite and PostgreSQL.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use tidegate_core::Timestamp;
 
 use super::{
-    OpenError, PgConnectOptions, admit,
+    Location, OpenError, admit,
     engine::{Engine, Tx, args},
     postgres,
     rows::{AuditLogRow, DocumentRow, IdempotencyRow, LinkRow, SessionRow, TouchedRow, count},
@@ -31,35 +28,25 @@ pub struct SqlStore {
 }
 
 impl SqlStore {
-    /// Opens the SQLite database in that file and brings its schema up to date; makes it, with the timeline
-    /// `new_epoch`, where there is none.
-    ///
-    /// # Errors
-    /// [`OpenError`] says what is wrong with the file.
-    pub async fn open_sqlite(path: &Path, new_epoch: &str) -> Result<Self, OpenError> {
-        let engine = sqlite::open(path).await?;
-        Self::with_epoch(engine, &path.display().to_string(), new_epoch).await
-    }
-
-    /// Connects to a PostgreSQL database and brings its schema up to date; an empty one gets the timeline `new_epoch`.
+    /// Opens the database and brings its schema up to date. A new one (a file that is not there, an empty database on
+    /// a server) gets the timeline `new_epoch`.
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong with it.
-    pub async fn open_postgres(options: PgConnectOptions, new_epoch: &str) -> Result<Self, OpenError> {
-        let place = options.get_host().to_owned();
-        let engine = postgres::open(options).await?;
-        Self::with_epoch(engine, &place, new_epoch).await
-    }
-
-    async fn with_epoch(engine: Engine, place: &str, new_epoch: &str) -> Result<Self, OpenError> {
-        let put = async {
+    pub async fn open(location: &Location, new_epoch: &str) -> Result<Self, OpenError> {
+        let place = location.to_string();
+        let engine = match location {
+            Location::Sqlite(path) => sqlite::open(path, &place).await?,
+            Location::Postgres(options) => postgres::open(options, &place).await?,
+        };
+        let put_epoch = async {
             let mut tx = engine.begin_write().await?;
             tx.on().execute(sql::PUT_EPOCH, args![new_epoch]).await?;
             tx.commit().await
         };
-        match put.await {
+        match put_epoch.await {
             Ok(()) => Ok(Self { engine }),
-            Err(error) => Err(OpenError::Unavailable { place: place.to_owned(), source: error.into() }),
+            Err(error) => Err(OpenError::Unavailable { place, source: error.into() }),
         }
     }
 
@@ -422,7 +409,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_refuses_writes_until_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
-        let store = SqlStore::open_sqlite(&dir.path().join("tidegate.db"), "epoch").await.unwrap();
+        let store = SqlStore::open(&Location::Sqlite(dir.path().join("tidegate.db")), "epoch").await.unwrap();
         let Engine::Sqlite { writer, .. } = &store.engine else { unreachable!() };
         store.commit(commit("small")).await.unwrap();
 
@@ -442,7 +429,7 @@ mod tests {
     #[tokio::test]
     async fn an_abandoned_commit_is_rolled_back() {
         let dir = tempfile::tempdir().unwrap();
-        let store = SqlStore::open_sqlite(&dir.path().join("tidegate.db"), "epoch").await.unwrap();
+        let store = SqlStore::open(&Location::Sqlite(dir.path().join("tidegate.db")), "epoch").await.unwrap();
         let mut tx = store.engine.begin_write().await.unwrap();
         carry_out(&mut tx, commit("abandoned")).await.unwrap();
         drop(tx);

@@ -14,15 +14,69 @@ mod engine;
 mod postgres;
 mod sqlite;
 
+use std::{fmt, path::PathBuf, str::FromStr};
+
 use serde_json::Value as Json;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::ports::store::{Commit, StoreError};
 
 pub use database::SqlStore;
 pub use memory::MemoryStore;
-pub use sqlx::postgres::PgConnectOptions;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where a database is.
+#[derive(Clone)]
+pub enum Location {
+    /// In a file.
+    Sqlite(PathBuf),
+    /// On a server.
+    Postgres(Box<PgConnectOptions>),
+}
+
+impl FromStr for Location {
+    type Err = MalformedLocation;
+
+    /// `postgres://user:password@host/database` (or `postgresql://…`), else the path of a file, with or without
+    /// `sqlite:` before it.
+    fn from_str(text: &str) -> Result<Self, MalformedLocation> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return match text.parse() {
+                Ok(options) => Ok(Self::Postgres(Box::new(options))),
+                Err(_) => Err(MalformedLocation),
+            };
+        }
+        match text.strip_prefix("sqlite:").unwrap_or(text) {
+            "" => Err(MalformedLocation),
+            path => Ok(Self::Sqlite(PathBuf::from(path))),
+        }
+    }
+}
+
+/// The file, or host and database: nothing secret.
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::Postgres(options) => {
+                write!(f, "{}/{}", options.get_host(), options.get_database().unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// By hand: the options of a connection show their password.
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Location({self})")
+    }
+}
+
+/// The text is neither a file's path nor a PostgreSQL address. It is not repeated: it may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is neither a file nor an address like `postgres://user:password@host/database`")]
+pub struct MalformedLocation;
 
 /// Why a database did not open.
 #[derive(Debug, thiserror::Error)]
@@ -96,5 +150,27 @@ fn nests_within(depth: usize, json: &Json) -> bool {
         Json::Array(items) => depth > 0 && items.iter().all(|item| nests_within(depth - 1, item)),
         Json::Object(fields) => depth > 0 && fields.values().all(|field| nests_within(depth - 1, field)),
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        let location: Result<Location, _> = text.parse();
+        assert_eq!(location.ok().map(|location| format!("{location:?}")).as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn locations_are_files_or_addresses() {
+        check("data/tidegate.db", Some("Location(data/tidegate.db)"));
+        check("sqlite:/var/lib/tidegate.db", Some("Location(/var/lib/tidegate.db)"));
+        check("postgres://ada:secret@db.example/flags", Some("Location(db.example/flags)"));
+        check("postgresql://db.example:5433/flags", Some("Location(db.example/flags)"));
+        check("postgres://ada:secret@db.example:port/flags", None);
+        check("sqlite:", None);
+        check("", None);
     }
 }

@@ -31,16 +31,15 @@ const N_CONNECTIONS: u32 = 16;
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
 
 /// Connects to the database and brings it up to date.
-pub(super) async fn open(options: PgConnectOptions) -> Result<Engine, OpenError> {
-    let place = format!("{}/{}", options.get_host(), options.get_database().unwrap_or_default());
-    let refused = |error: sqlx::Error| OpenError::Unavailable { place: place.clone(), source: error.into() };
+pub(super) async fn open(options: &PgConnectOptions, place: &str) -> Result<Engine, OpenError> {
+    let refused = |error: sqlx::Error| OpenError::Unavailable { place: place.to_owned(), source: error.into() };
     let pool = PgPoolOptions::new()
         .max_connections(N_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
+        .connect_with(options.clone())
         .await
         .map_err(refused)?;
-    MIGRATIONS.run(&pool).await.map_err(|error| OpenError::migration(&place, error, refused))?;
+    MIGRATIONS.run(&pool).await.map_err(|error| OpenError::migration(place, error, refused))?;
     Ok(Engine::Postgres(pool))
 }
 

@@ -25,8 +25,7 @@ const N_READERS: u32 = 4;
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 
 /// Opens the database in that file and brings it up to date; makes it where there is none.
-pub(super) async fn open(path: &Path) -> Result<Engine, OpenError> {
-    let place = path.display().to_string();
+pub(super) async fn open(path: &Path, place: &str) -> Result<Engine, OpenError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -43,11 +42,11 @@ pub(super) async fn open(path: &Path) -> Result<Engine, OpenError> {
             // A connection to a file does not break while it lies idle.
             .test_before_acquire(false)
     };
-    let refused = |error| refused(&place, error);
+    let refused = |error| refused(place, error);
 
     let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(refused)?;
-    MIGRATIONS.run(&writer).await.map_err(|error| OpenError::migration(&place, error, refused))?;
-    check(&writer, &place).await?;
+    MIGRATIONS.run(&writer).await.map_err(|error| OpenError::migration(place, error, refused))?;
+    check(&writer, place).await?;
 
     let readers =
         pool().max_connections(N_READERS).connect_with(options.pragma("query_only", "ON")).await.map_err(refused)?;

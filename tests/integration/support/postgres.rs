@@ -64,7 +64,6 @@ impl Server {
         SERVER.get_or_init(Self::start)
     }
 
-    #[expect(clippy::zombie_processes, reason = "the guard lives as long as this process, and a little longer")]
     fn start() -> Self {
         let bin = binaries();
         let dir = tempfile::Builder::new().prefix("tidegate-postgres-").tempdir().unwrap().keep();
