@@ -10,8 +10,9 @@ pub const MAX_CLIENT_FRAME_BYTES: usize = 64 * 1024;
 /// A client refuses longer frames from a server, in bytes. It bounds one object too: a frame holds at least one.
 pub const MAX_SERVER_FRAME_BYTES: usize = 32 * 1024 * 1024;
 
-/// Objects go into frames of about this many bytes, so that a kill need not wait for a long transfer.
-pub const FRAME_TARGET_BYTES: usize = 256 * 1024;
+/// Objects go into frames of about this many bytes: a kill need not wait for a long transfer, and a websocket library
+/// keeps a buffer of the longest frame for each connection.
+pub const FRAME_TARGET_BYTES: usize = 16 * 1024;
 
 /// Puts messages into one frame.
 pub fn encode<'a, M: Serialize + 'a>(messages: impl IntoIterator<Item = &'a M>) -> String {
@@ -91,9 +92,9 @@ mod tests {
 
     #[test]
     fn a_large_change_set_is_cut_between_objects() {
-        let frames = frames_of(&vec!["x".repeat(100_000); 7]);
+        let frames = frames_of(&vec!["x".repeat(6_000); 7]);
         assert_eq!(frames.len(), 3);
-        assert!(frames.iter().all(|frame| frame.len() < FRAME_TARGET_BYTES + 110_000));
+        assert!(frames.iter().all(|frame| frame.len() < FRAME_TARGET_BYTES + 6_100));
     }
 
     #[test]

@@ -189,3 +189,19 @@ pub async fn prune(app: &App, limits: SessionLimits) -> Result<u64, AppError> {
     let before = |ms: i64| Timestamp(now.0.saturating_sub(ms));
     Ok(app.store.prune_expired(before(IDEMPOTENCY_MS), before(limits.idle_ms), now).await?)
 }
+
+/// Who holds a session that was accepted before; `None` where it has ended, or the user is gone. An open stream asks
+/// every few seconds: that keeps nobody signed in.
+///
+/// # Errors
+/// [`AppError::Store`] where the database does not answer: no reason to close the stream.
+pub async fn still_valid(app: &App, session: &str, user: &str) -> Result<Option<Principal>, AppError> {
+    if app.store.session(session).await?.is_none() {
+        return Ok(None);
+    }
+    match app.live::<UserRecord>(&users::id_of(user)).await {
+        Ok(user) => Ok(Some(users::principal(&user))),
+        Err(AppError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

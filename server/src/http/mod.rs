@@ -23,6 +23,7 @@ mod audit;
 mod health;
 mod keys;
 mod session;
+mod stream;
 mod tokens;
 mod users;
 

@@ -146,7 +146,8 @@ pub(super) fn routes() -> Routes {
         .merge(super::users::routes())
         .merge(super::tokens::routes())
         .merge(super::keys::routes())
-        .merge(super::audit::routes());
+        .merge(super::audit::routes())
+        .merge(super::stream::routes());
     Routes::new().merge(super::health::routes()).merge(api.under("/api/v1"))
 }
 

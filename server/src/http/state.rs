@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     app::{App, sessions::SessionLimits, throttle::SignInThrottle},
+    stream::{self, Streams},
     telemetry::Metrics,
 };
 
@@ -26,6 +27,8 @@ pub struct HttpConfig {
     pub request_timeout: Duration,
     /// How many requests are worked on at once; more get 503. Health, metrics and open streams do not count.
     pub max_concurrent_requests: usize,
+    /// How streams are run.
+    pub streams: stream::Settings,
 }
 
 /// Who reads `/metrics`. An instance administrator's token always does.
@@ -47,6 +50,7 @@ impl Default for HttpConfig {
             sessions: SessionLimits::default(),
             request_timeout: Duration::from_secs(30),
             max_concurrent_requests: 512,
+            streams: stream::Settings::default(),
         }
     }
 }
@@ -97,6 +101,8 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// How often somebody may try to sign in.
     pub sign_ins: Arc<SignInThrottle>,
+    /// The streams; to be [shut down](Streams::shutdown) when the server stops.
+    pub streams: Arc<Streams>,
     /// One permit per request being worked on.
     pub(super) permits: Arc<Semaphore>,
 }
@@ -106,7 +112,8 @@ impl AppState {
     pub fn new(app: App, config: HttpConfig, metrics: Arc<Metrics>) -> Self {
         let permits = Arc::new(Semaphore::new(config.max_concurrent_requests));
         let sign_ins = Arc::new(SignInThrottle::new(app.clock.clone()));
-        Self { app, config: Arc::new(config), metrics, sign_ins, permits }
+        let streams = Streams::new(app.clone(), Arc::clone(&metrics), config.streams);
+        Self { app, config: Arc::new(config), metrics, sign_ins, streams, permits }
     }
 }
 

@@ -1,1 +1,23 @@
-//! Streams: one hub per environment, one task per socket.
+//! Streams: what was committed, sent to everybody who evaluates with it.
+//!
+//! One [`Hub`] per environment reads what the store committed and publishes it as a [`State`]; one task per socket
+//! ([`session`]) holds nothing but a cursor and brings its client from there to the newest state, however many states it
+//! missed. Frames are encoded once per state and starting point, and shared. A kill goes out before its change set is even
+//! made.
+//!
+//! What makes a hub look is a hint ([`App::changes`](crate::app::App)) or, every second, the revisions in the database:
+//! hints may be lost, and other processes send none.
+
+pub mod state;
+
+mod hub;
+mod receipts;
+mod revocation;
+pub mod session;
+mod streams;
+
+pub use hub::{Compiled, Hub};
+pub use receipts::{Behind, Receipts};
+pub use revocation::Credential;
+pub use state::State;
+pub use streams::{Admission, Settings, Streams};

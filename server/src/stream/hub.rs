@@ -1,0 +1,200 @@
+//! The hub of one environment: follows the store, publishes states.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tidegate_core::{Change, CompileIssue, Ruleset};
+use tidegate_protocol::Position;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    receipts::Ledger,
+    state::{self, ChangeSet, Delta, KillFrame, State},
+    streams::Metering,
+};
+use crate::{
+    app::{App, wire},
+    ports::store::{EnvironmentDelta, EnvironmentId, LiveObject, StoreError, Touched, TouchedKind},
+};
+
+/// One environment's hub. One task ([`follow`](Self::follow)) writes; sessions and requests read.
+pub struct Hub {
+    /// Its environment.
+    pub environment: EnvironmentId,
+    app: App,
+    metering: Metering,
+    states: watch::Sender<Arc<State>>,
+    kills: watch::Sender<Option<KillFrame>>,
+    compiled: ArcSwap<Compiled>,
+    hint: Notify,
+    pub(super) ledger: Ledger,
+}
+
+/// An environment's configuration, ready to be evaluated on the server.
+#[derive(Debug)]
+pub struct Compiled {
+    /// Where it stands.
+    pub position: Position,
+    /// Its flags and segments.
+    pub ruleset: Ruleset,
+    /// What compiling each flag and segment raised when it last changed.
+    pub issues: Vec<CompileIssue>,
+}
+
+impl Compiled {
+    fn after(&self, position: Position, touched: &[(Touched, Option<LiveObject>)], changes: Vec<Change>) -> Self {
+        let (ruleset, raised) = self.ruleset.update(changes);
+        let is_old = |issue: &&CompileIssue| {
+            let is_of = |touched: &Touched| {
+                let collection = match touched.kind {
+                    TouchedKind::Flag => "flags",
+                    TouchedKind::Segment => "segments",
+                };
+                issue.collection == collection && issue.key == touched.key
+            };
+            !touched.iter().any(|(touched, _)| is_of(touched)) && !raised.contains(issue)
+        };
+        let issues = self.issues.iter().filter(is_old).chain(&raised).cloned().collect();
+        Self { position, ruleset, issues }
+    }
+}
+
+impl Hub {
+    /// Reads the environment from the store.
+    pub(super) async fn load(environment: EnvironmentId, app: App, metering: Metering) -> Result<Self, StoreError> {
+        let (state, compiled) = load(&environment, &app).await?;
+        metering.configuration(&state, &compiled.issues);
+        Ok(Self {
+            environment,
+            app,
+            metering,
+            states: watch::Sender::new(Arc::new(state)),
+            kills: watch::Sender::new(None),
+            compiled: ArcSwap::from_pointee(compiled),
+            hint: Notify::new(),
+            ledger: Ledger::default(),
+        })
+    }
+
+    /// The newest state.
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(&self.states.borrow())
+    }
+
+    /// Sees the newest state, and is woken by each newer one.
+    pub fn states(&self) -> watch::Receiver<Arc<State>> {
+        self.states.subscribe()
+    }
+
+    /// Is woken by kills, before the state that holds them is made. What it misses, that state still says.
+    pub(super) fn kills(&self) -> watch::Receiver<Option<KillFrame>> {
+        self.kills.subscribe()
+    }
+
+    /// The newest configuration, to evaluate with: at most moments behind [`state`](Self::state).
+    pub fn compiled(&self) -> Arc<Compiled> {
+        self.compiled.load_full()
+    }
+
+    /// Something may have changed: look. Cheap; any number of hints before the next look are one.
+    pub fn nudge(&self) {
+        self.hint.notify_one();
+    }
+
+    /// What brings a client from `revision` to `state`; everything, where nobody knows what happened since.
+    pub(super) async fn changes_since(&self, state: &State, revision: u64) -> Arc<ChangeSet> {
+        if state.reaches(revision) {
+            return state.since(revision);
+        }
+        match self.app.store.environment_delta(&self.environment, revision).await {
+            // It may reach beyond the state. What it names then is sent as the state has it: that does no harm.
+            Ok(EnvironmentDelta::Changes { objects, .. }) => {
+                state.since_touched(revision, objects.iter().map(|(touched, _)| state::reference(touched)))
+            }
+            Ok(EnvironmentDelta::OutOfReach) => state.full(),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the change log cannot be read");
+                state.full()
+            }
+        }
+    }
+
+    /// Follows the store until `shutdown`. To be run once, in a task of its own.
+    pub(super) async fn follow(self: Arc<Self>, shutdown: CancellationToken) {
+        loop {
+            if let Err(error) = self.refresh().await {
+                // What is published stays; the next hint or poll tries again.
+                tracing::warn!(
+                    environment = self.environment.scope(),
+                    error = &error as &dyn std::error::Error,
+                    "the environment cannot be read"
+                );
+            }
+            tokio::select! {
+                () = self.hint.notified() => {}
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    /// Brings the published state up to the store's.
+    async fn refresh(&self) -> Result<(), StoreError> {
+        let state = self.state();
+        if self.app.store.epoch().await? != *state.position.epoch {
+            return self.reload().await;
+        }
+        match self.app.store.environment_delta(&self.environment, state.position.revision).await? {
+            EnvironmentDelta::OutOfReach => self.reload().await,
+            EnvironmentDelta::Changes { revision, .. } if revision == state.position.revision => Ok(()),
+            EnvironmentDelta::Changes { revision, objects } => {
+                let delta = Delta::of_changes(&self.environment, &objects);
+                self.publish_kills(&state, revision, &delta);
+                let next = Arc::new(state.after(revision, delta, self.app.clock.now()));
+                self.states.send_replace(Arc::clone(&next));
+
+                // Sent first, compiled after: nobody out there waits for the server's own copy.
+                let changes = objects
+                    .iter()
+                    .filter_map(|(touched, live)| wire::delta_change(&self.environment, touched, live.as_ref()))
+                    .collect();
+                let compiled = self.compiled.load().after(next.position.clone(), &objects, changes);
+                self.metering.configuration(&next, &compiled.issues);
+                self.compiled.store(Arc::new(compiled));
+                Ok(())
+            }
+        }
+    }
+
+    fn publish_kills(&self, state: &State, revision: u64, delta: &Delta) {
+        let flags = state.newly_killed(delta);
+        if let Some(frame) = state::kill_frame(&state.position.epoch, revision, &flags, self.app.clock.now()) {
+            self.kills.send_replace(Some(KillFrame { revision, frame }));
+        }
+    }
+
+    async fn reload(&self) -> Result<(), StoreError> {
+        let (state, compiled) = load(&self.environment, &self.app).await?;
+        tracing::info!(
+            environment = self.environment.scope(),
+            epoch = &*state.position.epoch,
+            revision = state.position.revision,
+            "loaded the environment anew"
+        );
+        self.metering.configuration(&state, &compiled.issues);
+        self.states.send_replace(Arc::new(state));
+        self.compiled.store(Arc::new(compiled));
+        Ok(())
+    }
+}
+
+async fn load(environment: &EnvironmentId, app: &App) -> Result<(State, Compiled), StoreError> {
+    let snapshot = app.store.environment_snapshot(environment).await?;
+    let state = State::new(&snapshot.epoch, snapshot.revision, Delta::of_snapshot(environment, &snapshot));
+    for broken in state.broken() {
+        tracing::warn!(environment = environment.scope(), "{broken}");
+    }
+    let (ruleset, issues) = Ruleset::default().update(wire::snapshot_changes(environment, &snapshot));
+    let position = state.position.clone();
+    Ok((state, Compiled { position, ruleset, issues }))
+}

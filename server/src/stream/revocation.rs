@@ -1,0 +1,105 @@
+//! A credential that stops being valid closes the streams that it opened.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{
+    App, AppError, SdkPrincipal,
+    access::{Action, authorize},
+    keys, sessions,
+};
+
+/// What a stream was opened with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// An SDK key.
+    Key(SdkPrincipal),
+    /// A person's session, to read a project.
+    Person {
+        /// The session's id.
+        session: String,
+        /// The user's id.
+        user: String,
+        /// The project's key.
+        project: String,
+    },
+}
+
+impl Credential {
+    /// Credentials of the same name are valid or not together.
+    fn name(&self) -> String {
+        match self {
+            Self::Key(key) => format!("key:{}", key.key),
+            Self::Person { session, project, .. } => format!("session:{session}:{project}"),
+        }
+    }
+
+    async fn still_valid(&self, app: &App) -> Result<bool, AppError> {
+        match self {
+            Self::Key(key) => keys::still_valid(app, key).await,
+            Self::Person { session, user, project } => {
+                let principal = sessions::still_valid(app, session, user).await?;
+                Ok(principal.is_some_and(|principal| authorize(&principal, Action::Read, Some(project)).is_ok()))
+            }
+        }
+    }
+}
+
+/// The credentials of all open streams, each looked up once however many streams it opened.
+#[derive(Debug, Default)]
+pub(super) struct Watchlist(Arc<DashMap<String, Watched>>);
+
+#[derive(Debug)]
+struct Watched {
+    credential: Credential,
+    revoked: CancellationToken,
+    streams: usize,
+}
+
+/// A stream's place on the list; dropping it takes the stream off.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Cancelled when the credential is not valid any more.
+    pub revoked: CancellationToken,
+    name: String,
+    list: Arc<DashMap<String, Watched>>,
+}
+
+impl Watchlist {
+    pub fn watch(&self, credential: Credential) -> Watch {
+        let name = credential.name();
+        let mut watched = self.0.entry(name.clone()).or_insert_with(|| Watched {
+            credential,
+            revoked: CancellationToken::new(),
+            streams: 0,
+        });
+        watched.streams += 1;
+        Watch { revoked: watched.revoked.clone(), name, list: Arc::clone(&self.0) }
+    }
+
+    /// Looks every credential up and revokes what is not valid any more. A database that does not answer revokes
+    /// nothing.
+    pub async fn sweep(&self, app: &App) {
+        let credentials: Vec<_> =
+            self.0.iter().map(|watched| (watched.key().clone(), watched.credential.clone())).collect();
+        for (name, credential) in credentials {
+            if let Ok(false) = credential.still_valid(app).await
+                && let Some((_, watched)) = self.0.remove(&name)
+            {
+                tracing::info!(credential = name, streams = watched.streams, "revoked: its streams are closed");
+                watched.revoked.cancel();
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.list.remove_if_mut(&self.name, |_, watched| {
+            watched.streams = watched.streams.saturating_sub(1);
+            watched.streams == 0
+        });
+    }
+}

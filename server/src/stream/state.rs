@@ -1,0 +1,514 @@
+//! One environment as it is sent: pure.
+//!
+//! A [`State`] is what the environment is at one revision, with a bounded memory of how it came there. It knows how to
+//! bring a client from anywhere to itself, and does the work once however many clients ask.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::extract::ws::Utf8Bytes;
+use serde_json::json;
+use tidegate_core::{FlagConfig, Timestamp};
+use tidegate_protocol::{
+    Digest, ObjectKind, ObjectRef, Position, ServerMessage, Transfer, WireObject, frame,
+    message::{Commit, Intent, Kill},
+};
+
+use crate::{
+    app::{BrokenDocument, wire},
+    ports::store::{Document, EnvironmentId, EnvironmentSnapshot, LiveObject, Touched, TouchedKind},
+};
+
+/// An object as it is sent, and what its place among the others depends on.
+#[derive(Clone, Debug)]
+pub struct Object {
+    wire: WireObject,
+    digest: Digest,
+    killed: bool,
+    prerequisites: Arc<[Arc<str>]>,
+    broken: Option<Arc<BrokenDocument>>,
+}
+
+/// What one refresh found: the new state of some objects, or that they are gone.
+#[derive(Clone, Debug, Default)]
+pub struct Delta {
+    objects: BTreeMap<ObjectRef, Option<Object>>,
+    changed_at: Option<Timestamp>,
+}
+
+/// One step of a state's memory.
+#[derive(Clone, Debug)]
+struct Step {
+    /// The revision that it led to.
+    revision: u64,
+    touched: Arc<[ObjectRef]>,
+    /// The flags that it killed.
+    killed: Arc<[Arc<str>]>,
+}
+
+/// An environment at a revision. See the [module](self).
+#[derive(Debug)]
+pub struct State {
+    /// Where it stands.
+    pub position: Position,
+    /// When the newest change was accepted.
+    pub changed_at: Timestamp,
+    objects: BTreeMap<ObjectRef, Object>,
+    /// The steps after `reach`, oldest first.
+    steps: VecDeque<Step>,
+    /// The oldest revision from which the steps lead here.
+    reach: u64,
+    /// What was encoded, by where it starts: a revision, or nothing.
+    encoded: Mutex<BTreeMap<Option<u64>, Arc<ChangeSet>>>,
+}
+
+/// The frames that bring a client to a state.
+#[derive(Debug)]
+pub struct ChangeSet {
+    /// To be sent first, where flags were killed on the way.
+    pub kill: Option<KillFrame>,
+    /// To be sent in this order.
+    pub frames: Vec<Utf8Bytes>,
+}
+
+/// A kill, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct KillFrame {
+    /// The revision of the newest kill in it.
+    pub revision: u64,
+    /// The frame.
+    pub frame: Utf8Bytes,
+}
+
+/// Steps remembered: a client that is further behind is answered from the database's change log.
+const MAX_STEPS: usize = 1_024;
+
+/// Change sets kept encoded; more starting points than this at one revision are encoded again and again.
+const MAX_ENCODED: usize = 64;
+
+impl Delta {
+    /// Everything of a snapshot.
+    pub fn of_snapshot(environment: &EnvironmentId, snapshot: &EnvironmentSnapshot) -> Self {
+        let segments = snapshot.segments.iter().map(|segment| (TouchedKind::Segment, segment, None));
+        let flags = snapshot.flags.iter().map(|(flag, config)| (TouchedKind::Flag, flag, config.as_ref()));
+        let mut delta = Self::default();
+        for (kind, document, configuration) in segments.chain(flags) {
+            delta.put(environment, kind, document, configuration);
+        }
+        delta
+    }
+
+    /// What the store says was touched.
+    pub fn of_changes(environment: &EnvironmentId, changes: &[(Touched, Option<LiveObject>)]) -> Self {
+        let mut delta = Self::default();
+        for (touched, live) in changes {
+            match live {
+                Some((document, configuration)) => {
+                    delta.put(environment, touched.kind, document, configuration.as_ref());
+                }
+                None => drop(delta.objects.insert(reference(touched), None)),
+            }
+        }
+        delta
+    }
+
+    fn put(&mut self, environment: &EnvironmentId, kind: TouchedKind, document: &Document, config: Option<&Document>) {
+        let newest = config.map_or(document.updated_at, |config| config.updated_at.max(document.updated_at));
+        self.changed_at = self.changed_at.max(Some(newest));
+        let object = match kind {
+            TouchedKind::Flag => Object::flag(environment, document, config),
+            TouchedKind::Segment => Object::segment(document),
+        };
+        self.objects.insert(object.wire.reference(), Some(object));
+    }
+}
+
+/// The [`ObjectRef`] of what the store calls touched.
+pub fn reference(touched: &Touched) -> ObjectRef {
+    let kind = match touched.kind {
+        TouchedKind::Flag => ObjectKind::Flag,
+        TouchedKind::Segment => ObjectKind::Segment,
+    };
+    ObjectRef { kind, key: touched.key.as_str().into() }
+}
+
+impl Object {
+    fn flag(environment: &EnvironmentId, flag: &Document, configuration: Option<&Document>) -> Self {
+        match wire::flag_config(environment, flag, configuration) {
+            Ok(config) => Self::good_flag(&config),
+            Err(broken) => Self::broken(ObjectKind::Flag, &flag.id.key, broken),
+        }
+    }
+
+    fn good_flag(config: &FlagConfig) -> Self {
+        Self {
+            killed: config.killed,
+            prerequisites: config.prerequisites.iter().map(|needed| needed.flag.as_str().into()).collect(),
+            ..Self::new(ObjectKind::Flag, config.key.as_str(), config)
+        }
+    }
+
+    fn segment(segment: &Document) -> Self {
+        match wire::segment_config(segment) {
+            Ok(config) => Self::new(ObjectKind::Segment, config.key.as_str(), &config),
+            Err(broken) => Self::broken(ObjectKind::Segment, &segment.id.key, broken),
+        }
+    }
+
+    /// A document that cannot be read travels as a body that cannot be read, so that every SDK gives the same answer
+    /// as the server does: the flag is broken, and nothing else is.
+    fn broken(kind: ObjectKind, key: &str, broken: BrokenDocument) -> Self {
+        let body = json!({ "broken": "the stored document cannot be read" });
+        Self { broken: Some(Arc::new(broken)), ..Self::new(kind, key, &body) }
+    }
+
+    fn new(kind: ObjectKind, key: &str, body: &impl serde::Serialize) -> Self {
+        let wire = WireObject::new(kind, key, body)
+            .unwrap_or_else(|error| unreachable!("configurations have only string keys and finite numbers: {error}"));
+        Self { digest: Digest::from(&wire), wire, killed: false, prerequisites: Arc::default(), broken: None }
+    }
+}
+
+impl State {
+    /// An environment as a snapshot tells it, without memory.
+    pub fn new(epoch: &str, revision: u64, delta: Delta) -> Self {
+        let objects: BTreeMap<_, _> =
+            delta.objects.into_iter().filter_map(|(at, object)| Some((at, object?))).collect();
+        let digest = objects.values().map(|object| object.digest).sum();
+        Self {
+            position: Position { epoch: epoch.into(), revision, digest },
+            changed_at: delta.changed_at.unwrap_or_default(),
+            objects,
+            steps: VecDeque::new(),
+            reach: revision,
+            encoded: Mutex::default(),
+        }
+    }
+
+    /// The state that `delta` leads to. O(objects), as the old state stays whole for whoever still sends it.
+    #[must_use]
+    pub fn after(&self, revision: u64, delta: Delta, now: Timestamp) -> Self {
+        let killed = self.newly_killed(&delta).into();
+        let touched = delta.objects.keys().cloned().collect();
+        let mut objects = self.objects.clone();
+        let mut digest = self.position.digest;
+        for (at, object) in delta.objects {
+            let added = object.as_ref().map(|object| object.digest);
+            let removed = match object {
+                Some(object) => objects.insert(at, object),
+                None => objects.remove(&at),
+            };
+            digest += added.unwrap_or_default();
+            digest -= removed.map(|object| object.digest).unwrap_or_default();
+        }
+        let mut steps = self.steps.clone();
+        steps.push_back(Step { revision, touched, killed });
+        let mut reach = self.reach;
+        if steps.len() > MAX_STEPS {
+            reach = steps.pop_front().map_or(reach, |forgotten| forgotten.revision);
+        }
+        Self {
+            position: Position { epoch: self.position.epoch.clone(), revision, digest },
+            changed_at: delta.changed_at.unwrap_or(now),
+            objects,
+            steps,
+            reach,
+            encoded: Mutex::default(),
+        }
+    }
+
+    /// The flags that are killed in `delta` and were not before, in the order of their keys.
+    pub fn newly_killed(&self, delta: &Delta) -> Vec<Arc<str>> {
+        let killed = delta.objects.iter().filter(|(at, object)| {
+            object.as_ref().is_some_and(|object| object.killed)
+                && self.objects.get(at).is_none_or(|known| !known.killed)
+        });
+        killed.map(|(at, _)| Arc::clone(&at.key)).collect()
+    }
+
+    /// The documents that cannot be read.
+    pub fn broken(&self) -> impl Iterator<Item = &BrokenDocument> {
+        self.objects.values().filter_map(|object| object.broken.as_deref())
+    }
+
+    /// Whether the steps that are remembered lead here from `revision`.
+    pub fn reaches(&self, revision: u64) -> bool {
+        (self.reach..=self.position.revision).contains(&revision)
+    }
+
+    /// Everything, for a client that has nothing of use. Encoded once.
+    pub fn full(&self) -> Arc<ChangeSet> {
+        self.encoded_once(None, || {
+            let all = self.objects.keys().cloned().collect();
+            self.encode(Transfer::Full, None, &all, &[])
+        })
+    }
+
+    /// What changed since `revision`, which must be within [reach](Self::reaches). Encoded once.
+    pub fn since(&self, revision: u64) -> Arc<ChangeSet> {
+        self.encoded_once(Some(revision), || {
+            let steps = || self.steps.iter().filter(|step| step.revision > revision);
+            let touched = steps().flat_map(|step| step.touched.iter().cloned()).collect();
+            let killed: Vec<_> = steps().filter(|step| !step.killed.is_empty()).collect();
+            self.encode(Transfer::Changes, Some(revision), &touched, &killed)
+        })
+    }
+
+    /// As [`since`](Self::since), where the database says what was touched: it remembers longer.
+    pub fn since_touched(&self, revision: u64, touched: impl IntoIterator<Item = ObjectRef>) -> Arc<ChangeSet> {
+        let touched = touched.into_iter().collect();
+        self.encoded_once(Some(revision), || self.encode(Transfer::Changes, Some(revision), &touched, &[]))
+    }
+
+    /// The first caller encodes, the others wait for it: a thousand clients that come back together cost one.
+    fn encoded_once(&self, from: Option<u64>, encode: impl FnOnce() -> ChangeSet) -> Arc<ChangeSet> {
+        // Encoding only reads: a map that a panic left behind is whole.
+        let mut encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = encoded.get(&from) {
+            return Arc::clone(known);
+        }
+        let change_set = Arc::new(encode());
+        if encoded.len() < MAX_ENCODED {
+            encoded.insert(from, Arc::clone(&change_set));
+        }
+        change_set
+    }
+
+    fn encode(
+        &self,
+        transfer: Transfer,
+        from: Option<u64>,
+        touched: &BTreeSet<ObjectRef>,
+        kills: &[&Step],
+    ) -> ChangeSet {
+        let to = self.position.clone();
+        let put = self.in_order(touched).into_iter().map(|object| object.wire.clone());
+        let delete = touched.iter().filter(|at| !self.objects.contains_key(at)).cloned().collect();
+        let intent = Intent { transfer, from, to: to.clone() };
+        let commit = Commit { to, changed_at: Some(self.changed_at.0) };
+        let frames = frame::change_set(intent, put, delete, commit).into_iter().map(Utf8Bytes::from).collect();
+        ChangeSet { kill: self.kill_frame(kills), frames }
+    }
+
+    /// One frame for the kills of several steps; flags that are not killed any more are left out.
+    fn kill_frame(&self, steps: &[&Step]) -> Option<KillFrame> {
+        let is_killed = |key: &Arc<str>| {
+            let at = ObjectRef { kind: ObjectKind::Flag, key: Arc::clone(key) };
+            self.objects.get(&at).is_some_and(|object| object.killed)
+        };
+        let flags: BTreeSet<_> =
+            steps.iter().flat_map(|step| step.killed.iter()).filter(|key| is_killed(key)).cloned().collect();
+        let newest = steps.iter().map(|step| step.revision).max()?;
+        let frame = kill_frame(&self.position.epoch, self.position.revision, &flags, self.changed_at)?;
+        Some(KillFrame { revision: newest, frame })
+    }
+
+    /// The objects of `touched` that exist: segments, then flags, each prerequisite before what needs it. A client
+    /// applies them all at once; the order serves those that cannot.
+    fn in_order<'s>(&'s self, touched: &'s BTreeSet<ObjectRef>) -> Vec<&'s Object> {
+        let mut order = Vec::with_capacity(touched.len());
+        let mut placed = BTreeSet::new();
+        // (object, its prerequisites were looked at): a stack, as a chain of prerequisites may be long.
+        let mut stack: Vec<(&ObjectRef, bool)> = Vec::new();
+        for at in touched {
+            stack.push((at, false));
+            while let Some((at, opened)) = stack.pop() {
+                let Some((at, object)) = self.objects.get_key_value(at) else { continue };
+                if opened {
+                    order.push(object);
+                } else if placed.insert(at) {
+                    stack.push((at, true));
+                    let needed = object
+                        .prerequisites
+                        .iter()
+                        .filter_map(|key| touched.get(&ObjectRef { kind: ObjectKind::Flag, key: Arc::clone(key) }));
+                    stack.extend(needed.map(|at| (at, false)));
+                }
+            }
+        }
+        order
+    }
+}
+
+/// The frame that says that `flags` are killed as of `revision`; none where there are none.
+pub fn kill_frame<'f>(
+    epoch: &Arc<str>,
+    revision: u64,
+    flags: impl IntoIterator<Item = &'f Arc<str>>,
+    changed_at: Timestamp,
+) -> Option<Utf8Bytes> {
+    let flags: Vec<_> = flags.into_iter().map(|key| key.as_ref().to_owned()).collect();
+    if flags.is_empty() {
+        return None;
+    }
+    let kill = Kill { epoch: Arc::clone(epoch), revision, flags, changed_at: Some(changed_at.0) };
+    Some(frame::encode([&ServerMessage::Kill(kill)]).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::{
+        Effect, Synchronizer,
+        sync::{Moment, Settings},
+    };
+
+    use super::*;
+    use crate::ports::store::{DocumentId, DocumentKind};
+
+    fn document(kind: DocumentKind, key: &str, body: &str, version: u64) -> Document {
+        Document {
+            id: DocumentId { kind, scope: "shop/test".to_owned(), key: key.to_owned() },
+            version,
+            archived: false,
+            body: body.to_owned(),
+            created_at: Timestamp(0),
+            updated_at: Timestamp(1_000),
+        }
+    }
+
+    fn environment() -> EnvironmentId {
+        EnvironmentId { project: "shop".to_owned(), environment: "test".to_owned() }
+    }
+
+    fn touched(kind: TouchedKind, key: &str) -> Touched {
+        Touched { kind, key: key.to_owned() }
+    }
+
+    /// A boolean flag that needs `needs`.
+    fn flag(key: &str, killed: bool, needs: &[&str]) -> (Touched, Option<LiveObject>) {
+        let body = json!({
+            "name": key, "kind": "boolean", "variants": [{ "key": "on", "value": true }], "defaultVariant": "on",
+            "salt": key,
+        });
+        let needs: Vec<_> = needs.iter().map(|key| json!({ "flag": key, "variants": ["on"] })).collect();
+        let mut config =
+            json!({ "enabled": true, "prerequisites": needs, "default": { "variant": "on" }, "salt": key });
+        if killed {
+            config["kill"] = json!({ "reason": "test", "actorName": "somebody", "at": 0 });
+        }
+        let flag = document(DocumentKind::Flag, key, &body.to_string(), 1);
+        let config = document(DocumentKind::FlagEnvironment, key, &config.to_string(), 1);
+        (touched(TouchedKind::Flag, key), Some((flag, Some(config))))
+    }
+
+    fn segment(key: &str) -> (Touched, Option<LiveObject>) {
+        let body = json!({ "name": key, "included": ["ada"] }).to_string();
+        (touched(TouchedKind::Segment, key), Some((document(DocumentKind::Segment, key, &body, 1), None)))
+    }
+
+    fn gone(kind: TouchedKind, key: &str) -> (Touched, Option<LiveObject>) {
+        (touched(kind, key), None)
+    }
+
+    fn delta(changes: &[(Touched, Option<LiveObject>)]) -> Delta {
+        Delta::of_changes(&environment(), changes)
+    }
+
+    fn first() -> State {
+        State::new("e", 5, delta(&[flag("b", false, &["c"]), flag("c", false, &[]), segment("beta")]))
+    }
+
+    /// A client that took `change_set`.
+    fn fed(mut client: Synchronizer, change_set: &ChangeSet) -> (Synchronizer, Vec<Effect>) {
+        let effects =
+            change_set.frames.iter().flat_map(|frame| client.on_message(frame, Moment(0))).collect::<Vec<_>>();
+        (client, effects)
+    }
+
+    fn client() -> Synchronizer {
+        let mut client = Synchronizer::new(Settings::new("test/1", 1));
+        client.start(Moment(0));
+        client.on_connected(Moment(0));
+        client.on_message(r#"{"type":"hello","protocol":1,"heartbeatMs":1000}"#, Moment(0));
+        client
+    }
+
+    #[test]
+    fn a_client_gets_from_nothing_to_the_first_state_and_on_to_the_next() {
+        let first = first();
+        let (client, _) = fed(client(), &first.full());
+        assert_eq!(client.position(), Some(&first.position));
+
+        let second = first.after(6, delta(&[flag("a", false, &[]), gone(TouchedKind::Segment, "beta")]), Timestamp(0));
+        let third = second.after(7, delta(&[flag("a", true, &[]), gone(TouchedKind::Flag, "b")]), Timestamp(0));
+        let (client, effects) = fed(client, &third.since(5));
+        assert_eq!(client.position(), Some(&third.position));
+        assert_eq!(client.counters().resyncs, 0);
+        let Some(Effect::Apply(update)) = effects.first() else { panic!("{effects:?}") };
+        assert_eq!((update.flags.len(), update.segments.len()), (2, 1));
+    }
+
+    #[test]
+    fn the_digest_does_not_depend_on_the_way() {
+        let direct = State::new("e", 7, delta(&[flag("c", false, &[]), segment("beta")]));
+        let changed = first().after(6, delta(&[flag("c", true, &[]), gone(TouchedKind::Flag, "b")]), Timestamp(0));
+        let back = changed.after(7, delta(&[flag("c", false, &[])]), Timestamp(0));
+        assert_eq!(back.position, direct.position);
+    }
+
+    #[test]
+    fn kills_lead_until_they_are_lifted() {
+        let killed = first().after(6, delta(&[flag("b", true, &[]), flag("c", true, &[])]), Timestamp(0));
+        let kill = killed.since(5).kill.clone().unwrap();
+        assert!(kill.frame.contains(r#""type":"kill","epoch":"e","revision":6,"flags":["b","c"]"#), "{}", kill.frame);
+        let lifted = killed.after(7, delta(&[flag("b", false, &[])]), Timestamp(0));
+        let kill = lifted.since(5).kill.clone().unwrap();
+        assert!(kill.frame.contains(r#""revision":7,"flags":["c"]"#), "{}", kill.frame);
+        assert!(lifted.since(6).kill.is_none());
+        assert!(lifted.full().kill.is_none());
+    }
+
+    #[test]
+    fn what_is_needed_comes_before_what_needs_it() {
+        let state = State::new(
+            "e",
+            1,
+            delta(&[
+                flag("a", false, &["b", "d"]),
+                flag("b", false, &["c"]),
+                flag("c", false, &[]),
+                flag("d", false, &["c", "a"]),
+                segment("z"),
+            ]),
+        );
+        let all = state.objects.keys().cloned().collect();
+        let order: Vec<_> = state.in_order(&all).iter().map(|object| object.wire.key.to_string()).collect();
+        let place = |key: &str| order.iter().position(|placed| placed == key).unwrap();
+        assert_eq!((order.len(), place("z")), (5, 0));
+        assert!(place("c") < place("b") && place("b") < place("a"));
+        // `a` and `d` need each other: any order will do, as compile breaks the cycle.
+        assert!(place("c") < place("d"));
+    }
+
+    #[test]
+    fn a_document_that_cannot_be_read_is_broken_alone() {
+        let poisoned = document(DocumentKind::Flag, "bad", "{\"kind\": 7", 3);
+        let delta = delta(&[(touched(TouchedKind::Flag, "bad"), Some((poisoned, None))), flag("good", false, &[])]);
+        let state = State::new("e", 1, delta);
+        assert_eq!(state.broken().map(|broken| broken.id.key.as_str()).collect::<Vec<_>>(), ["bad"]);
+        let (_, effects) = fed(client(), &state.full());
+        let Some(Effect::Apply(update)) = effects.first() else { panic!("{effects:?}") };
+        let changes = format!("{:?}", update.changes);
+        assert!(changes.contains("BrokenFlag") && changes.contains("PutFlag"), "{changes}");
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let mut state = first();
+        for revision in 6..=1_100 {
+            state = state.after(revision, delta(&[flag("c", false, &[])]), Timestamp(0));
+        }
+        assert_eq!(state.steps.len(), MAX_STEPS);
+        assert_eq!(state.reach, 1_100 - MAX_STEPS as u64);
+        assert!(state.reaches(state.reach) && !state.reaches(state.reach - 1) && !state.reaches(1_101));
+    }
+
+    #[test]
+    fn frames_are_encoded_once() {
+        let state = first().after(6, delta(&[flag("a", false, &[])]), Timestamp(0));
+        assert!(Arc::ptr_eq(&state.full(), &state.full()));
+        assert!(Arc::ptr_eq(&state.since(5), &state.since(5)));
+    }
+}

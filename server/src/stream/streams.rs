@@ -1,0 +1,264 @@
+//! All streams of the process: the hubs, what wakes them, who may connect, and the end.
+
+use std::{
+    sync::{Arc, Once},
+    time::Duration,
+};
+
+use axum::extract::ws::WebSocket;
+use dashmap::DashMap;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
+use tidegate_core::CompileIssue;
+use tokio::{
+    sync::{OnceCell, OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Credential, Hub, Receipts, State,
+    revocation::Watchlist,
+    session::{self, Ended},
+};
+use crate::{
+    app::App,
+    ports::store::{EnvironmentId, StoreError},
+    telemetry::{EnvironmentLabels, Metrics},
+};
+
+/// How streams are run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Streams open at once; more are turned away with 503.
+    pub max_streams: usize,
+    /// Each side sends something at least this often.
+    pub heartbeat: Duration,
+    /// From the open socket to the client's hello.
+    pub hello_timeout: Duration,
+    /// A client that does not take a frame within this time is dropped.
+    pub send_timeout: Duration,
+    /// How often the database is asked for its revisions: how long a lost hint delays a change.
+    pub poll: Duration,
+    /// How often the credentials of open streams are looked up.
+    pub revocation_poll: Duration,
+    /// When the server stops, clients are told to come back after a random part of this.
+    pub drain_spread: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_streams: 20_000,
+            heartbeat: Duration::from_secs(15),
+            hello_timeout: Duration::from_secs(5),
+            send_timeout: Duration::from_secs(10),
+            poll: Duration::from_secs(1),
+            revocation_poll: Duration::from_secs(2),
+            drain_spread: Duration::from_secs(2),
+        }
+    }
+}
+
+/// All streams of the process.
+pub struct Streams {
+    pub(super) app: App,
+    pub(super) settings: Settings,
+    pub(super) counters: Counters,
+    metrics: Arc<Metrics>,
+    hubs: DashMap<EnvironmentId, Arc<OnceCell<Arc<Hub>>>>,
+    watchlist: Watchlist,
+    permits: Arc<Semaphore>,
+    tasks: TaskTracker,
+    pub(super) shutdown: CancellationToken,
+    background: Once,
+}
+
+/// What is counted of streams, beside those that are open.
+pub(super) struct Counters {
+    /// Streams that ended, by why.
+    ended: Family<EndedLabels, Counter>,
+    /// Full transfers that clients asked for, because something did not fit.
+    pub resyncs: Counter,
+    /// Streams turned away because too many were open.
+    turned_away: Counter,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EndedLabels {
+    reason: &'static str,
+}
+
+/// The right to open one stream.
+#[derive(Debug)]
+pub struct Admission {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Streams {
+    /// Streams of what `app` commits. Nothing runs before the first hub is asked for.
+    pub fn new(app: App, metrics: Arc<Metrics>, settings: Settings) -> Arc<Self> {
+        let counters =
+            Counters { ended: Family::default(), resyncs: Counter::default(), turned_away: Counter::default() };
+        metrics.register("streams_ended", "Streams that ended, by reason", counters.ended.clone());
+        metrics.register("stream_resyncs", "Full transfers that clients asked for", counters.resyncs.clone());
+        metrics.register("streams_turned_away", "Streams refused as too many at once", counters.turned_away.clone());
+        Arc::new(Self {
+            app,
+            counters,
+            metrics,
+            hubs: DashMap::new(),
+            watchlist: Watchlist::default(),
+            permits: Arc::new(Semaphore::new(settings.max_streams)),
+            settings,
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            background: Once::new(),
+        })
+    }
+
+    /// The hub of an environment, which must exist; loaded when it is first asked for.
+    ///
+    /// # Errors
+    /// As the store, when it is loaded.
+    pub async fn hub(self: &Arc<Self>, environment: &EnvironmentId) -> Result<Arc<Hub>, StoreError> {
+        self.background.call_once(|| {
+            self.tasks.spawn(Arc::clone(self).watch_changes());
+            self.tasks.spawn(Arc::clone(self).watch_credentials());
+        });
+        let cell = Arc::clone(&self.hubs.entry(environment.clone()).or_default());
+        let hub = cell.get_or_try_init(async || {
+            let metering = Metering { metrics: Arc::clone(&self.metrics), labels: labels(environment) };
+            let hub = Arc::new(Hub::load(environment.clone(), self.app.clone(), metering).await?);
+            self.tasks.spawn(Arc::clone(&hub).follow(self.shutdown.clone()));
+            Ok::<_, StoreError>(hub)
+        });
+        Ok(Arc::clone(hub.await?))
+    }
+
+    /// How far the environment's newest revision has come.
+    ///
+    /// # Errors
+    /// As [`hub`](Self::hub).
+    pub async fn receipts(self: &Arc<Self>, environment: &EnvironmentId) -> Result<Receipts, StoreError> {
+        let hub = self.hub(environment).await?;
+        Ok(hub.ledger.receipts(&hub.state()))
+    }
+
+    /// The right to open a stream; `None` where too many are open, or the server is about to stop.
+    pub fn admit(&self) -> Option<Admission> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok().filter(|_| !self.shutdown.is_cancelled());
+        if permit.is_none() {
+            self.counters.turned_away.inc();
+        }
+        permit.map(|permit| Admission { _permit: permit })
+    }
+
+    /// Runs one stream to its end.
+    pub async fn serve(self: Arc<Self>, socket: WebSocket, hub: Arc<Hub>, with: Credential, admission: Admission) {
+        let stream = Arc::clone(&self);
+        let run = async move {
+            let open = stream.metrics.streams.get_or_create_owned(&labels(&hub.environment));
+            open.inc();
+            let watch = stream.watchlist.watch(with.clone());
+            let ended = session::run(&stream, &hub, socket, &with, &watch.revoked).await;
+            open.dec();
+            stream.counters.ended.get_or_create(&EndedLabels { reason: ended.reason() }).inc();
+            drop(admission);
+        };
+        self.tasks.track_future(run).await;
+    }
+
+    /// Says goodbye to everybody and waits until all have gone.
+    pub async fn shutdown(&self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Wakes the hubs: at a hint, and when the database's revisions say so.
+    async fn watch_changes(self: Arc<Self>) {
+        let mut hints = self.app.changes.subscribe();
+        let mut poll = interval(self.settings.poll);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                hint = hints.recv() => match hint {
+                    Ok(environment) => self.loaded(&environment).iter().for_each(|hub| hub.nudge()),
+                    Err(RecvError::Lagged(_)) => self.poll().await,
+                    // The application is gone: only the poll is left, and the end.
+                    Err(RecvError::Closed) => hints = self.app.changes.subscribe(),
+                },
+                _ = poll.tick() => self.poll().await,
+            }
+        }
+    }
+
+    /// The truth, where hints are only hints.
+    async fn poll(&self) {
+        let (epoch, revisions) = match tokio::try_join!(self.app.store.epoch(), self.app.store.revisions()) {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the revisions cannot be read");
+                return;
+            }
+        };
+        for (environment, revision) in revisions {
+            if let Some(hub) = self.loaded(&environment) {
+                let position = &hub.state().position;
+                if position.revision != revision || *position.epoch != *epoch {
+                    hub.nudge();
+                }
+            }
+        }
+    }
+
+    fn loaded(&self, environment: &EnvironmentId) -> Option<Arc<Hub>> {
+        self.hubs.get(environment)?.get().cloned()
+    }
+
+    async fn watch_credentials(self: Arc<Self>) {
+        let mut poll = interval(self.settings.revocation_poll);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                _ = poll.tick() => self.watchlist.sweep(&self.app).await,
+            }
+        }
+    }
+}
+
+fn labels(environment: &EnvironmentId) -> EnvironmentLabels {
+    EnvironmentLabels { project: environment.project.clone(), environment: environment.environment.clone() }
+}
+
+/// What a hub tells of its configuration.
+pub(super) struct Metering {
+    metrics: Arc<Metrics>,
+    labels: EnvironmentLabels,
+}
+
+impl Metering {
+    pub fn configuration(&self, state: &State, issues: &[CompileIssue]) {
+        let broken = i64::try_from(state.broken().count()).unwrap_or(i64::MAX);
+        self.metrics.broken_documents.get_or_create(&self.labels).set(broken);
+        let issues = i64::try_from(issues.len()).unwrap_or(i64::MAX);
+        self.metrics.compile_issues.get_or_create(&self.labels).set(issues);
+    }
+}
+
+impl Ended {
+    /// For the metric.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Silent => "silent",
+            Self::Slow => "slow",
+            Self::Goodbye(reason) => reason,
+        }
+    }
+}
