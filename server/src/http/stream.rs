@@ -114,7 +114,7 @@ async fn authenticate(
     authorize(&session.principal, Action::Read, Some(&project))?;
     let environment = existing(state, project, environment).await?;
     let project = environment.project.clone();
-    Ok((Credential::Person { session: session.session, user: session.user, project }, environment))
+    Ok((Credential::Person { session: session.session, user: session.me.user.id, project }, environment))
 }
 
 /// An SDK key, from the header or, for browsers, from among the subprotocols.
