@@ -138,6 +138,11 @@ impl Config {
         })
     }
 
+    /// Where people reach the server, without a slash at the end.
+    pub fn public_url(&self) -> String {
+        self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen))
+    }
+
     /// Every setting as it would stand in the file, secrets left out.
     pub fn redacted(&self) -> Vec<(&'static str, String)> {
         let proxies: Vec<_> = self.trusted_proxies.iter().map(IpNet::to_string).collect();

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod stream;
+pub mod wiring;
 
 pub mod app;
 pub mod audit;

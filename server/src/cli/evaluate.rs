@@ -341,10 +341,10 @@ mod tests {
             0 => "no question\n".to_owned(),
             _ => format!("{{\"flag\":\"price\",\"context\":{{\"targetingKey\":\"{unit}\"}}}}\n"),
         };
-        let input: String = (0..40_000).map(question).collect();
+        let input: String = (0..2_000).map(question).collect();
         let (expected, lines) = answers(1, &mut input.as_bytes());
-        assert_eq!(lines, Lines { answered: 40_000, unreadable: 4_000 });
-        assert_eq!(expected.lines().count(), 40_000);
+        assert_eq!(lines, Lines { answered: 2_000, unreadable: 200 });
+        assert_eq!(expected.lines().count(), 2_000);
         for (n_threads, step) in [(1, 7), (1, 4_096), (2, 1 << 16), (3, usize::MAX), (8, usize::MAX)] {
             assert!(answers(n_threads, &mut Dripping(input.as_bytes(), step)) == (expected.clone(), lines));
         }

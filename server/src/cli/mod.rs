@@ -3,6 +3,10 @@
 //! A command reads its arguments and the configuration, calls the same use cases as everybody else, and prints. It
 //! decides nothing.
 
+#![expect(clippy::doc_markdown, reason = "clap prints doc comments as they are, backticks and all")]
+
+mod admin;
+mod diff;
 mod evaluate;
 mod explain;
 mod flag_file;
@@ -13,19 +17,22 @@ use std::{
     env, fs,
     io::{self, Write},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_core::{Context, Ruleset, Timestamp, ruleset::Severity};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use self::admin::{ApplyArgs, EnvironmentArgs, KeyCommand, Session, TokenCommand, UserCommand};
 use crate::{
+    app::AppError,
     config::{Config, FILE_VARIABLE, Sources},
     ports::Clock as _,
     system::SystemClock,
+    wiring,
 };
 
 /// Some lines were no questions.
@@ -38,8 +45,8 @@ pub fn main() -> ExitCode {
         // Whoever reads us has seen enough, as in `tidegate evaluate … | head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error is gone: nobody to tell.
-            let _ = writeln!(io::stderr(), "tidegate: {error:#}");
+            // Where standard error is gone there is nobody to tell.
+            let _ = writeln!(io::stderr(), "tidegate: {}", describe(&error));
             ExitCode::FAILURE
         }
     }
@@ -47,6 +54,18 @@ pub fn main() -> ExitCode {
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// What went wrong, with everything that the caller needs to mend it.
+fn describe(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<AppError>() {
+        Some(AppError::Invalid { field, detail }) if !field.is_empty() => format!("{field}: {detail}"),
+        Some(AppError::DoesNotCompile { issues }) => {
+            let issues: Vec<_> = issues.iter().map(flag_file::describe).collect();
+            format!("the change does not compile\n{}", issues.join("\n"))
+        }
+        _ => format!("{error:#}"),
+    }
 }
 
 /// Feature flags and progressive rollouts: server and tools in one binary.
@@ -71,9 +90,35 @@ Exit codes: 0 done, 1 failed (standard error says why), 2 the command line is wr
 enum Command {
     /// Print the configuration that the other commands would use, secrets left out
     Config(ConfigArgs),
+    /// Make the database, or bring it up to date; `serve` does it too
+    Migrate(ConfigArgs),
+    /// Add, list and archive people; make links that sign them in
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Make, list and revoke API tokens
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Make, list and revoke SDK keys
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Check, export and apply flag files
     #[command(subcommand)]
     Flags(FlagsCommand),
+    /// Check the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Evaluate flags of a file for contexts from standard input, without a server
     ///
     /// Reads one JSON object per line, {"flag": "new-checkout", "context": {"targetingKey": "user-1", "country": "NL"}};
@@ -145,6 +190,32 @@ enum FlagsCommand {
         /// The flag file
         file: PathBuf,
     },
+    /// Print an environment as a flag file
+    Export {
+        #[command(flatten)]
+        environment: EnvironmentArgs,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Make an environment what a flag file says, in one commit
+    ///
+    /// Versions and kill states in the file are not applied: the server counts versions, and people kill and restore. A
+    /// flag that is there keeps its salt.
+    Apply {
+        #[command(flatten)]
+        apply: ApplyArgs,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Walk the hash chain from the first row to the last; fail at the first row that is damaged
+    ///
+    /// Prints the number of rows and the newest hash. A chain cannot show that its newest rows were cut off: compare with
+    /// what was printed before.
+    Verify(ConfigArgs),
 }
 
 #[derive(Args)]
@@ -197,6 +268,21 @@ fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
 fn run(command: Command) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     match command {
+        Command::Migrate(args) => administer(args, &mut out, async |session| session.migrated())?,
+        Command::User { command, config } => administer(config, &mut out, async |session| session.user(command).await)?,
+        Command::Token { command, config } => {
+            administer(config, &mut out, async |session| session.token(command).await)?;
+        }
+        Command::Key { command, config } => administer(config, &mut out, async |session| session.key(command).await)?,
+        Command::Flags(FlagsCommand::Export { environment, config }) => {
+            administer(config, &mut out, async |session| session.export(environment.into()).await)?;
+        }
+        Command::Flags(FlagsCommand::Apply { apply, config }) => {
+            administer(config, &mut out, async |session| session.apply(apply).await)?;
+        }
+        Command::Audit(AuditCommand::Verify(args)) => {
+            administer(args, &mut out, async |session| session.verify().await)?;
+        }
         Command::Config(args) => {
             for (name, text) in args.read()?.redacted() {
                 writeln!(out, "{name} = {text:?}")?;
@@ -218,12 +304,26 @@ fn run(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Opens the configured database and works on it.
+fn administer<'o>(
+    args: ConfigArgs,
+    out: &'o mut dyn Write,
+    work: impl AsyncFnOnce(Session<'o>) -> Result<()>,
+) -> Result<()> {
+    let config = args.read()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let app = wiring::open(&config).await?;
+        work(Session { app, public_url: config.public_url(), out }).await
+    })
+}
+
 fn now(given: Option<Timestamp>) -> Timestamp {
     given.unwrap_or_else(|| SystemClock.now())
 }
 
 /// The file's ruleset; what is wrong with it goes to standard error.
-fn ruleset(path: &PathBuf) -> Result<Ruleset> {
+fn ruleset(path: &Path) -> Result<Ruleset> {
     let (ruleset, issues) = flag_file::compile_tolerantly(&flag_file::read(path)?)?;
     let mut err = io::stderr().lock();
     for issue in issues {
@@ -238,13 +338,9 @@ fn evaluate(args: &EvaluateArgs, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(if lines.unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNREADABLE) })
 }
 
-fn validate(path: &PathBuf, out: &mut dyn Write) -> Result<ExitCode> {
+fn validate(path: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     let json = flag_file::read(path)?;
-    let file = match flag_file::parse_strictly(&json) {
-        Ok(file) => file,
-        Err(crate::app::AppError::Invalid { field, detail }) => bail!("{}: {field}: {detail}", path.display()),
-        Err(error) => return Err(error.into()),
-    };
+    let file = flag_file::parse_strictly(&json)?;
     let (_, issues) = tidegate_core::compile(&file);
     for issue in &issues {
         writeln!(out, "{}", flag_file::describe(issue))?;
