@@ -14,15 +14,18 @@ use std::{
 
 use ipnet::IpNet;
 
-use crate::telemetry::LogFormat;
+use crate::{
+    store::{Location, MalformedLocation},
+    telemetry::LogFormat,
+};
 
 /// The configuration of a server. Printed with secrets left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The folder of everything that the server writes, but what PostgreSQL keeps.
     pub data_dir: PathBuf,
     /// Where the data is.
-    pub database: Database,
+    pub database: Location,
     /// Where to accept connections.
     pub listen: SocketAddr,
     /// Where people reach the server; absent: where it listens.
@@ -37,15 +40,6 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How long requests may go on once the server has been told to stop.
     pub shutdown_deadline: Duration,
-}
-
-/// Where the data is.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Database {
-    /// A file of SQLite's; made where there is none.
-    Sqlite(PathBuf),
-    /// A `postgres://` URL; may hold a password.
-    Postgres(String),
 }
 
 /// What the configuration is made of, before anybody has looked at it.
@@ -126,7 +120,9 @@ impl Config {
         let given = merge(sources)?;
         let data_dir = setting(&given, "data_dir", || PathBuf::from(".tidegate"))?;
         Ok(Self {
-            database: setting(&given, "database", || Database::Sqlite(data_dir.join("tidegate.db")))?,
+            database: setting_by(&given, "database", parse_database, || {
+                Location::Sqlite(data_dir.join("tidegate.db"))
+            })?,
             listen: setting_by(&given, "listen", parse_address, || SocketAddr::from(([127, 0, 0, 1], 8080)))?,
             public_url: setting_by(&given, "public_url", |text| parse_url(text).map(Some), || None)?,
             trusted_proxies: setting_by(&given, "trusted_proxies", parse_networks, Vec::new)?,
@@ -264,6 +260,15 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is no address with a port, like `127.0.0.1:8080` or `[::]:8080`"))
 }
 
+fn parse_database(text: &str) -> Result<Location, String> {
+    // Whoever means another kind of database should not find a file of that name. The text may hold a password.
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme).unwrap_or_default();
+    if !["", "sqlite", "postgres", "postgresql"].contains(&scheme) {
+        return Err(format!("`{scheme}` is no database that this server knows: there are SQLite and PostgreSQL"));
+    }
+    text.strip_prefix("sqlite://").unwrap_or(text).parse().map_err(|error: MalformedLocation| error.to_string())
+}
+
 fn parse_url(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
     if host.trim_end_matches('/').is_empty() {
@@ -296,51 +301,6 @@ fn parse_bool(text: &str) -> Result<bool, String> {
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<u64>().ok().filter(|seconds| (1..=3_600).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| format!("`{text}` is no number of seconds from 1 to 3600"))
-}
-
-impl FromStr for Database {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(Self::Postgres(text.to_owned()));
-        }
-        let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")).unwrap_or(text);
-        // Whoever means another database should not find a file of that name.
-        if path.is_empty() || path.contains("://") {
-            let shown = redact(text);
-            return Err(format!("`{shown}` is no database: a path, `sqlite:PATH`, or `postgres://USER@HOST/NAME`"));
-        }
-        Ok(Self::Sqlite(PathBuf::from(path)))
-    }
-}
-
-impl fmt::Display for Database {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(url) => f.write_str(&redact(url)),
-        }
-    }
-}
-
-impl fmt::Debug for Database {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The URL with `***` for its password, and without its query, which may hold another.
-fn redact(url: &str) -> String {
-    let url = url.split_once('?').map_or(url, |(before, _)| before);
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((user, host)) => match user.split_once(':') {
-            Some((name, _)) => format!("{scheme}://{name}:***@{host}"),
-            None => url.to_owned(),
-        },
-        None => url.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -382,7 +342,7 @@ mod tests {
         let redacted: Vec<_> = config.redacted().into_iter().map(|(name, text)| format!("{name} {text}")).collect();
         let expected = [
             "data_dir /data",
-            "database sqlite:/data/tidegate.db",
+            "database /data/tidegate.db",
             "listen [::]:80",
             "public_url https://flags.example.org",
             "trusted_proxies 10.0.0.0/8,192.0.2.1/32",
@@ -426,16 +386,19 @@ mod tests {
         check_refused(&sources(&[], &[], "listen = 1.5"), "tidegate.toml: `listen`: a float is no value of a setting");
         check_refused(
             &sources(&[("database", "mysql://root:secret@host/db")], &[], ""),
-            "`--database`: `mysql://root:***@host/db` is no database: a path, `sqlite:PATH`, or `postgres://USER@HOST/NAME`",
+            "`--database`: `mysql` is no database that this server knows: there are SQLite and PostgreSQL",
         );
     }
 
     #[test]
     fn passwords_are_never_printed() {
-        let check = |url: &str, expected: &str| assert_eq!(url.parse::<Database>().unwrap().to_string(), expected);
-        check("postgres://tide:p@ss:w@db/flags?password=x", "postgres://tide:***@db/flags");
-        check("postgres://tide@db/flags", "postgres://tide@db/flags");
-        check("postgres:///flags?host=/run", "postgres:///flags");
-        check("flags.db", "sqlite:flags.db");
+        let check = |url: &str, expected: &str| {
+            let config = Config::read(&sources(&[], &[("TIDEGATE_DATABASE", url)], "")).unwrap();
+            assert!(config.redacted().contains(&("database", expected.to_owned())), "{config:?}");
+            assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+        };
+        check("postgres://tide:secret@db/flags", "db/flags");
+        check("sqlite:flags.db", "flags.db");
+        check("flags.db", "flags.db");
     }
 }

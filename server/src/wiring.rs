@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     app::App,
-    config::{Config, Database},
+    config::Config,
     ports::{Clock as _, IdSource as _, Store},
-    store::{PgConnectOptions, SqlStore},
+    store::{Location, SqlStore},
     system::{SystemClock, SystemIds},
 };
 
@@ -21,23 +21,13 @@ pub async fn open(config: &Config) -> Result<App> {
     Ok(App::new(store, Arc::new(SystemClock), Arc::new(SystemIds)))
 }
 
-async fn open_store(database: &Database) -> Result<Arc<dyn Store>> {
-    let new_epoch = SystemIds.ulid(SystemClock.now());
-    let store = match database {
-        Database::Sqlite(path) => {
-            if let Some(folder) = path.parent() {
-                make_private_folder(folder)?;
-            }
-            SqlStore::open_sqlite(path, &new_epoch).await?
-        }
-        Database::Postgres(url) => {
-            // Without the parser's own words: they may quote the URL.
-            let options =
-                url.parse::<PgConnectOptions>().ok().with_context(|| format!("`{database}` is no database URL"))?;
-            SqlStore::open_postgres(options, &new_epoch).await?
-        }
-    };
-    Ok(Arc::new(store))
+async fn open_store(location: &Location) -> Result<Arc<dyn Store>> {
+    if let Location::Sqlite(path) = location
+        && let Some(folder) = path.parent()
+    {
+        make_private_folder(folder)?;
+    }
+    Ok(Arc::new(SqlStore::open(location, &SystemIds.ulid(SystemClock.now())).await?))
 }
 
 /// A folder for this user only: it holds password hashes.

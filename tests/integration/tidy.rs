@@ -28,7 +28,7 @@ const IMPURE: [&str; 12] =
 const MODULES: [(&str, &[&str]); 11] = [
     ("audit", &["ports"]),
     ("telemetry", &[]),
-    ("config", &["telemetry"]),
+    ("config", &["store", "telemetry"]),
     ("ports", &["audit"]),
     ("app", &["audit", "ports"]),
     ("store", &["audit", "ports"]),
