@@ -202,6 +202,7 @@ conformance!(
     preconditions_decide,
     a_refused_commit_leaves_nothing,
     a_commit_needs_an_audit_row,
+    what_one_store_cannot_keep_all_refuse,
     revisions_grow_per_commit_and_environment,
     a_snapshot_has_what_is_alive,
     a_delta_coalesces_and_knows_tombstones,
@@ -332,11 +333,34 @@ async fn a_commit_needs_an_audit_row(bench: &Bench) {
     let silent = Commit { audit: vec![], ..commit(vec![write(&flag("checkout"), "1")]) };
     assert!(matches!(bench.store.commit(silent).await, Err(StoreError::Internal(_))));
 
-    let deep = (0..121).fold(Json::Null, |inner, _| json!([inner]));
-    let unreadable = AuditEntry { after: deep, ..entry("thing") };
-    let attempt = Commit { audit: vec![unreadable], ..commit(vec![write(&flag("checkout"), "1")]) };
-    assert!(matches!(bench.store.commit(attempt).await, Err(StoreError::Internal(_))));
     assert_eq!(bench.document(&flag("checkout")).await, None);
+}
+
+async fn what_one_store_cannot_keep_all_refuse(bench: &Bench) {
+    let refused = async |attempt: Commit| {
+        assert!(matches!(bench.store.commit(attempt).await, Err(StoreError::Internal(_))));
+    };
+    let deep = (0..121).fold(Json::Null, |inner, _| json!([inner]));
+    refused(Commit { audit: vec![AuditEntry { after: deep, ..entry("thing") }], ..commit(vec![]) }).await;
+    refused(Commit { audit: vec![AuditEntry { reason: "\0".to_owned(), ..entry("thing") }], ..commit(vec![]) }).await;
+    refused(commit(vec![write(&flag("checkout"), "\0")])).await;
+    refused(commit(vec![write(&flag("check\0out"), "1")])).await;
+    assert_eq!(bench.store.audit_chain(0, 9).await.unwrap(), []);
+
+    // Asking for it is allowed; there is none.
+    let keys_there = ["a", "aa", "b"].map(|key| write(&flag(key), "1"));
+    bench.store.commit(commit(keys_there.to_vec())).await.unwrap();
+    assert_eq!(bench.document(&flag("a\0")).await, None);
+    let query = DocumentQuery {
+        kind: DocumentKind::Flag,
+        scope: "shop".to_owned(),
+        after: Some("a\0".to_owned()),
+        limit: 9,
+        include_archived: true,
+    };
+    assert_eq!(keys(&bench.store.documents(&query).await.unwrap()), ["aa", "b"]);
+    let query = AuditQuery { resource: Some("thing\0".to_owned()), limit: 9, ..AuditQuery::default() };
+    assert_eq!(bench.store.audit_page(&query).await.unwrap(), []);
 }
 
 async fn revisions_grow_per_commit_and_environment(bench: &Bench) {
@@ -787,17 +811,6 @@ fn every_method_of_the_port_has_a_case() {
         .collect();
     assert!(methods.matches("async fn ").count() > 15, "the port was not found");
     assert!(missing.is_empty(), "no case calls {missing:?}");
-}
-
-/// The same migrations, by number and name.
-#[test]
-fn migrations_have_the_same_names() {
-    let names = |database: &str| -> BTreeSet<String> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations").join(database);
-        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
-    };
-    assert_eq!(names("sqlite"), names("postgres"));
-    assert!(!names("sqlite").is_empty());
 }
 
 /// The same tables and columns, nullable or not, once both are migrated.

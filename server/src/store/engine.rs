@@ -9,7 +9,7 @@ use sqlx::{
 };
 use tidegate_core::Timestamp;
 
-use super::{postgres, rows::Row, sqlite};
+use super::{NUL, postgres, rows::Row, sqlite};
 use crate::ports::store::StoreError;
 
 /// The database behind a store.
@@ -210,6 +210,7 @@ impl From<bool> for Arg<'_> {
 fn bind<'a, D: Database>(args: &[Arg<'a>]) -> Result<D::Arguments, StoreError>
 where
     &'a str: Encode<'a, D> + Type<D>,
+    String: Encode<'a, D> + Type<D>,
     Option<&'a str>: Encode<'a, D> + Type<D>,
     i64: Encode<'a, D> + Type<D>,
     bool: Encode<'a, D> + Type<D>,
@@ -217,6 +218,10 @@ where
     let mut bound = D::Arguments::default();
     for arg in args {
         match *arg {
+            // Only somebody's made-up cursor or filter: nothing stored has a NUL. U+0001 is as absent, and sorts the same.
+            Arg::Text(text) | Arg::OptionalText(Some(text)) if text.contains(NUL) => {
+                bound.add(text.replace(NUL, "\u{1}"))
+            }
             Arg::Text(text) => bound.add(text),
             Arg::OptionalText(text) => bound.add(text),
             Arg::Integer(number) => bound.add(number),

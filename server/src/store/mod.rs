@@ -19,7 +19,10 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use serde_json::Value as Json;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::ports::store::{Commit, StoreError};
+use crate::{
+    audit::AuditEntry,
+    ports::store::{Commit, StoreError},
+};
 
 pub use database::SqlStore;
 pub use memory::MemoryStore;
@@ -133,17 +136,33 @@ impl OpenError {
 /// it was written.
 const MAX_STATE_DEPTH: usize = 120;
 
-/// What every store refuses before it looks at anything.
+/// What every store refuses before it looks at anything, because one of them could not keep it as it is.
 fn admit(commit: &Commit) -> Result<(), StoreError> {
-    if commit.audit.is_empty() {
-        return Err(StoreError::Internal("a commit needs an audit row".into()));
+    let Commit { expected: _, writes, touched: _, audit, idempotency, at: _ } = commit;
+    let refuse = |why: String| Err(StoreError::Internal(why.into()));
+    if audit.is_empty() {
+        return refuse("a commit needs an audit row".to_owned());
     }
-    let too_deep = |json| !nests_within(MAX_STATE_DEPTH, json);
-    match commit.audit.iter().find(|entry| too_deep(&entry.before) || too_deep(&entry.after)) {
-        Some(entry) => Err(StoreError::Internal(format!("the state of `{}` nests too deeply", entry.resource).into())),
-        None => Ok(()),
+    for entry in audit {
+        let AuditEntry { actor, actor_name, action, project, environment, resource, reason, request_id, .. } = entry;
+        if !nests_within(MAX_STATE_DEPTH, &entry.before) || !nests_within(MAX_STATE_DEPTH, &entry.after) {
+            return refuse(format!("the state of `{resource}` nests too deeply"));
+        }
+        let texts = [actor, actor_name, action, resource, reason, request_id];
+        if texts.into_iter().chain(project).chain(environment).any(|text| text.contains(NUL)) {
+            return refuse(format!("an audit row of {resource:?} has a NUL"));
+        }
     }
+    let bodies = writes.iter().map(|write| &write.body).chain(idempotency.iter().map(|record| &record.body));
+    let keys = writes.iter().flat_map(|write| [&write.id.scope, &write.id.key]);
+    if bodies.chain(keys).any(|text| text.contains(NUL)) {
+        return refuse("a document has a NUL".to_owned());
+    }
+    Ok(())
 }
+
+/// Text in PostgreSQL has none. JSON writes it as `\u0000`.
+const NUL: char = '\0';
 
 fn nests_within(depth: usize, json: &Json) -> bool {
     match json {
