@@ -1,0 +1,250 @@
+//! The client's one task: feeds the sync machine and does what it says.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use tidegate_protocol::{Effect, Snapshot, Synchronizer, sync::Lost};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::{
+    cache::Cache,
+    shared::Shared,
+    socket::{Endpoint, Socket, Trouble},
+    system::{self, Monotonic},
+};
+
+/// A frame that the server does not take within this time ends the connection.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Saying goodbye may take this long.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Changes within this time are written to the cache file at once.
+const CACHE_DELAY_MS: u64 = 1_000;
+
+pub(crate) struct Driver {
+    machine: Synchronizer,
+    shared: Arc<Shared>,
+    endpoint: Endpoint,
+    clock: Monotonic,
+    link: Link,
+    cache: Option<CacheWriter>,
+    stop: Arc<tokio::sync::Notify>,
+}
+
+/// The connection, in its three states.
+enum Link {
+    Down,
+    Opening(Pin<Box<dyn Future<Output = Result<Socket, Trouble>> + Send>>),
+    Open(Box<Socket>),
+}
+
+/// What happened on the link.
+enum Happened {
+    Opened(Box<Socket>),
+    Frame(Utf8Bytes),
+    Lost(Trouble),
+}
+
+impl Link {
+    /// Waits for what happens next; for ever where there is no connection. Cancel safe.
+    async fn next(&mut self) -> Happened {
+        match self {
+            Self::Down => std::future::pending().await,
+            Self::Opening(opening) => match opening.await {
+                Ok(socket) => Happened::Opened(Box::new(socket)),
+                Err(trouble) => Happened::Lost(trouble),
+            },
+            Self::Open(socket) => match socket.next().await {
+                Ok(frame) => Happened::Frame(frame),
+                Err(trouble) => Happened::Lost(trouble),
+            },
+        }
+    }
+}
+
+impl Driver {
+    pub fn new(machine: Synchronizer, shared: Arc<Shared>, endpoint: Endpoint, cache: Option<Cache>) -> Self {
+        let cache = cache.map(|cache| CacheWriter { cache, due: None, writing: None });
+        let (clock, stop) = (Monotonic::start(), Arc::default());
+        Self { machine, shared, endpoint, clock, link: Link::Down, cache, stop }
+    }
+
+    /// Wakes the driver to end it.
+    pub fn stop(&self) -> Arc<tokio::sync::Notify> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Starts with what the cache file has.
+    pub fn restore(&mut self) {
+        if let Some(snapshot) = self.cache.as_ref().and_then(|writer| writer.cache.read()) {
+            show(&self.shared, self.machine.restore(snapshot));
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub async fn run(mut self) {
+        let stop = Arc::clone(&self.stop);
+        let effects = self.machine.start(self.clock.now());
+        self.perform(effects).await;
+        loop {
+            let wake = self.machine.wake_at().and_then(|at| self.clock.instant(at));
+            let effects = tokio::select! {
+                biased;
+                () = stop.notified() => break,
+                happened = self.link.next() => self.on(happened),
+                () = at(wake) => self.machine.on_timer(self.clock.now()),
+                () = cache_turn(self.cache.as_mut(), self.clock) => {
+                    self.write_cache();
+                    Vec::new()
+                }
+            };
+            self.perform(effects).await;
+        }
+        self.end().await;
+    }
+
+    fn on(&mut self, happened: Happened) -> Vec<Effect> {
+        let now = self.clock.now();
+        match happened {
+            Happened::Opened(socket) => {
+                self.link = Link::Open(socket);
+                self.machine.on_connected(now)
+            }
+            Happened::Frame(frame) => self.machine.on_message(&frame, now),
+            Happened::Lost(trouble) => self.on_trouble(&trouble),
+        }
+    }
+
+    fn on_trouble(&mut self, trouble: &Trouble) -> Vec<Effect> {
+        self.link = Link::Down;
+        self.note(&trouble.message);
+        self.machine.on_disconnected(trouble.lost, self.clock.now())
+    }
+
+    async fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Connect => self.link = Link::Opening(Box::pin(self.endpoint.clone().connect())),
+                Effect::Disconnect { reason } => {
+                    self.link = Link::Down;
+                    self.note(reason);
+                }
+                Effect::Send(frame) => self.send(frame).await,
+                Effect::Apply(update) => {
+                    self.shared.apply(update);
+                    if let Some(cache) = &mut self.cache {
+                        cache.due.get_or_insert_with(|| self.clock.now().0 + CACHE_DELAY_MS);
+                    }
+                }
+                Effect::Status(status) => {
+                    tracing::debug!(?status, "status");
+                    self.shared.enter(status);
+                }
+            }
+        }
+    }
+
+    /// A frame that cannot be sent is a lost connection. What that leads to (a wait) sends nothing.
+    async fn send(&mut self, frame: String) {
+        let Link::Open(socket) = &mut self.link else { return };
+        let trouble = match timeout(SEND_TIMEOUT, socket.send(frame)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(trouble)) => trouble,
+            Err(_) => Trouble { lost: Lost::Broken, message: "the server takes no frames".to_owned() },
+        };
+        let effects = self.on_trouble(&trouble);
+        show(&self.shared, effects);
+    }
+
+    fn note(&self, trouble: &str) {
+        tracing::debug!(trouble, "no connection");
+        self.shared.trouble.send_replace(Some(trouble.into()));
+    }
+
+    fn write_cache(&mut self) {
+        if let (Some(writer), Some(snapshot)) = (&mut self.cache, self.machine.snapshot()) {
+            writer.write(snapshot);
+        }
+    }
+
+    /// Writes what is not written, and says goodbye.
+    async fn end(mut self) {
+        self.machine.close();
+        if let Some(writer) = &mut self.cache
+            && (writer.due.is_some() || writer.writing.is_some())
+        {
+            writer.finish().await;
+            if let (Some(_), Some(snapshot)) = (writer.due.take(), self.machine.snapshot()) {
+                writer.write(snapshot);
+                writer.finish().await;
+            }
+        }
+        if let Link::Open(socket) = self.link {
+            // A server that does not answer notices by itself.
+            let _ = timeout(CLOSE_TIMEOUT, socket.close()).await;
+        }
+    }
+}
+
+/// Carries out the effects that need no connection.
+pub(crate) fn show(shared: &Shared, effects: Vec<Effect>) {
+    for effect in effects {
+        match effect {
+            Effect::Apply(update) => shared.apply(update),
+            Effect::Status(status) => shared.enter(status),
+            Effect::Connect | Effect::Disconnect { .. } | Effect::Send(_) => {}
+        }
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes the cache file beside the driver: at most one writer at a time, always the newest snapshot.
+struct CacheWriter {
+    cache: Cache,
+    /// When the next write is due, in milliseconds of the driver's clock.
+    due: Option<u64>,
+    writing: Option<JoinHandle<()>>,
+}
+
+impl CacheWriter {
+    fn write(&mut self, snapshot: Snapshot) {
+        self.due = None;
+        let cache = self.cache.clone();
+        let saved_at = system::now().0;
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = cache.write(&snapshot, saved_at) {
+                tracing::warn!(%error, "the cache file cannot be written");
+            }
+        }));
+    }
+
+    async fn finish(&mut self) {
+        if let Some(writing) = self.writing.as_mut() {
+            // It does not panic, and is not aborted.
+            let _ = writing.await;
+            self.writing = None;
+        }
+    }
+}
+
+/// Waits until a write is due and the one before has ended; for ever where none is. Cancel safe.
+async fn cache_turn(writer: Option<&mut CacheWriter>, clock: Monotonic) {
+    match writer {
+        Some(writer) if writer.due.is_some() => {
+            let due = writer.due.and_then(|due| clock.instant(tidegate_protocol::sync::Moment(due)));
+            at(due).await;
+            writer.finish().await;
+        }
+        _ => std::future::pending().await,
+    }
+}
