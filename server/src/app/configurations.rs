@@ -13,7 +13,7 @@ use tidegate_core::{
 use utoipa::ToSchema;
 
 use super::{
-    App, AppError, Request,
+    App, AppError, Principal, Request,
     access::{Action, authorize},
     documents::{self, BrokenDocument, Stored, id_of},
     draft::Draft,
@@ -155,14 +155,6 @@ impl Configured {
         Err(StoreError::Conflict { id, expected: Expected::Version(expected), actual }.into())
     }
 
-    /// The present state, as compile knows it.
-    pub fn change(&self, key: &FlagKey) -> Change {
-        match &self.broken {
-            Some(broken) => Change::BrokenFlag { key: key.clone(), message: broken.to_string() },
-            None => self.put(key, &self.body),
-        }
-    }
-
     /// The flag with another configuration.
     fn put(&self, key: &FlagKey, body: &FlagEnvironment) -> Change {
         Change::PutFlag(wire_flag(key, &self.flag.body, body, wire_version(self.flag.version, self.version())))
@@ -201,18 +193,17 @@ impl App {
     /// A flag's configuration in one environment.
     pub async fn configuration(
         &self,
-        request: &Request,
+        principal: &Principal,
         environment: &EnvironmentId,
         flag: &str,
     ) -> Result<Configuration, AppError> {
-        authorize(&request.principal, Action::Read, Some(&environment.project))?;
+        authorize(principal, Action::Read, Some(&environment.project))?;
         self.live_environment(environment).await?;
         let configured = self.configured(environment, self.live(&flag_id(&environment.project, flag)).await?).await?;
         let key = flag_key(flag)?;
         let compiled = self.ruleset(environment).await?;
-        let found = judge(&compiled.ruleset, Vec::new(), vec![configured.change(&key)]);
-        let issues = [found.stopping, found.standing].concat();
-        Ok(configured.into_view(key, issues.into_iter().filter(|issue| is_about_flag(issue, flag)).collect()))
+        let issues = compiled.ruleset.issues().filter(|issue| is_about_flag(issue, flag)).cloned().collect();
+        Ok(configured.into_view(key, issues))
     }
 
     /// Changes a flag's configuration in one environment.
@@ -239,7 +230,7 @@ impl App {
         let asked_for = name_rules(input::patch(&before.body, patch, &PATCHABLE)?);
         limits::check_configuration(&asked_for)?;
         let compiled = self.ruleset(environment).await?;
-        let verdict = judge(&compiled.ruleset, vec![before.change(&key)], vec![before.put(&key, &asked_for)]);
+        let verdict = judge(&compiled.ruleset, vec![before.put(&key, &asked_for)]);
         refuse(verdict.stopping, |issue| place(issue, flag))?;
         let after = settle(&before.body, asked_for)?;
         let issues: Vec<_> = verdict.standing.into_iter().filter(|issue| is_about_flag(issue, flag)).collect();

@@ -8,7 +8,7 @@ use tidegate_core::EnvironmentKey;
 use utoipa::ToSchema;
 
 use super::{
-    App, AppError, Page, PageRequest, Request,
+    App, AppError, Page, PageRequest, Principal, Request,
     access::{Action, authorize},
     documents::{self, Stored},
     draft::Draft,
@@ -58,11 +58,11 @@ impl App {
     /// The environments of a project.
     pub async fn list_environments(
         &self,
-        request: &Request,
+        principal: &Principal,
         project: &str,
         page: &PageRequest,
     ) -> Result<Page<Listed<EnvironmentState>>, AppError> {
-        authorize(&request.principal, Action::Read, Some(project))?;
+        authorize(principal, Action::Read, Some(project))?;
         self.live::<Project>(&project_id(project)).await?;
         let documents = self.environment_documents(project, page.after.clone(), page.limit + 1).await?;
         let epoch = self.store.epoch().await?;
@@ -79,8 +79,8 @@ impl App {
     }
 
     /// One environment.
-    pub async fn environment(&self, request: &Request, id: &EnvironmentId) -> Result<EnvironmentState, AppError> {
-        authorize(&request.principal, Action::Read, Some(&id.project))?;
+    pub async fn environment(&self, principal: &Principal, id: &EnvironmentId) -> Result<EnvironmentState, AppError> {
+        authorize(principal, Action::Read, Some(&id.project))?;
         let stored = self.live_environment(id).await?;
         self.environment_state(id, stored).await
     }

@@ -9,7 +9,7 @@ use tidegate_core::{
 use utoipa::ToSchema;
 
 use super::{
-    App, AppError, Request,
+    App, AppError, Principal,
     access::{Action, authorize},
 };
 use crate::ports::store::EnvironmentId;
@@ -86,8 +86,12 @@ pub struct Explained {
 
 impl App {
     /// What a person may ask of an environment.
-    pub async fn authorize_evaluation(&self, request: &Request, environment: &EnvironmentId) -> Result<(), AppError> {
-        authorize(&request.principal, Action::Read, Some(&environment.project))?;
+    pub async fn authorize_evaluation(
+        &self,
+        principal: &Principal,
+        environment: &EnvironmentId,
+    ) -> Result<(), AppError> {
+        authorize(principal, Action::Read, Some(&environment.project))?;
         self.live_environment(environment).await?;
         Ok(())
     }

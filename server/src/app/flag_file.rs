@@ -11,7 +11,7 @@ use tidegate_core::{
 use utoipa::ToSchema;
 
 use super::{
-    App, AppError, Request,
+    App, AppError, Principal, Request,
     access::{Action, authorize},
     configurations::{Configured, Mode, name_rules, settle},
     documents::{self, Stored},
@@ -85,8 +85,12 @@ pub struct FileChange {
 
 impl App {
     /// The environment as a flag file.
-    pub async fn flag_file(&self, request: &Request, environment: &EnvironmentId) -> Result<ExportedFile, AppError> {
-        authorize(&request.principal, Action::Read, Some(&environment.project))?;
+    pub async fn flag_file(
+        &self,
+        principal: &Principal,
+        environment: &EnvironmentId,
+    ) -> Result<ExportedFile, AppError> {
+        authorize(principal, Action::Read, Some(&environment.project))?;
         self.live_environment(environment).await?;
         let snapshot = self.store.environment_snapshot(environment).await?;
         Ok(export(environment, &snapshot))
@@ -109,7 +113,7 @@ impl App {
         let present = Present::new(environment, snapshot);
         let plan = Plan::new(&present, command, || self.new_salt())?;
         let compiled = self.ruleset(environment).await?;
-        let verdict = judge(&compiled.ruleset, plan.before(), plan.after());
+        let verdict = judge(&compiled.ruleset, plan.compiled());
         refuse(verdict.stopping, |issue| place(issue, &command.file))?;
 
         let draft = self.draft_plan(request, environment, plan).await?;
@@ -207,7 +211,7 @@ impl App {
             return Ok(());
         }
         let compiled = self.ruleset(id).await?;
-        let verdict = judge(&compiled.ruleset, Vec::new(), deletions(pruned));
+        let verdict = judge(&compiled.ruleset, deletions(pruned));
         refuse(verdict.stopping, |issue| {
             let message = format!("in `{}`, {}", id.environment, told(&issue));
             CompileIssue { path: "/prune".to_owned(), message, ..issue }
@@ -340,18 +344,8 @@ impl Plan {
         }));
     }
 
-    /// What is there now of all that changes, as compile knows it.
-    fn before(&self) -> Vec<Change> {
-        let segments = self.segments.iter().filter_map(|step| segment_config(step.before.as_ref()?).ok());
-        let flags = self.flags.iter().filter_map(|step| {
-            let before = step.before.as_ref()?;
-            Some(before.change(&step.config.key))
-        });
-        segments.map(Change::PutSegment).chain(flags).collect()
-    }
-
-    /// What will be there.
-    fn after(&self) -> Vec<Change> {
+    /// The changes as compile sees them.
+    fn compiled(&self) -> Vec<Change> {
         let segments = self.segments.iter().filter_map(|step| {
             let key = segment_key(&step.key).ok()?;
             Some(match &step.after {

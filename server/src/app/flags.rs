@@ -11,7 +11,7 @@ use tidegate_core::{
 use utoipa::ToSchema;
 
 use super::{
-    App, AppError, Page, PageRequest, Request,
+    App, AppError, Page, PageRequest, Principal, Request,
     access::{Action, authorize},
     configurations::{Configured, configuration_id},
     documents::{self, Stored, id_of},
@@ -149,12 +149,12 @@ impl App {
     /// Reads the project's flags until the page is full, and per environment the configurations of that range of keys.
     pub async fn list_flags(
         &self,
-        request: &Request,
+        principal: &Principal,
         project: &str,
         filter: &FlagFilter,
         page: &PageRequest,
     ) -> Result<Page<Listed<FlagItem>>, AppError> {
-        authorize(&request.principal, Action::Read, Some(project))?;
+        authorize(principal, Action::Read, Some(project))?;
         self.live::<Project>(&project_id(project)).await?;
         let documents = self.matching_flags(project, filter, page).await?;
         let page_of_flags = Page::cut(documents, page.limit, |document| document.id.key.clone());
@@ -213,8 +213,8 @@ impl App {
     }
 
     /// One flag, archived or not.
-    pub async fn flag(&self, request: &Request, project: &str, key: &str) -> Result<Resource<Flag>, AppError> {
-        authorize(&request.principal, Action::Read, Some(project))?;
+    pub async fn flag(&self, principal: &Principal, project: &str, key: &str) -> Result<Resource<Flag>, AppError> {
+        authorize(principal, Action::Read, Some(project))?;
         let id = flag_id(project, key);
         let document = self.store.document(&id).await?.ok_or_else(|| AppError::not_found(&id))?;
         Ok(documents::read::<Flag>(&document)?.into())
@@ -378,7 +378,7 @@ fn serves_alike(before: &Flag, after: &Flag) -> bool {
 /// The flag alone compiles: its variants are of its kind, and those it names are there.
 pub(super) fn check_new_flag(key: &FlagKey, flag: &Flag) -> Result<(), AppError> {
     let config = wire_flag(key, flag, &flag.initial_configuration(""), 0);
-    let verdict = judge(&Ruleset::default(), Vec::new(), vec![Change::PutFlag(config)]);
+    let verdict = judge(&Ruleset::default(), vec![Change::PutFlag(config)]);
     refuse(verdict.stopping, |mut issue| {
         if issue.path.starts_with("/default") {
             "/defaultVariant".clone_into(&mut issue.path);
@@ -389,22 +389,16 @@ pub(super) fn check_new_flag(key: &FlagKey, flag: &Flag) -> Result<(), AppError>
 
 /// The flag with new variants compiles in one environment, and so does whatever needs it there.
 fn check_variants(ruleset: &Ruleset, configured: &Configured, after: &Flag) -> Result<(), AppError> {
-    let key = flag_key(&configured.flag.id.key)?;
     if configured.broken.is_some() {
         return Ok(());
     }
-    let new_configuration = match configured.document {
+    let environment = &configured.environment.environment;
+    let configuration = match configured.document {
         Some(_) => configured.body.clone(),
-        None => after.initial_configuration(&configured.environment.environment),
+        None => after.initial_configuration(environment),
     };
-    let config = |flag: &Flag, configuration: &FlagEnvironment| wire_flag(&key, flag, configuration, 0);
-    let verdict = judge(
-        ruleset,
-        vec![Change::PutFlag(config(&configured.flag.body, &configured.body))],
-        vec![Change::PutFlag(config(after, &new_configuration))],
-    );
-    refuse(verdict.stopping, |issue| {
-        let environment = &configured.environment.environment;
+    let config = wire_flag(&flag_key(&configured.flag.id.key)?, after, &configuration, 0);
+    refuse(judge(ruleset, vec![Change::PutFlag(config)]).stopping, |issue| {
         let message = format!("in `{environment}`, {}", told(&issue));
         CompileIssue { path: "/variants".to_owned(), message, ..issue }
     })

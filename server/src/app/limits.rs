@@ -11,7 +11,7 @@ pub const MAX_NAME: usize = 200;
 /// The longest description, in characters.
 pub const MAX_DESCRIPTION: usize = 10_000;
 /// The longest reason, in characters.
-pub const MAX_REASON: usize = 2_000;
+pub const MAX_REASON: usize = 1_000;
 /// Projects of an instance.
 pub const MAX_PROJECTS: usize = 1_000;
 /// Environments of a project.

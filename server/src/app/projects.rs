@@ -6,7 +6,7 @@ use tidegate_core::ProjectKey;
 use utoipa::ToSchema;
 
 use super::{
-    App, AppError, Page, PageRequest, Request,
+    App, AppError, Page, PageRequest, Principal, Request,
     access::{Action, authorize},
     documents::{self, Stored, id_of},
     draft::Draft,
@@ -34,10 +34,10 @@ impl App {
     /// The projects that the principal may read.
     pub async fn list_projects(
         &self,
-        request: &Request,
+        principal: &Principal,
         page: &PageRequest,
     ) -> Result<Page<Listed<Resource<Project>>>, AppError> {
-        let documents = if request.principal.instance_admin {
+        let documents = if principal.instance_admin {
             self.store
                 .documents(&DocumentQuery {
                     kind: DocumentKind::Project,
@@ -48,16 +48,16 @@ impl App {
                 })
                 .await?
         } else {
-            self.projects_of(request, page).await?
+            self.projects_of(principal, page).await?
         };
         let page = Page::cut(documents, page.limit, |document| document.id.key.clone());
         Ok(page.map(|document| documents::read(&document).into()))
     }
 
-    async fn projects_of(&self, request: &Request, page: &PageRequest) -> Result<Vec<Document>, AppError> {
+    async fn projects_of(&self, principal: &Principal, page: &PageRequest) -> Result<Vec<Document>, AppError> {
         let after = page.after.as_deref().unwrap_or_default();
         let mut projects = Vec::new();
-        for key in request.principal.roles.keys().filter(|key| key.as_str() > after) {
+        for key in principal.roles.keys().filter(|key| key.as_str() > after) {
             if projects.len() > page.limit as usize {
                 break;
             }
@@ -67,8 +67,8 @@ impl App {
     }
 
     /// One project.
-    pub async fn project(&self, request: &Request, key: &str) -> Result<Resource<Project>, AppError> {
-        authorize(&request.principal, Action::Read, Some(key))?;
+    pub async fn project(&self, principal: &Principal, key: &str) -> Result<Resource<Project>, AppError> {
+        authorize(principal, Action::Read, Some(key))?;
         Ok(self.live::<Project>(&project_id(key)).await?.into())
     }
 

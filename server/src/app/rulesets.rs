@@ -4,7 +4,7 @@
 //! changed since the last one, so that with 10,000 flags a change compiles one.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -115,10 +115,10 @@ pub struct Verdict {
     pub standing: Vec<CompileIssue>,
 }
 
-/// Compiles `after` where `before` is now. What was already wrong stops nobody from changing something else.
-pub fn judge(ruleset: &Ruleset, before: Vec<Change>, after: Vec<Change>) -> Verdict {
-    let (_, known) = ruleset.update(before);
-    let (_, found) = ruleset.update(after);
+/// Compiles `changes` on top of `ruleset`. What was already wrong there stops nobody from changing something else.
+pub fn judge(ruleset: &Ruleset, changes: Vec<Change>) -> Verdict {
+    let known: HashSet<&CompileIssue> = ruleset.issues().collect();
+    let (_, found) = ruleset.update(changes);
     let (standing, stopping) =
         found.into_iter().partition(|issue| issue.severity == Severity::Warning || known.contains(issue));
     Verdict { stopping, standing }

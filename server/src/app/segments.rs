@@ -11,7 +11,7 @@ use tidegate_core::{
 use utoipa::ToSchema;
 
 use super::{
-    App, AppError, Page, PageRequest, Request,
+    App, AppError, Page, PageRequest, Principal, Request,
     access::{Action, authorize},
     documents::{self, Stored, id_of},
     draft::Draft,
@@ -82,11 +82,11 @@ impl App {
     /// The segments of an environment.
     pub async fn list_segments(
         &self,
-        request: &Request,
+        principal: &Principal,
         environment: &EnvironmentId,
         page: &PageRequest,
     ) -> Result<Page<Listed<SegmentItem>>, AppError> {
-        authorize(&request.principal, Action::Read, Some(&environment.project))?;
+        authorize(principal, Action::Read, Some(&environment.project))?;
         self.live_environment(environment).await?;
         let query = DocumentQuery {
             kind: DocumentKind::Segment,
@@ -105,11 +105,11 @@ impl App {
     /// One segment.
     pub async fn segment(
         &self,
-        request: &Request,
+        principal: &Principal,
         environment: &EnvironmentId,
         key: &str,
     ) -> Result<Resource<Segment>, AppError> {
-        authorize(&request.principal, Action::Read, Some(&environment.project))?;
+        authorize(principal, Action::Read, Some(&environment.project))?;
         self.live_environment(environment).await?;
         Ok(self.live::<Segment>(&segment_id(environment, key)).await?.into())
     }
@@ -130,7 +130,7 @@ impl App {
         self.live_environment(environment).await?;
         let id = segment_id(environment, key.as_str());
         self.check_free(&id).await?;
-        self.check_segment(environment, &key, None, &segment).await?;
+        self.check_segment(environment, &key, &segment).await?;
 
         let mut draft = Draft::new(self, request);
         draft.require(environment_id(&environment.project, &environment.environment), Expected::Live);
@@ -159,7 +159,7 @@ impl App {
         if after == before.body {
             return Ok(before.into());
         }
-        self.check_segment(environment, &segment_key(key)?, Some(&before.body), &after).await?;
+        self.check_segment(environment, &segment_key(key)?, &after).await?;
 
         let mut draft = Draft::new(self, request);
         draft.require(environment_id(&environment.project, &environment.environment), Expected::Live);
@@ -201,12 +201,10 @@ impl App {
         &self,
         environment: &EnvironmentId,
         key: &SegmentKey,
-        before: Option<&Segment>,
-        after: &Segment,
+        segment: &Segment,
     ) -> Result<(), AppError> {
-        let put = |segment: &Segment| Change::PutSegment(wire_segment(key, segment, 0));
         let compiled = self.ruleset(environment).await?;
-        let verdict = judge(&compiled.ruleset, before.map(put).into_iter().collect(), vec![put(after)]);
+        let verdict = judge(&compiled.ruleset, vec![Change::PutSegment(wire_segment(key, segment, 0))]);
         refuse(verdict.stopping, |issue| {
             if issue.collection == "segments" && issue.key == key.as_str() {
                 return issue;

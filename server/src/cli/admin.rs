@@ -290,7 +290,7 @@ impl Session<'_> {
 
     /// `tidegate flags export`
     pub async fn export(self, environment: EnvironmentId) -> Result<()> {
-        let exported = self.app.flag_file(&self.request(""), &environment).await?;
+        let exported = self.app.flag_file(&self.request("").principal, &environment).await?;
         for broken in &exported.broken {
             writeln!(io::stderr(), "tidegate: left out: `{}` is broken: {}", broken.key, broken.broken)?;
         }

@@ -207,7 +207,7 @@ impl Teller {
             }
             Deed::Configure { flag, environment, patch } => {
                 let environment = self.environment(environment);
-                let version = self.app.configuration(&request, &environment, flag).await?.version;
+                let version = self.app.configuration(&request.principal, &environment, flag).await?.version;
                 self.app.configure(&request, &environment, flag, version, patch, Mode::Commit).await?;
             }
             Deed::Kill(place) => {

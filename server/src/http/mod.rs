@@ -27,6 +27,15 @@ mod stream;
 mod tokens;
 mod users;
 
+mod configurations;
+mod environments;
+mod evaluate;
+mod flag_file;
+mod flags;
+mod kill;
+mod projects;
+mod segments;
+
 pub use error::{HttpError, Problem};
 pub use openapi::{openapi, openapi_json};
 pub use router::{Access, Routes, router};

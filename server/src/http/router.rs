@@ -147,7 +147,15 @@ pub(super) fn routes() -> Routes {
         .merge(super::tokens::routes())
         .merge(super::keys::routes())
         .merge(super::audit::routes())
-        .merge(super::stream::routes());
+        .merge(super::stream::routes())
+        .merge(super::projects::routes())
+        .merge(super::environments::routes())
+        .merge(super::flags::routes())
+        .merge(super::configurations::routes())
+        .merge(super::kill::routes())
+        .merge(super::segments::routes())
+        .merge(super::evaluate::routes())
+        .merge(super::flag_file::routes());
     Routes::new().merge(super::health::routes()).merge(api.under("/api/v1"))
 }
 
