@@ -19,6 +19,7 @@ mod layers;
 mod openapi;
 mod serve;
 
+mod assets;
 mod audit;
 mod health;
 mod keys;

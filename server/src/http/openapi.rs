@@ -1,18 +1,18 @@
 //! The OpenAPI document, made from the handlers.
 
-use axum::{extract::State, response::IntoResponse};
+use axum::{http::StatusCode, response::IntoResponse};
 use utoipa::{
     PartialSchema as _, ToSchema as _,
     openapi::{
         ContentBuilder, Info, OpenApi, OpenApiBuilder, RefOr, ResponseBuilder, Schema,
         path::Operation,
-        schema::Components,
+        schema::{AdditionalProperties, Components},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 use utoipa_axum::routes;
 
-use super::{Access, AppState, Problem, Routes, router};
+use super::{Access, Problem, Routes, router};
 
 pub(super) fn routes() -> Routes {
     Routes::new().route(Access::Public, routes!(get_openapi))
@@ -32,7 +32,19 @@ pub fn openapi() -> OpenApi {
             .to_owned(),
     );
     router::routes().describe(&mut openapi);
+    openapi.components.iter_mut().flat_map(|components| components.schemas.values_mut()).for_each(open_parts);
     openapi
+}
+
+/// A body that refuses unknown fields says so of itself. As a part of a whole ([`Reasoned`](super::extract::Reasoned)) it
+/// would refuse the other parts' fields too, so there it is left unsaid.
+fn open_parts(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::AllOf(whole)) = schema else { return };
+    for part in &mut whole.items {
+        if let RefOr::T(Schema::Object(part)) = part {
+            part.additional_properties.take_if(|more| matches!(**more, AdditionalProperties::FreeForm(false)));
+        }
+    }
 }
 
 /// The document as it is committed and served: keys sorted, so that it changes only where the API does.
@@ -48,7 +60,7 @@ pub fn openapi_json() -> String {
     get, path = "/openapi.json", tag = "server", operation_id = "getOpenApi",
     responses((status = 200, description = "The document", body = Object))
 )]
-async fn get_openapi(State(_state): State<AppState>) -> impl IntoResponse {
+async fn get_openapi() -> impl IntoResponse {
     ([(axum::http::header::CONTENT_TYPE, "application/json")], openapi_json())
 }
 
@@ -83,6 +95,14 @@ pub(super) fn describe_operation(operation: &mut Operation, access: Access) {
     };
     operation.security = (!schemes.is_empty())
         .then(|| schemes.iter().map(|scheme| SecurityRequirement::new::<_, _, &str>(*scheme, [])).collect());
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            let status = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok());
+            status.and_then(|status| status.canonical_reason()).unwrap_or("Done").clone_into(&mut response.description);
+        }
+    }
     let problem = RefOr::<Schema>::Ref(utoipa::openapi::Ref::from_schema_name(Problem::name()));
     let response = ResponseBuilder::new()
         .description("Refused")

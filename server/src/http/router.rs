@@ -8,7 +8,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::UtoipaMethodRouter;
 
-use super::{AppState, Problem, auth, error::Code, layers, openapi};
+use super::{AppState, Problem, assets, auth, error::Code, layers, openapi};
 use crate::app::access::Action;
 
 /// How large bodies may be, in bytes, after decompression (there is none). A route that needs other than
@@ -161,11 +161,8 @@ pub(super) fn routes() -> Routes {
 
 /// The server as one service.
 pub fn router(state: AppState) -> Router {
-    let router = routes()
-        .into_router(&state)
-        .fallback(async || Problem::new(Code::NotFound, "there is nothing here"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(Code::MethodNotAllowed, "not with this method; see the header `Allow`")
-        });
+    let router = routes().into_router(&state).fallback(assets::serve).method_not_allowed_fallback(async || {
+        Problem::new(Code::MethodNotAllowed, "not with this method; see the header `Allow`")
+    });
     layers::wrap(router, &state).with_state(state)
 }
