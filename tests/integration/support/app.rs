@@ -137,6 +137,21 @@ impl TestApp {
         self.post("/api/v1/session", credentials).send().await.expect(StatusCode::OK).session()
     }
 
+    /// Signs in a person made for it, `name@example.org`, by a link: costs no password hash.
+    pub async fn guest(&self, name: &str, instance_admin: bool, roles: &[(&str, Role)]) -> Caller {
+        let new = NewUser {
+            name: name.to_owned(),
+            email: format!("{name}@example.org"),
+            password: None,
+            instance_admin,
+            roles: roles.iter().map(|(project, role)| ((*project).to_owned(), *role)).collect(),
+        };
+        let user = app::users::create(&self.app, &Self::request(), new).await.unwrap();
+        let link = app::users::make_link(&self.app, &Self::request(), &user.id).await.unwrap();
+        let body = json!({ "secret": link.secret });
+        self.post("/api/v1/session/link", body).send().await.expect(StatusCode::OK).session()
+    }
+
     /// A request by the machine's operator, straight to the use cases.
     pub fn request() -> app::Request {
         let actor = app::Actor { id: "cli:test".to_owned(), name: "Test".to_owned() };
