@@ -7,7 +7,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// Serves `router` until `shutdown` is cancelled. Then no connection is accepted any more, and the requests in flight
-/// get up to `drain` to end; what has not ended by then is cut off. Streams end by themselves, on the same token.
+/// get up to `drain` to end; what has not ended by then ends with the process. Streams end by themselves, on the same
+/// token.
 ///
 /// # Errors
 /// As the listener.
@@ -26,7 +27,7 @@ pub async fn serve(
     tokio::select! {
         result = server => result,
         () = deadline => {
-            tracing::warn!(drain_ms = drain.as_millis(), "requests still in flight were cut off");
+            tracing::warn!(drain_ms = drain.as_millis(), "requests are still in flight: not waiting for them any longer");
             Ok(())
         }
     }

@@ -198,5 +198,5 @@ async fn a_request_that_never_ends_does_not_stop_the_shutdown() {
     arrived.notified().await;
     shutdown.cancel();
     server.await.unwrap().unwrap();
-    assert!(stuck.await.unwrap().is_err());
+    stuck.abort();
 }
