@@ -78,7 +78,7 @@ async fn wrong_people_are_refused_by_field() {
     check(("roles", json!({ "shop": "king" })), "/roles/shop").await;
     check(("reason", json!(7)), "/reason").await;
     check(("reason", json!("x".repeat(1001))), "/reason").await;
-    check(("admin", json!(true)), "").await;
+    check(("admin", json!(true)), "/admin").await;
     let unknown = json!({ "name": "Bob", "email": "bob@example.org", "roles": { "nowhere": "viewer" } });
     app.post("/api/v1/users", unknown).by(&admin).send().await.expect_problem(404, "not_found");
 }
