@@ -346,7 +346,7 @@ fn nothing_a_newcomer_looks_for_is_missing() {
         "openapi/openapi.json",
         "sdk-rust/examples/checkout.rs",
         "spec/flags.schema.json",
-        "spec/vectors/README.md",
+        "spec/README.md",
         "spec/vectors/bucketing-v1.json",
     ];
     let missing = expected.into_iter().filter(|path| !root().join(path).exists());
