@@ -4,7 +4,7 @@
 //! TIDEGATE_SDK_KEY=tgs_… cargo run --package tidegate --example checkout
 //! ```
 //!
-//! `TIDEGATE_URL` is `http://localhost:8080` unless set. Toggle or kill `new-checkout` in the UI, and watch; stop the
+//! `TIDEGATE_URL` is `http://localhost:8580` unless set. Toggle or kill `new-checkout` in the UI, and watch; stop the
 //! server, and watch it go on.
 
 use std::{
@@ -50,7 +50,7 @@ fn customers() -> Vec<(&'static str, Context)> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
-    let url = std::env::var("TIDEGATE_URL").unwrap_or_else(|_| "http://localhost:8080".to_owned());
+    let url = std::env::var("TIDEGATE_URL").unwrap_or_else(|_| "http://localhost:8580".to_owned());
     let key = std::env::var("TIDEGATE_SDK_KEY").map_err(|_| "set TIDEGATE_SDK_KEY to a server key (tgs_…)")?;
 
     let flags = Client::builder(&url, &key).connect()?;

@@ -123,7 +123,7 @@ impl Config {
             database: setting_by(&given, "database", parse_database, || {
                 Location::Sqlite(data_dir.join("tidegate.db"))
             })?,
-            listen: setting_by(&given, "listen", parse_address, || SocketAddr::from(([127, 0, 0, 1], 8080)))?,
+            listen: setting_by(&given, "listen", parse_address, || SocketAddr::from(([127, 0, 0, 1], 8580)))?,
             public_url: setting_by(&given, "public_url", |text| parse_url(text).map(Some), || None)?,
             trusted_proxies: setting_by(&given, "trusted_proxies", parse_networks, Vec::new)?,
             public_metrics: setting_by(&given, "public_metrics", parse_bool, || false)?,
@@ -257,7 +257,7 @@ fn setting_by<T>(
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("`{text}` is no address with a port, like `127.0.0.1:8080` or `[::]:8080`"))
+    text.parse().map_err(|_| format!("`{text}` is no address with a port, like `127.0.0.1:8580` or `[::]:8580`"))
 }
 
 fn parse_database(text: &str) -> Result<Location, String> {
@@ -326,7 +326,7 @@ mod tests {
             let config = Config::read(&sources(flags, variables, file)).unwrap();
             config.listen.port()
         };
-        assert_eq!(listen(&[], &[], ""), 8080);
+        assert_eq!(listen(&[], &[], ""), 8580);
         assert_eq!(listen(&[], &[], "listen = '127.0.0.1:1'"), 1);
         assert_eq!(listen(&[], &[("TIDEGATE_LISTEN", "127.0.0.1:2")], "listen = '127.0.0.1:1'"), 2);
         let flags = [("listen", "127.0.0.1:3")];
@@ -372,8 +372,8 @@ mod tests {
     #[test]
     fn a_wrong_value_is_refused_where_it_was_given() {
         check_refused(
-            &sources(&[("listen", "8080")], &[], ""),
-            "`--listen`: `8080` is no address with a port, like `127.0.0.1:8080` or `[::]:8080`",
+            &sources(&[("listen", "8580")], &[], ""),
+            "`--listen`: `8580` is no address with a port, like `127.0.0.1:8580` or `[::]:8580`",
         );
         check_refused(
             &sources(&[], &[("TIDEGATE_LOG_FORMAT", "xml")], ""),

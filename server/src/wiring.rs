@@ -1,37 +1,142 @@
-//! Puts the adapters behind the ports: the one place that knows them all.
+//! Puts the adapters behind the ports and runs the whole: the one place that knows them all.
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
+use std::{
+    fs::DirBuilder, future::Future, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
+use tokio::{
+    net::TcpListener,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    app::App,
+    app::{App, AppError, sessions},
     config::Config,
+    http::{self, AppState, HttpConfig, MetricsAccess},
     ports::{Clock as _, IdSource as _, Store},
     store::{Location, SqlStore},
     system::{SystemClock, SystemIds},
+    telemetry::Metrics,
 };
 
-/// The application on the configured database, which is made or brought up to date where needed.
+/// How often what has ended is forgotten.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// How many revisions of each environment stay in the change log: a client that is further behind gets everything.
+const KEEP_REVISIONS: u64 = 10_000;
+
+/// The application on the database at `location`, which is made or brought up to date where needed.
 ///
 /// # Errors
 /// Where the database cannot be opened; the message never holds its password.
-pub async fn open(config: &Config) -> Result<App> {
-    let store = open_store(&config.database).await?;
-    Ok(App::new(store, Arc::new(SystemClock), Arc::new(SystemIds)))
-}
-
-async fn open_store(location: &Location) -> Result<Arc<dyn Store>> {
+pub async fn open(location: &Location) -> Result<App> {
     if let Location::Sqlite(path) = location
         && let Some(folder) = path.parent()
     {
         make_private_folder(folder)?;
     }
-    Ok(Arc::new(SqlStore::open(location, &SystemIds.ulid(SystemClock.now())).await?))
+    let new_epoch = SystemIds.ulid(SystemClock.now());
+    let store: Arc<dyn Store> = Arc::new(SqlStore::open(location, &new_epoch).await?);
+    Ok(App::new(store, Arc::new(SystemClock), Arc::new(SystemIds)))
 }
 
 /// A folder for this user only: it holds password hashes.
 fn make_private_folder(folder: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("cannot make the folder `{}`", folder.display()))
+}
+
+/// A server that has its address and does not answer yet.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    state: AppState,
+    shutdown_deadline: Duration,
+}
+
+impl Server {
+    /// Takes the configured address.
+    ///
+    /// # Errors
+    /// Where somebody else has it.
+    pub async fn bind(app: App, config: &Config) -> Result<Self> {
+        let listen = config.listen;
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let address = listener.local_addr()?;
+        let http_config = HttpConfig {
+            public_url: config.public_url.clone().unwrap_or_else(|| format!("http://{address}")),
+            trusted_proxies: config.trusted_proxies.clone(),
+            metrics: if config.public_metrics { MetricsAccess::Everyone } else { MetricsAccess::Loopback },
+            ..HttpConfig::default()
+        };
+        let state = AppState::new(app, http_config, Arc::new(Metrics::new()));
+        Ok(Self { listener, address, state, shutdown_deadline: config.shutdown_deadline })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How it appears to the outside.
+    pub fn http_config(&self) -> &HttpConfig {
+        &self.state.config
+    }
+
+    /// Serves until `stop` is ready. Then, in this order: the server is not ready any more, streams get their goodbye,
+    /// requests in flight end. What takes longer than the deadline is cut off.
+    ///
+    /// # Errors
+    /// Those of the listener.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
+        let Self { listener, state, shutdown_deadline, .. } = self;
+        let router = http::router(state.clone());
+        let shutdown = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        tasks.spawn(prune(state.clone(), shutdown.clone()));
+        // The streams' goodbyes have had their time when this one begins to count: half each.
+        let half = shutdown_deadline / 2;
+        let mut serving = tokio::spawn(http::serve(listener, router, shutdown.clone(), half));
+
+        tokio::select! {
+            () = stop => {}
+            // It does not end by itself: something is wrong with the listener.
+            ended = &mut serving => return Ok(ended??),
+        }
+        tracing::info!("stopping");
+        state.stopping.cancel();
+        if timeout(half, state.streams.shutdown()).await.is_err() {
+            tracing::warn!("streams still open were cut off");
+        }
+        shutdown.cancel();
+        serving.await??;
+        tasks.close();
+        tasks.wait().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Forgets, now and then, what has ended.
+async fn prune(state: AppState, shutdown: CancellationToken) {
+    let mut times = interval(PRUNE_EVERY);
+    times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = times.tick() => {}
+        }
+        let pruned = async {
+            let n_changes = state.app.store.prune_changes(KEEP_REVISIONS).await?;
+            let n_ended = sessions::prune(&state.app, state.config.sessions).await?;
+            Ok::<_, AppError>((n_changes, n_ended))
+        };
+        match pruned.await {
+            Ok((n_changes, n_ended)) => tracing::debug!(n_changes, n_ended, "pruned"),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "not pruned"),
+        }
+    }
 }

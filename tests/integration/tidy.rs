@@ -36,7 +36,7 @@ const MODULES: [(&str, &[&str]); 11] = [
     ("testing", &["ports", "system"]),
     ("stream", &["app", "audit", "ports", "telemetry"]),
     ("http", &["app", "audit", "ports", "stream", "telemetry"]),
-    ("demo", &["app", "audit", "ports"]),
+    ("demo", &["app", "audit", "ports", "system"]),
 ];
 
 /// Crates that only these modules of the server may name.

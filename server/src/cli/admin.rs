@@ -175,14 +175,8 @@ pub struct Session<'o> {
 }
 
 impl Session<'_> {
-    /// A command line's request.
     fn request(&self, reason: &str) -> Request {
-        Request {
-            principal: operator(),
-            reason: reason.trim().to_owned(),
-            request_id: format!("cli-{}", self.app.ids.ulid(self.app.clock.now())),
-            idempotency: None,
-        }
+        request(&self.app, reason)
     }
 
     /// `tidegate user …`
@@ -308,8 +302,8 @@ impl Session<'_> {
         }
         match (applied.changes.len(), applied.revision) {
             (0, _) => writeln!(self.out, "nothing to change")?,
-            (n, None) => writeln!(self.out, "{n} changes; nothing was written")?,
-            (n, Some(revision)) => writeln!(self.out, "{n} changes, revision {revision}")?,
+            (n, None) => writeln!(self.out, "changes: {n}; nothing was written")?,
+            (n, Some(revision)) => writeln!(self.out, "changes: {n}; revision {revision}")?,
         }
         Ok(())
     }
@@ -321,6 +315,16 @@ impl Session<'_> {
             Err(VerifyError::Broken(broken)) => bail!("the audit log is damaged: {broken}"),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// A request of whoever runs this program.
+pub fn request(app: &App, reason: &str) -> Request {
+    Request {
+        principal: operator(),
+        reason: reason.trim().to_owned(),
+        request_id: format!("cli-{}", app.ids.ulid(app.clock.now())),
+        idempotency: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tidegate_core::explain::Explanation;
+use tidegate_core::explain::{Explanation, Step};
 
 /// The explanation as people read it.
 pub fn render(flag: &str, explanation: &Explanation<'_>) -> String {
@@ -27,10 +27,11 @@ pub fn render(flag: &str, explanation: &Explanation<'_>) -> String {
         let _ = write!(text, ", bucket {bucket}");
     }
     text.push_str("\n\n");
-    let width = explanation.steps.iter().map(|step| step.path.len()).max().unwrap_or_default();
+    let place = |step: &Step| if step.path.is_empty() { "the flag".to_owned() } else { step.path.clone() };
+    let width = explanation.steps.iter().map(|step| place(step).len()).max().unwrap_or_default();
     for step in &explanation.steps {
         let mark = if step.held { '✓' } else { '·' };
-        let _ = writeln!(text, "  {mark} {:width$}  {}", step.path, step.detail);
+        let _ = writeln!(text, "  {mark} {:width$}  {}", place(step), step.detail);
     }
     text
 }

@@ -11,6 +11,7 @@ mod evaluate;
 mod explain;
 mod flag_file;
 mod generate;
+mod serve;
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +27,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_core::{Context, Ruleset, Timestamp, ruleset::Severity};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use self::admin::{ApplyArgs, EnvironmentArgs, KeyCommand, Session, TokenCommand, UserCommand};
+use self::{
+    admin::{ApplyArgs, EnvironmentArgs, KeyCommand, Session, TokenCommand, UserCommand},
+    serve::Data,
+};
 use crate::{
     app::AppError,
     config::{Config, FILE_VARIABLE, Sources},
@@ -61,7 +65,10 @@ fn describe(error: &anyhow::Error) -> String {
     match error.downcast_ref::<AppError>() {
         Some(AppError::Invalid { field, detail }) if !field.is_empty() => format!("{field}: {detail}"),
         Some(AppError::DoesNotCompile { issues }) => {
-            let issues: Vec<_> = issues.iter().map(flag_file::describe).collect();
+            // Paths within the request's body, which has the flag file as `file`.
+            let place = |path: &str| path.strip_prefix("/file").unwrap_or(path).to_owned();
+            let issues: Vec<_> =
+                issues.iter().map(|issue| format!("  {}: {}", place(&issue.path), issue.message)).collect();
             format!("the change does not compile\n{}", issues.join("\n"))
         }
         _ => format!("{error:#}"),
@@ -73,7 +80,7 @@ fn describe(error: &anyhow::Error) -> String {
 /// `tidegate serve` starts the server, on SQLite in `.tidegate` unless told otherwise, and prints a one-time link that
 /// makes the first account. `tidegate help COMMAND` says more about each command.
 #[derive(Parser)]
-#[command(name = "tidegate", version, max_term_width = 100, after_help = CONFIGURATION_HELP)]
+#[command(name = "tidegate", bin_name = "tidegate", version, max_term_width = 100, after_help = CONFIGURATION_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -88,6 +95,21 @@ Exit codes: 0 done, 1 failed (standard error says why), 2 the command line is wr
 
 #[derive(Subcommand)]
 enum Command {
+    /// Start the server
+    ///
+    /// Makes the database or brings it up to date, listens, and prints its address. Where there is nobody yet who could
+    /// sign in, it prints a one-time link that makes the first account. SIGTERM and SIGINT stop it: it says goodbye to
+    /// SDKs, finishes the requests in flight, and ends with 0.
+    Serve {
+        /// Serve a demo project instead, from demo.db in the data folder: a shop with three environments and ten flags
+        ///
+        /// Prints a one-time sign-in link and the command that starts the example application. Its SDK keys are the same
+        /// everywhere, so it listens on loopback addresses only. `cargo xtask run` starts it.
+        #[arg(long)]
+        demo: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Print the configuration that the other commands would use, secrets left out
     Config(ConfigArgs),
     /// Make the database, or bring it up to date; `serve` does it too
@@ -145,39 +167,39 @@ enum Command {
 #[command(next_help_heading = "Configuration")]
 struct ConfigArgs {
     /// A TOML file of settings, named as the variables without TIDEGATE_, in lower case [variable: TIDEGATE_CONFIG]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The folder of everything the server writes [variable: TIDEGATE_DATA_DIR] [default: .tidegate]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER")]
     data_dir: Option<String>,
     /// A path, `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/NAME` [variable: TIDEGATE_DATABASE] [default: tidegate.db in
     /// the data folder]
-    #[arg(long, value_name = "DATABASE")]
+    #[arg(long, global = true, value_name = "DATABASE")]
     database: Option<String>,
-    /// Address and port to listen on [variable: TIDEGATE_LISTEN] [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
+    /// Address and port to listen on [variable: TIDEGATE_LISTEN] [default: 127.0.0.1:8580]
+    #[arg(long, global = true, value_name = "ADDRESS")]
     listen: Option<String>,
     /// Where people reach the server; with https:// cookies are for TLS only [variable: TIDEGATE_PUBLIC_URL] [default: the
     /// address it listens on]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL")]
     public_url: Option<String>,
     /// Networks of proxies whose X-Forwarded-For is believed, by commas [variable: TIDEGATE_TRUSTED_PROXIES]
-    #[arg(long, value_name = "NETWORKS")]
+    #[arg(long, global = true, value_name = "NETWORKS")]
     trusted_proxies: Option<String>,
     /// Whether everybody may read /metrics; else this machine and instance administrators [variable:
     /// TIDEGATE_PUBLIC_METRICS] [default: false]
-    #[arg(long, value_name = "BOOLEAN", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, global = true, value_name = "BOOLEAN", num_args = 0..=1, default_missing_value = "true")]
     public_metrics: Option<String>,
     /// error, warn, info, debug or trace, or directives like info,tidegate_server::stream=debug [variable:
     /// TIDEGATE_LOG_LEVEL] [default: info]
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
     /// text or json [variable: TIDEGATE_LOG_FORMAT] [default: text]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<String>,
     /// Seconds that requests may go on once the server has been told to stop [variable: TIDEGATE_SHUTDOWN_DEADLINE]
     /// [default: 20]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, global = true, value_name = "SECONDS")]
     shutdown_deadline: Option<String>,
 }
 
@@ -268,6 +290,12 @@ fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
 fn run(command: Command) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     match command {
+        Command::Serve { demo, config } => {
+            let data = if demo { Data::Demo } else { Data::Configured };
+            let config = config.read()?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(serve::serve(&config, data, &mut out))?;
+        }
         Command::Migrate(args) => administer(args, &mut out, async |session| session.migrated())?,
         Command::User { command, config } => administer(config, &mut out, async |session| session.user(command).await)?,
         Command::Token { command, config } => {
@@ -313,7 +341,7 @@ fn administer<'o>(
     let config = args.read()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let app = wiring::open(&config).await?;
+        let app = wiring::open(&config.database).await?;
         work(Session { app, public_url: config.public_url(), out }).await
     })
 }
@@ -347,11 +375,11 @@ fn validate(path: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     }
     let n_errors = issues.iter().filter(|issue| issue.severity > Severity::Warning).count();
     if n_errors > 0 {
-        writeln!(out, "{n_errors} errors, {} warnings", issues.len() - n_errors)?;
+        writeln!(out, "errors: {n_errors}, warnings: {}", issues.len() - n_errors)?;
         return Ok(ExitCode::FAILURE);
     }
     let (n_flags, n_segments) = (file.flags.len(), file.segments.len());
-    writeln!(out, "{n_flags} flags and {n_segments} segments, no errors, {} warnings", issues.len())?;
+    writeln!(out, "no errors; flags: {n_flags}, segments: {n_segments}, warnings: {}", issues.len())?;
     Ok(ExitCode::SUCCESS)
 }
 

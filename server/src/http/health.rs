@@ -37,7 +37,7 @@ struct Readiness {
     reasons: Vec<&'static str>,
 }
 
-/// The server can do its work: the database answers.
+/// The server can do its work: the database answers, and nobody has told it to stop.
 #[utoipa::path(
     get, path = "/readyz", tag = "server", operation_id = "ready",
     responses(
@@ -46,13 +46,14 @@ struct Readiness {
     )
 )]
 async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
-    let reasons = match state.app.store.ping().await {
-        Ok(()) => vec![],
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
-            vec!["the database does not answer"]
-        }
-    };
+    let mut reasons = Vec::new();
+    if state.stopping.is_cancelled() {
+        reasons.push("the server is stopping");
+    }
+    if let Err(error) = state.app.store.ping().await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
+        reasons.push("the database does not answer");
+    }
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, reasons }))

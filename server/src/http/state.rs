@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{App, sessions::SessionLimits, throttle::SignInThrottle},
@@ -44,7 +45,7 @@ pub enum MetricsAccess {
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
-            public_url: "http://localhost:8080".to_owned(),
+            public_url: "http://localhost:8580".to_owned(),
             trusted_proxies: Vec::new(),
             metrics: MetricsAccess::default(),
             sessions: SessionLimits::default(),
@@ -103,6 +104,8 @@ pub struct AppState {
     pub sign_ins: Arc<SignInThrottle>,
     /// The streams; to be [shut down](Streams::shutdown) when the server stops.
     pub streams: Arc<Streams>,
+    /// Cancelled when the server has been told to stop: it is not ready any more, so that nobody new is sent here.
+    pub stopping: CancellationToken,
     /// One permit per request being worked on.
     pub(super) permits: Arc<Semaphore>,
 }
@@ -113,7 +116,8 @@ impl AppState {
         let permits = Arc::new(Semaphore::new(config.max_concurrent_requests));
         let sign_ins = Arc::new(SignInThrottle::new(app.clock.clone()));
         let streams = Streams::new(app.clone(), Arc::clone(&metrics), config.streams);
-        Self { app, config: Arc::new(config), metrics, sign_ins, streams, permits }
+        let stopping = CancellationToken::new();
+        Self { app, config: Arc::new(config), metrics, sign_ins, streams, stopping, permits }
     }
 }
 

@@ -85,16 +85,16 @@ impl Server {
     }
 
     /// SIGTERM, and how the process ended.
-    pub fn terminate(mut self) -> ExitStatus {
-        self.signal("TERM");
-        self.child.wait().unwrap()
+    pub fn terminate(self) -> ExitStatus {
+        self.stop("TERM")
     }
 
-    /// Sends a signal, like `TERM` or `INT`.
-    pub fn signal(&self, name: &str) {
+    /// Sends a signal, like `TERM` or `INT`, and waits for the end.
+    pub fn stop(mut self, signal: &str) -> ExitStatus {
         let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
-        assert!(status.success(), "kill -s {name} {pid}");
+        let status = Command::new("kill").args(["-s", signal, &pid]).status().unwrap();
+        assert!(status.success(), "kill -s {signal} {pid}");
+        self.child.wait().unwrap()
     }
 }
 
