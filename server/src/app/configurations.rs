@@ -1,6 +1,6 @@
 //! Configurations: what a flag does in one environment.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -25,6 +25,7 @@ use super::{
     projects::environment_id,
     resource::FieldChange,
     rulesets::{judge, told},
+    segments::{segment_id, segments_used},
     wire::{wire_flag, wire_version},
 };
 use crate::ports::store::{Document, DocumentId, EnvironmentId, Expected, StoreError, TouchedKind};
@@ -252,7 +253,9 @@ impl App {
         draft.require(environment_id(&environment.project, &environment.environment), Expected::Live);
         // The configuration was compiled against these variants.
         draft.require(before.flag.id.clone(), Expected::Version(before.flag.version));
-        let stored = draft.configure(environment, before.document.as_ref(), flag, &after, "flag.configure");
+        require_new_references(&mut draft, environment, &before.body, &after);
+        let present = (before.document.as_ref(), &before.body);
+        let stored = draft.configure(environment, flag, present, &after, "flag.configure");
         self.commit(request, draft.into_commit()).await?;
         Ok(Configured::new(environment, before.flag, Some(stored)).into_view(key, issues))
     }
@@ -269,17 +272,19 @@ impl App {
 }
 
 impl Draft<'_> {
-    /// A flag's configuration in one environment. Returns the document as it will be once committed.
+    /// A flag's configuration in one environment: `before` is the document, where it was ever stored, and what was in
+    /// force. Returns the document as it will be once committed.
     pub(super) fn configure(
         &mut self,
         environment: &EnvironmentId,
-        before: Option<&Document>,
         flag: &str,
+        before: (Option<&Document>, &FlagEnvironment),
         body: &FlagEnvironment,
         action: &str,
     ) -> Document {
         let id = configuration_id(environment, flag);
-        let audit_before = before.map_or(Json::Null, documents::audit_document);
+        let (before, effective) = before;
+        let audit_before = before.map_or_else(|| documents::value(effective), documents::audit_document);
         self.put(id.clone(), expected_of(before), body, action, audit_before);
         self.touch(environment, TouchedKind::Flag, flag);
         Document {
@@ -291,6 +296,27 @@ impl Draft<'_> {
             updated_at: self.at(),
         }
     }
+}
+
+/// What the change refers to, and did not before, must not be archived in between.
+fn require_new_references(
+    draft: &mut Draft<'_>,
+    environment: &EnvironmentId,
+    before: &FlagEnvironment,
+    after: &FlagEnvironment,
+) {
+    let known: HashSet<&FlagKey> = before.prerequisite_keys().collect();
+    for flag in after.prerequisite_keys().filter(|flag| !known.contains(flag)) {
+        draft.require(flag_id(&environment.project, flag.as_str()), Expected::Live);
+    }
+    let known = segments_of(before);
+    for segment in segments_of(after).difference(&known) {
+        draft.require(segment_id(environment, segment), Expected::Live);
+    }
+}
+
+fn segments_of(configuration: &FlagEnvironment) -> BTreeSet<&str> {
+    configuration.rules.iter().flat_map(|rule| segments_used(&rule.conditions)).collect()
 }
 
 /// The address of a flag's configuration.

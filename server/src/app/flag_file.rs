@@ -186,8 +186,10 @@ impl App {
                 Some(before) => draft.require(before.flag.id.clone(), Expected::Version(before.flag.version)),
             }
             if step.is_configured() {
-                let before = step.before.as_ref().and_then(|before| before.document.as_ref());
-                draft.configure(environment, before, key, &step.configuration, "flag.configure");
+                let document = step.before.as_ref().and_then(|before| before.document.as_ref());
+                let initial = step.flag.initial_configuration(&environment.environment);
+                let present = (document, step.before.as_ref().map_or(&initial, |before| &before.body));
+                draft.configure(environment, key, present, &step.configuration, "flag.configure");
             }
         }
         for id in environments.iter().filter(|_| !plan.pruned.is_empty()) {

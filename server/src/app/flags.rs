@@ -169,7 +169,8 @@ impl App {
         Ok(page_of_flags.map(|document| list_item(&document, &environments)))
     }
 
-    async fn matching_flags(
+    /// The flags that match, as far as the page and one more.
+    pub(super) async fn matching_flags(
         &self,
         project: &str,
         filter: &FlagFilter,

@@ -114,8 +114,19 @@ fn is_left_out(name: &str, value: &Json) -> bool {
 const OPTIONAL: [&str; 10] =
     ["offVariant", "bucketBy", "rollout", "salt", "name", "color", "reason", "defaultVariant", "flag", "tag"];
 
-const LISTS: [&str; 10] =
-    ["prerequisites", "targets", "rules", "conditions", "values", "included", "excluded", "segments", "tags", "flags"];
+const LISTS: [&str; 11] = [
+    "prerequisites",
+    "targets",
+    "rules",
+    "conditions",
+    "values",
+    "included",
+    "excluded",
+    "segments",
+    "tags",
+    "flags",
+    "variants",
+];
 
 fn pointer_of(path: &serde_path_to_error::Path) -> String {
     let mut pointer = String::new();

@@ -5,12 +5,12 @@ use tidegate_core::{FlagKey, Timestamp};
 use utoipa::ToSchema;
 
 use super::{
-    App, AppError, Request,
+    App, AppError, PageRequest, Request,
     access::{Action, authorize},
     configurations::configuration_id,
     documents,
     draft::Draft,
-    flags::flag_id,
+    flags::{FlagFilter, flag_id},
     limits,
     model::{Flag, FlagEnvironment, Kill},
     projects::environment_id,
@@ -133,11 +133,11 @@ impl App {
             let mut version = document.as_ref().map_or(0, |document| document.version);
             let before = present_configuration(environment, flag, document.as_ref())?;
             let (after, action) = match brake {
-                Brake::On => (killed(before, Kill::by(request, draft.at())), "flag.kill"),
-                Brake::Off => (restored(before), "flag.restore"),
+                Brake::On => (killed(&before, Kill::by(request, draft.at())), "flag.kill"),
+                Brake::Off => (restored(&before), "flag.restore"),
             };
             if let Some(after) = after {
-                version = draft.configure(environment, document.as_ref(), key, &after, action).version;
+                version = draft.configure(environment, key, (document.as_ref(), &before), &after, action).version;
             }
             braked.push(KilledFlag { flag: key.clone(), version });
         }
@@ -164,10 +164,13 @@ impl App {
                 Ok(vec![(document, configuration)])
             }
             (None, Some(tag)) => {
-                let mut flags = self.store.environment_snapshot(environment).await?.flags;
-                flags.retain(|(flag, _)| {
-                    documents::read::<Flag>(flag).is_ok_and(|stored| stored.body.tags.contains(tag))
-                });
+                let filter = FlagFilter { tag: Some(tag.clone()), ..FlagFilter::default() };
+                let all = PageRequest { after: None, limit: u32::MAX };
+                let mut flags = Vec::new();
+                for flag in self.matching_flags(&environment.project, &filter, &all).await? {
+                    let configuration = self.store.document(&configuration_id(environment, &flag.id.key)).await?;
+                    flags.push((flag, configuration));
+                }
                 if flags.is_empty() {
                     return Err(AppError::NotFound { what: format!("flag with the tag `{tag}`") });
                 }
@@ -202,13 +205,11 @@ fn present_configuration(
 }
 
 /// The configuration killed; `None` where it is already.
-fn killed(configuration: FlagEnvironment, kill: Kill) -> Option<FlagEnvironment> {
-    let is_killed = configuration.kill.is_some();
-    Some(FlagEnvironment { kill: Some(kill), ..configuration }).filter(|_| !is_killed)
+fn killed(configuration: &FlagEnvironment, kill: Kill) -> Option<FlagEnvironment> {
+    configuration.kill.is_none().then(|| FlagEnvironment { kill: Some(kill), ..configuration.clone() })
 }
 
 /// The configuration with its kill lifted; `None` where there is nothing to lift.
-fn restored(configuration: FlagEnvironment) -> Option<FlagEnvironment> {
-    let is_killed = configuration.kill.is_some();
-    Some(FlagEnvironment { kill: None, ..configuration }).filter(|_| is_killed)
+fn restored(configuration: &FlagEnvironment) -> Option<FlagEnvironment> {
+    configuration.kill.is_some().then(|| FlagEnvironment { kill: None, ..configuration.clone() })
 }

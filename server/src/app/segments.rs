@@ -267,13 +267,24 @@ fn users_of(snapshot: &EnvironmentSnapshot, key: &str) -> Vec<String> {
 }
 
 fn use_segment(conditions: &[Condition], key: &str) -> bool {
-    conditions.iter().any(|condition| match condition {
-        Condition::Any { any: members } | Condition::All { all: members } | Condition::None { none: members } => {
-            use_segment(members, key)
+    segments_used(conditions).contains(key)
+}
+
+/// The keys of the segments that conditions use, those in groups included.
+pub(super) fn segments_used(conditions: &[Condition]) -> BTreeSet<&str> {
+    let mut used = BTreeSet::new();
+    for condition in conditions {
+        match condition {
+            Condition::Any { any: members } | Condition::All { all: members } | Condition::None { none: members } => {
+                used.extend(segments_used(members));
+            }
+            Condition::Test(test) if test.operator == "segment" => {
+                used.extend(test.values.iter().filter_map(Json::as_str));
+            }
+            Condition::Test(_) | Condition::Unknown(_) => {}
         }
-        Condition::Test(test) => test.operator == "segment" && test.values.iter().any(|value| value == key),
-        Condition::Unknown(_) => false,
-    })
+    }
+    used
 }
 
 /// What the audit log keeps of a segment's change.
