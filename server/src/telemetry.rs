@@ -79,7 +79,7 @@ pub struct RouteLabels {
 /// How something ended.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct OutcomeLabels {
-    /// `accepted`, `refused` or `throttled`.
+    /// `accepted`, `refused`, `throttled` or `failed` (the server's fault).
     pub outcome: &'static str,
 }
 
@@ -131,7 +131,7 @@ impl Metrics {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).register(name, help, metric);
     }
 
-    /// Everything, in the OpenMetrics text format.
+    /// Everything, in the `OpenMetrics` text format.
     pub fn render(&self) -> String {
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);

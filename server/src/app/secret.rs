@@ -8,12 +8,10 @@
 //! key by it. The secret has 256 bits, so one round of SHA-256 is enough of a hash. The checksum is the CRC-32 of all
 //! that stands before it: a mistyped or cut token is refused without a look into the database.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::ports::IdSource;
+use crate::{audit::hex, ports::IdSource};
 
 /// What a credential is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +102,7 @@ pub fn hash(secret: &str) -> String {
 pub(crate) fn sha256_hex<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hasher = Sha256::new();
     parts.into_iter().for_each(|part| hasher.update(part));
-    hasher.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(&hasher.finalize())
 }
 
 /// Whether `secret` has that hash. Takes the same time for any wrong one.

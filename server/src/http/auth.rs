@@ -36,9 +36,8 @@ pub(super) async fn guard(
     })?;
     let unsafe_method = !request.method().is_safe();
     match access {
-        Access::Probe | Access::Stream => {}
         Access::Public if unsafe_method => check_same_origin(request.headers(), &state.config)?,
-        Access::Public => {}
+        Access::Probe | Access::Public | Access::Stream => {}
         Access::Metrics if metrics_are_open(&state.config, request.headers(), request.extensions()) => {}
         _ => {
             let bearer = authenticate(&state, request.headers()).await?;

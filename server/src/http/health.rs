@@ -59,7 +59,7 @@ async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
     (status, Json(Readiness { ready, reasons }))
 }
 
-/// What the server counts, as OpenMetrics text. By default only for callers on the same machine and for instance
+/// What the server counts, as `OpenMetrics` text. By default only for callers on the same machine and for instance
 /// administrators.
 #[utoipa::path(
     get, path = "/metrics", tag = "server", operation_id = "getMetrics",

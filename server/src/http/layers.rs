@@ -116,6 +116,7 @@ async fn secure(State(state): State<AppState>, request: Request, next: Next) -> 
     response
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 fn panicked(cause: Box<dyn Any + Send>) -> Response {
     let message = cause.downcast_ref::<&str>().copied().or_else(|| cause.downcast_ref::<String>().map(String::as_str));
     tracing::error!(message = message.unwrap_or("no message"), "a handler panicked");
@@ -123,19 +124,71 @@ fn panicked(cause: Box<dyn Any + Send>) -> Response {
 }
 
 async fn time_out(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(state.config.request_timeout, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            tracing::error!("a request took too long");
-            Problem::overloaded("the answer took too long; whether the request was carried out is unknown")
-                .into_response()
-        }
-    }
+    let answer = tokio::time::timeout(state.config.request_timeout, next.run(request)).await;
+    answer.unwrap_or_else(|_| {
+        tracing::error!("a request took too long");
+        Problem::overloaded("the answer took too long; whether the request was carried out is unknown").into_response()
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use axum::{
+        body::{Body, to_bytes},
+        http::StatusCode,
+        routing::get,
+    };
+    use tower::ServiceExt as _;
+
     use super::*;
+    use crate::{
+        app::App,
+        http::HttpConfig,
+        store::MemoryStore,
+        telemetry::Metrics,
+        testing::{ManualClock, SeededIds},
+    };
+
+    async fn panics() {
+        panic!("the secret of the {}", "house");
+    }
+
+    async fn ask(path: &str) -> (StatusCode, String, Arc<Metrics>) {
+        let app = App::new(
+            Arc::new(MemoryStore::new("epoch")),
+            Arc::new(ManualClock::default()),
+            Arc::new(SeededIds::default()),
+        );
+        let config = HttpConfig { request_timeout: Duration::ZERO, ..HttpConfig::default() };
+        let state = AppState::new(app, config, Arc::new(Metrics::new()));
+        let router = Router::new().route("/panics", get(panics)).route("/hangs", get(std::future::pending::<()>));
+        let router = wrap(router, &state).with_state(state.clone());
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+        assert!(response.headers().contains_key("x-request-id"));
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap(), state.metrics)
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_without_its_cause() {
+        let (status, body, metrics) = ask("/panics").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(body.contains(r#""code":"internal""#) && !body.contains("secret"), "{body}");
+        assert!(metrics.render().contains(r#"route="/panics",method="GET",status="500"} 1"#), "counted");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_takes_too_long_is_told_so() {
+        let (status, body, _) = ask("/hangs").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(body.contains(r#""code":"unavailable""#), "{body}");
+    }
 
     #[test]
     fn request_ids_that_could_forge_log_lines_are_replaced() {

@@ -1,5 +1,7 @@
 //! The OpenAPI document, made from the handlers.
 
+use std::sync::LazyLock;
+
 use axum::{http::StatusCode, response::IntoResponse};
 use utoipa::{
     PartialSchema as _, ToSchema as _,
@@ -47,12 +49,15 @@ fn open_parts(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// The document as it is committed and served: keys sorted, so that it changes only where the API does.
-pub fn openapi_json() -> String {
-    match serde_json::to_value(openapi()).and_then(|sorted| serde_json::to_string_pretty(&sorted)) {
-        Ok(json) => json + "\n",
-        Err(error) => unreachable!("an OpenAPI document has string keys only: {error}"),
-    }
+/// The document as it is committed and served: keys sorted, so that it changes only where the API does. Made once.
+pub fn openapi_json() -> &'static str {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+        match serde_json::to_value(openapi()).and_then(|sorted| serde_json::to_string_pretty(&sorted)) {
+            Ok(json) => json + "\n",
+            Err(error) => unreachable!("an OpenAPI document has string keys only: {error}"),
+        }
+    });
+    &DOCUMENT
 }
 
 /// This document.

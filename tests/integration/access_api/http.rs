@@ -4,7 +4,10 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, routing::get};
 use serde_json::json;
-use tidegate_server::http::{HttpConfig, MetricsAccess, serve};
+use tidegate_server::{
+    http::{HttpConfig, MetricsAccess, serve},
+    store::{Location, SqlStore},
+};
 use tokio::{net::TcpListener, sync::Notify};
 
 use crate::support::app::TestApp;
@@ -15,7 +18,7 @@ fn openapi_document_is_that_of_the_handlers() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../openapi/openapi.json");
     let current = tidegate_server::http::openapi_json();
     if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, &current).unwrap();
+        fs::write(&path, current).unwrap();
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == current, "openapi/openapi.json is out of date: run `cargo xtask codegen` and commit it");
@@ -144,6 +147,25 @@ async fn too_many_at_once_are_turned_away_but_health_is_not() {
 }
 
 #[tokio::test]
+async fn a_server_without_its_database_lives_but_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location::Sqlite(folder.path().join("tidegate.db"));
+    let store = Arc::new(SqlStore::open(&location, "epoch-1").await.unwrap());
+    let app = TestApp::on(store.clone(), HttpConfig::default());
+    let admin = app.instance_token().await;
+    assert_eq!(app.get("/readyz").send().await.expect(StatusCode::OK).body, json!({ "ready": true, "reasons": [] }));
+
+    store.close().await;
+    app.get("/livez").send().await.expect(StatusCode::NO_CONTENT);
+    let not_ready = app.get("/readyz").send().await.expect(StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(not_ready.body, json!({ "ready": false, "reasons": ["the database does not answer"] }));
+    let refused = app.get("/api/v1/users").by(&admin).send().await;
+    // Nothing of the cause, and no wrong word about the token.
+    assert!(matches!(refused.status.as_u16(), 500 | 503), "{}", refused.text);
+    assert!(!refused.text.contains("sql") && !refused.text.contains("pool"), "{}", refused.text);
+}
+
+#[tokio::test]
 async fn shutting_down_answers_what_was_asked_and_accepts_no_more() {
     let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let router = Router::new().route(
@@ -161,7 +183,7 @@ async fn shutting_down_answers_what_was_asked_and_accepts_no_more() {
     let address = listener.local_addr().unwrap();
     let url = format!("http://{address}/slow");
     let shutdown = tokio_util::sync::CancellationToken::new();
-    let server = tokio::spawn(serve(listener, router, shutdown.clone(), Duration::from_secs(60)));
+    let server = tokio::spawn(serve(listener, router, shutdown.clone(), Duration::from_mins(1)));
     let client = reqwest::Client::new();
     let in_flight = tokio::spawn(client.get(&url).send());
     arrived.notified().await;

@@ -86,7 +86,7 @@ struct Operation {
 }
 
 fn operations() -> Vec<Operation> {
-    let document: Json = serde_json::from_str(&tidegate_server::http::openapi_json()).unwrap();
+    let document: Json = serde_json::from_str(tidegate_server::http::openapi_json()).unwrap();
     let mut operations = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
@@ -129,9 +129,8 @@ impl Operation {
         };
         let (kind, action) = self.access.split_once(':').unwrap_or((&self.access, ""));
         match (kind, who) {
-            ("public" | "probe", _) => Promise::Admitted,
+            ("public" | "probe", _) | ("projectOrServerKey", Who::ServerKey) => Promise::Admitted,
             (_, Who::Nobody) => Promise::Unauthenticated,
-            ("projectOrServerKey", Who::ServerKey) => Promise::Admitted,
             (_, who) if who.is_sdk_key() => Promise::Forbidden,
             ("project" | "projectOrServerKey", _) => needed(match action {
                 "read" => Who::Viewer,
@@ -144,15 +143,14 @@ impl Operation {
             ("instance" | "metrics", Who::InstanceAdmin) | ("session", _) => Promise::Admitted,
             ("instance" | "metrics", _) => Promise::Forbidden,
             ("signedIn", _) => match self.id.as_str() {
-                "listProjects" => Promise::Admitted,
+                // A token that is not there is not there, whoever asks.
+                "listProjects" | "revokeToken" => Promise::Admitted,
                 "listAudit" => needed(Who::Viewer),
                 "createToken" => needed(Who::Admin),
                 // Strangers administer something, so they may: and see what concerns that.
                 "listUsers" | "listTokens" if who == Who::Stranger || who >= Who::Admin => Promise::Admitted,
                 "getUser" | "updateUser" if who == Who::InstanceAdmin => Promise::Admitted,
                 "listUsers" | "listTokens" | "getUser" | "updateUser" => Promise::Forbidden,
-                // A token that is not there is not there, whoever asks.
-                "revokeToken" => Promise::Admitted,
                 id => panic!("say here who may `{id}`: its use case decides"),
             },
             (kind, _) => panic!("`{kind}` is no access"),

@@ -17,10 +17,10 @@ async fn people_are_added_changed_and_archived() {
     assert_eq!(made.body["roles"], json!({ "shop": "editor" }));
     let path = format!("/api/v1/users/{}", made.body["id"].as_str().unwrap());
 
-    let patch = json!({ "name": "Robert", "password": PASSWORD, "roles": {} });
-    app.patch(&path, patch.clone()).by(&admin).send().await.expect_problem(428, "version_required");
-    app.patch(&path, patch.clone()).by(&admin).if_match(7).send().await.expect_problem(412, "stale");
-    let changed = app.patch(&path, patch).by(&admin).if_match(1).send().await.expect(StatusCode::OK);
+    let change = json!({ "name": "Robert", "password": PASSWORD, "roles": {} });
+    app.patch(&path, change.clone()).by(&admin).send().await.expect_problem(428, "version_required");
+    app.patch(&path, change.clone()).by(&admin).if_match(7).send().await.expect_problem(412, "stale");
+    let changed = app.patch(&path, change).by(&admin).if_match(1).send().await.expect(StatusCode::OK);
     assert_eq!(changed.version(), 2);
     let shown = app.get(&path).by(&admin).send().await.expect(StatusCode::OK);
     assert_eq!(shown.body, changed.body);
@@ -109,17 +109,17 @@ async fn people_change_their_own_name_and_password_and_nothing_more() {
     let caller = app.sign_in("bob").await;
     let path = format!("/api/v1/users/{}", bob.id);
     app.get(&path).by(&caller).send().await.expect(StatusCode::OK);
-    let patch = |path: &str, body: Json| app.patch(path, body).by(&caller).if_match(1).send();
+    let send = |path: &str, body: Json| app.patch(path, body).by(&caller).if_match(1).send();
     for grab in [json!({ "instanceAdmin": true }), json!({ "roles": { "shop": "admin" } }), json!({ "email": "a@b" })] {
-        patch(&path, grab).await.expect_problem(403, "forbidden");
+        send(&path, grab).await.expect_problem(403, "forbidden");
     }
-    patch(&format!("/api/v1/users/{}", eve.id), json!({ "name": "x" })).await.expect_problem(403, "forbidden");
+    send(&format!("/api/v1/users/{}", eve.id), json!({ "name": "x" })).await.expect_problem(403, "forbidden");
 
     let change = |current: &str| json!({ "name": "Bobby", "password": "another long one", "currentPassword": current });
-    let wrong = patch(&path, change("not it")).await.expect_problem(422, "invalid");
+    let wrong = send(&path, change("not it")).await.expect_problem(422, "invalid");
     assert_eq!(wrong.body["field"], "/currentPassword");
     app.clock.advance_ms(1);
-    patch(&path, change(PASSWORD)).await.expect(StatusCode::OK);
+    send(&path, change(PASSWORD)).await.expect(StatusCode::OK);
     // Whoever else had a session has none now.
     app.get("/api/v1/session").by(&caller).send().await.expect_problem(401, "unauthenticated");
     let credentials = json!({ "email": "bob@example.org", "password": PASSWORD });

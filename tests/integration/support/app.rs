@@ -20,7 +20,7 @@ use tidegate_server::{
         users::{NewUser, User},
     },
     http::{AppState, HttpConfig, router},
-    ports::store::EnvironmentId,
+    ports::store::{EnvironmentId, Store},
     store::MemoryStore,
     telemetry::Metrics,
     testing::{ManualClock, SeededIds},
@@ -56,8 +56,12 @@ impl TestApp {
 
     /// A server configured so.
     pub fn with(config: HttpConfig) -> Self {
+        Self::on(Arc::new(MemoryStore::new("epoch-1")), config)
+    }
+
+    /// A server on that store.
+    pub fn on(store: Arc<dyn Store>, config: HttpConfig) -> Self {
         let clock = Arc::new(ManualClock::default());
-        let store = Arc::new(MemoryStore::new("epoch-1"));
         let app = App::new(store, clock.clone(), Arc::new(SeededIds::default()));
         let state = AppState::new(app.clone(), config, Arc::new(Metrics::new()));
         Self { router: router(state.clone()), app, state, clock }
@@ -167,15 +171,15 @@ impl TestApp {
         self.call(Method::GET, path)
     }
 
-    pub fn post(&self, path: &str, body: Json) -> Call<'_> {
+    pub fn post(&self, path: &str, body: impl Into<Json>) -> Call<'_> {
         self.call(Method::POST, path).json(body)
     }
 
-    pub fn put(&self, path: &str, body: Json) -> Call<'_> {
+    pub fn put(&self, path: &str, body: impl Into<Json>) -> Call<'_> {
         self.call(Method::PUT, path).json(body)
     }
 
-    pub fn patch(&self, path: &str, body: Json) -> Call<'_> {
+    pub fn patch(&self, path: &str, body: impl Into<Json>) -> Call<'_> {
         self.call(Method::PATCH, path).json(body)
     }
 
@@ -225,8 +229,8 @@ impl Call<'_> {
         self
     }
 
-    pub fn json(self, body: Json) -> Self {
-        self.header("content-type", "application/json").body(body.to_string())
+    pub fn json(self, body: impl Into<Json>) -> Self {
+        self.header("content-type", "application/json").body(body.into().to_string())
     }
 
     pub fn body(mut self, body: impl Into<Body>) -> Self {
