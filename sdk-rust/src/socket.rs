@@ -133,7 +133,7 @@ fn retry_after_ms(headers: &HeaderMap) -> u64 {
 
 /// TLS with the roots of the web. The provider is named: an application may have another one as its default, or two.
 fn tls() -> Result<Arc<rustls::ClientConfig>, BuildError> {
-    let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tidegate_core::{Change, CompileIssue, Ruleset};
+use tidegate_core::Ruleset;
 use tidegate_protocol::Position;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     app::{App, wire},
-    ports::store::{EnvironmentDelta, EnvironmentId, LiveObject, StoreError, Touched, TouchedKind},
+    ports::store::{EnvironmentDelta, EnvironmentId, StoreError},
 };
 
 /// One environment's hub. One task ([`follow`](Self::follow)) writes; sessions and requests read.
@@ -36,35 +36,15 @@ pub struct Hub {
 pub struct Compiled {
     /// Where it stands.
     pub position: Position,
-    /// Its flags and segments.
+    /// Its flags and segments, and what is wrong with them.
     pub ruleset: Ruleset,
-    /// What compiling each flag and segment raised when it last changed.
-    pub issues: Vec<CompileIssue>,
-}
-
-impl Compiled {
-    fn after(&self, position: Position, touched: &[(Touched, Option<LiveObject>)], changes: Vec<Change>) -> Self {
-        let (ruleset, raised) = self.ruleset.update(changes);
-        let is_old = |issue: &&CompileIssue| {
-            let is_of = |touched: &Touched| {
-                let collection = match touched.kind {
-                    TouchedKind::Flag => "flags",
-                    TouchedKind::Segment => "segments",
-                };
-                issue.collection == collection && issue.key == touched.key
-            };
-            !touched.iter().any(|(touched, _)| is_of(touched)) && !raised.contains(issue)
-        };
-        let issues = self.issues.iter().filter(is_old).chain(&raised).cloned().collect();
-        Self { position, ruleset, issues }
-    }
 }
 
 impl Hub {
     /// Reads the environment from the store.
     pub(super) async fn load(environment: EnvironmentId, app: App, metering: Metering) -> Result<Self, StoreError> {
         let (state, compiled) = load(&environment, &app).await?;
-        metering.configuration(&state, &compiled.issues);
+        metering.configuration(&state, &compiled.ruleset);
         Ok(Self {
             environment,
             app,
@@ -158,9 +138,9 @@ impl Hub {
                     .iter()
                     .filter_map(|(touched, live)| wire::delta_change(&self.environment, touched, live.as_ref()))
                     .collect();
-                let compiled = self.compiled.load().after(next.position.clone(), &objects, changes);
-                self.metering.configuration(&next, &compiled.issues);
-                self.compiled.store(Arc::new(compiled));
+                let (ruleset, _) = self.compiled.load().ruleset.update(changes);
+                self.metering.configuration(&next, &ruleset);
+                self.compiled.store(Arc::new(Compiled { position: next.position.clone(), ruleset }));
                 Ok(())
             }
         }
@@ -181,7 +161,7 @@ impl Hub {
             revision = state.position.revision,
             "loaded the environment anew"
         );
-        self.metering.configuration(&state, &compiled.issues);
+        self.metering.configuration(&state, &compiled.ruleset);
         self.states.send_replace(Arc::new(state));
         self.compiled.store(Arc::new(compiled));
         Ok(())
@@ -194,7 +174,7 @@ async fn load(environment: &EnvironmentId, app: &App) -> Result<(State, Compiled
     for broken in state.broken() {
         tracing::warn!(environment = environment.scope(), "{broken}");
     }
-    let (ruleset, issues) = Ruleset::default().update(wire::snapshot_changes(environment, &snapshot));
+    let (ruleset, _) = Ruleset::default().update(wire::snapshot_changes(environment, &snapshot));
     let position = state.position.clone();
-    Ok((state, Compiled { position, ruleset, issues }))
+    Ok((state, Compiled { position, ruleset }))
 }

@@ -11,7 +11,7 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
-use tidegate_core::CompileIssue;
+use tidegate_core::Ruleset;
 use tokio::{
     sync::{OnceCell, OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError},
     time::{MissedTickBehavior, interval},
@@ -243,10 +243,10 @@ pub(super) struct Metering {
 }
 
 impl Metering {
-    pub fn configuration(&self, state: &State, issues: &[CompileIssue]) {
+    pub fn configuration(&self, state: &State, ruleset: &Ruleset) {
         let broken = i64::try_from(state.broken().count()).unwrap_or(i64::MAX);
         self.metrics.broken_documents.get_or_create(&self.labels).set(broken);
-        let issues = i64::try_from(issues.len()).unwrap_or(i64::MAX);
+        let issues = i64::try_from(ruleset.issues().count()).unwrap_or(i64::MAX);
         self.metrics.compile_issues.get_or_create(&self.labels).set(issues);
     }
 }
