@@ -13,7 +13,7 @@ import { rememberProject } from "../lib/storage";
 /** Everything under a project: the frame, its live stream, and the dialogs that change its flags. */
 export function Project() {
   const { project } = useParams({ from: "/projects/$project" });
-  const { href } = useLocation();
+  const { href, pathname } = useLocation();
   const me = useQuery(queries.me());
   const projects = useQuery({ ...queries.projects(), enabled: me.isSuccess });
   const environments = useQuery({ ...queries.environments(project), enabled: me.isSuccess });
@@ -23,7 +23,8 @@ export function Project() {
   }, [found, project]);
 
   if (isProblem(me.error, "unauthenticated") || isProblem(environments.error, "unauthenticated")) {
-    return <Navigate to="/sign-in" search={{ next: href }} replace />;
+    // Once under way, the location is the sign-in's own: going there again would nest one `next` in the other, for ever.
+    return pathname.startsWith("/projects/") ? <Navigate to="/sign-in" search={{ next: href }} replace /> : null;
   }
   const failed = [me, environments].find((query) => query.error && !query.data);
   if (failed) return <Splash error={failed.error} onRetry={() => void failed.refetch()} home />;

@@ -38,7 +38,7 @@ export function AuditList() {
 
   return (
     <Page title="Audit log" lead="Every change with its reason, in one chain: no row can be edited or taken out without showing.">
-      <search className={styles.filters}>
+      <div role="search" className={styles.filters}>
         <NativeSelect
           label="Environment"
           value={filter.environment ?? ""}
@@ -66,7 +66,7 @@ export function AuditList() {
             ...(filter.actor !== undefined && !people.some(([actor]) => actor === filter.actor) ? [{ value: filter.actor, label: filter.actor }] : []),
           ]}
         />
-      </search>
+      </div>
       {audit.error && !audit.data ? <ProblemAlert error={audit.error} onRetry={() => void audit.refetch()} /> : null}
       {audit.isPending ? <Loader type="dots" aria-label="Loading the audit log" /> : null}
       {audit.data && rows.length === 0 ? (

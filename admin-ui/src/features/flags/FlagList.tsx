@@ -53,7 +53,7 @@ export function FlagList() {
         </Button>
       }
     >
-      <search className={styles.filters}>
+      <div role="search" className={styles.filters}>
         <TextInput
           className={styles.search}
           aria-label="Search flags by name, key or description"
@@ -85,7 +85,7 @@ export function FlagList() {
         <span className={styles.count} role="status">
           {flags.data ? `${items.length}${flags.hasNextPage ? "+" : ""} ${items.length === 1 ? "flag" : "flags"}` : ""}
         </span>
-      </search>
+      </div>
       {flags.error && !flags.data ? <ProblemAlert error={flags.error} onRetry={() => void flags.refetch()} /> : null}
       {flags.isPending ? <Loader type="dots" aria-label="Loading the flags" /> : null}
       {flags.data && items.length === 0 ? (

@@ -1,0 +1,111 @@
+import { screen, waitFor, within } from "@testing-library/react";
+import { expect, it } from "vitest";
+
+import { createBackend } from "../../../tests/mocks/backend";
+import { renderAt } from "../../../tests/render";
+import { serve } from "../../../tests/setup";
+import { parseVariants } from "./NewFlag";
+import { shareOf, withShare } from "./ShareEditor";
+
+it("tells how a flag is evaluated, in order", async () => {
+  renderAt("/projects/shop/flags/new-checkout");
+  const section = await screen.findByRole("region", { name: "How it is evaluated" });
+  const steps = within(section).getAllByRole("listitem").filter((item) => within(item).queryByRole("heading"));
+  expect(steps.map((step) => within(step).getByRole("heading").textContent)).toEqual([
+    "Only if",
+    "One unit by name",
+    "Rule 1 · staff-first",
+    "Rule 2 · beta-in-europe",
+    "Everyone else gets",
+  ]);
+  expect(steps[3]).toHaveTextContent("in segment “beta-testers”");
+  expect(steps[3]).toHaveTextContent("country is one of");
+});
+
+it("opens in production and goes to other environments by the URL", async () => {
+  const { user, router } = renderAt("/projects/shop/flags/recommendations");
+  expect(await screen.findByText(/Killed by Ada Lindqvist/)).toBeVisible();
+  await user.click(within(screen.getByRole("navigation", { name: "Environment" })).getByRole("link", { name: /Staging/ }));
+  await waitFor(() => expect(router.state.location.search).toEqual({ environment: "staging" }));
+  expect(await screen.findByRole("switch", { name: /^recommendations in Staging/ })).toBeChecked();
+});
+
+it("changes the share of a boolean flag through the same confirmation", async () => {
+  const backend = serve(createBackend());
+  const { user } = renderAt("/projects/shop/flags/new-checkout?environment=production");
+  const field = await screen.findByRole("textbox", { name: "Percentage that gets on" });
+  await user.clear(field);
+  await user.type(field, "40");
+  await user.click(screen.getByRole("button", { name: "Review…" }));
+  const dialog = await screen.findByRole("dialog");
+  await within(dialog).findByRole("region");
+  await user.click(within(dialog).getByRole("button", { name: /in Production$/ }));
+  await waitFor(() => expect(shareOf({ ...FLAG, key: "new-checkout" }, backend.config("new-checkout", "production"))).toBe(40_000));
+});
+
+it("says what is missing", async () => {
+  renderAt("/projects/shop/flags/nothing");
+  expect(await screen.findByRole("alert")).toHaveTextContent("there is no flag `nothing`");
+});
+
+const FLAG = {
+  key: "f",
+  name: "",
+  description: "",
+  tags: [],
+  kind: "boolean" as const,
+  variants: [
+    { key: "yes", value: true },
+    { key: "no", value: false },
+  ],
+  version: 1,
+  environments: {},
+};
+const ON_OFF = { ...FLAG, variants: [{ key: "on", value: true }, { key: "off", value: false }] };
+FLAG.variants = ON_OFF.variants;
+
+it("keeps what a distribution is bucketed by when its share changes", () => {
+  const config = { default: { distribution: { bucketBy: "accountId", ranges: [{ start: 0, end: 100_000, variant: "off" }] } } };
+  expect(withShare(ON_OFF, config, 10_000)).toEqual({
+    distribution: {
+      bucketBy: "accountId",
+      weights: [
+        { variant: "on", weight: 10_000 },
+        { variant: "off", weight: 90_000 },
+      ],
+    },
+  });
+});
+
+it("offers no slider where it would not say it all", () => {
+  const rollout = { default: { distribution: { rollout: { share: 1 }, ranges: [] } } };
+  expect(shareOf(ON_OFF, rollout)).toBeNull();
+  expect(shareOf({ ...ON_OFF, kind: "string" }, { default: { variant: "on" } })).toBeNull();
+  expect(shareOf(ON_OFF, { default: { variant: "off" } })).toBe(0);
+});
+
+it("reads variants, or says what is wrong with them", () => {
+  expect(parseVariants('a = "x"\n\nb={"y": [1]}')).toEqual([
+    { key: "a", value: "x" },
+    { key: "b", value: { y: [1] } },
+  ]);
+  expect(parseVariants("a = x")).toMatch(/not JSON/);
+  expect(parseVariants("a = 1\na = 2")).toMatch(/twice/);
+  expect(parseVariants("a b = 1")).toMatch(/not a key/);
+  expect(parseVariants("")).toMatch(/at least one/);
+});
+
+it("makes a flag, and shows what is wrong at the field", async () => {
+  const backend = serve(createBackend());
+  const { user, router } = renderAt("/projects/shop/flags");
+  await user.click(await screen.findByRole("button", { name: "New flag" }));
+  const dialog = await screen.findByRole("dialog", { name: "New flag" });
+  await user.type(within(dialog).getByLabelText(/^Name/), "Dark mode");
+  await user.click(within(dialog).getByRole("button", { name: "Create flag" }));
+  expect(await within(dialog).findByRole("alert")).toHaveTextContent("/key");
+  await user.type(within(dialog).getByLabelText(/^Name/), " two!");
+  expect(within(dialog).getByLabelText(/^Key/)).toHaveValue("dark-mode-two");
+  await user.click(within(dialog).getByRole("button", { name: "Create flag" }));
+  await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/flags/dark-mode-two"));
+  expect(backend.config("dark-mode-two", "production").enabled).toBe(false);
+});

@@ -1,0 +1,69 @@
+/** What jsdom lacks, and the API from memory behind `fetch`. */
+
+import "@testing-library/jest-dom/vitest";
+
+import { cleanup, configure } from "@testing-library/react";
+import { http, type DefaultBodyType, type StrictRequest } from "msw";
+import { setupServer } from "msw/node";
+import { afterAll, afterEach, beforeAll, beforeEach, vi } from "vitest";
+
+import { createBackend, type Backend } from "./mocks/backend";
+import { FakeSocket } from "./mocks/socket";
+
+// Two cores may be busy elsewhere.
+configure({
+  asyncUtilTimeout: 8_000,
+  // The whole document would drown what failed.
+  getElementError: (message) => new Error(message ?? "not found"),
+});
+vi.setConfig({ testTimeout: 30_000 });
+
+let current: Backend = createBackend();
+
+/** Puts another backend behind the API for this test. */
+export function serve(backend: Backend): Backend {
+  current = backend;
+  return backend;
+}
+
+const answer = ({ request }: { request: StrictRequest<DefaultBodyType> }) => current.handle(request);
+const server = setupServer(http.all("*/api/v1/*", answer));
+
+beforeAll(() => server.listen({ onUnhandledRequest: "error" }));
+beforeEach(() => {
+  serve(createBackend());
+  FakeSocket.all.length = 0;
+  vi.stubGlobal("WebSocket", FakeSocket);
+  window.localStorage.clear();
+});
+afterEach(() => cleanup());
+afterAll(() => server.close());
+
+window.matchMedia = (query: string) => ({
+  matches: false,
+  media: query,
+  onchange: null,
+  addEventListener: () => {},
+  removeEventListener: () => {},
+  addListener: () => {},
+  removeListener: () => {},
+  dispatchEvent: () => false,
+});
+window.ResizeObserver = class {
+  observe() {}
+  unobserve() {}
+  disconnect() {}
+};
+// A textarea that grows waits for fonts.
+Object.defineProperty(document, "fonts", { configurable: true, value: new EventTarget() });
+Element.prototype.scrollTo = () => {};
+Element.prototype.scrollIntoView = () => {};
+window.scrollTo = () => {};
+// The lists measure themselves: a window of 900 px in which every row is 90 px high.
+Object.defineProperty(HTMLElement.prototype, "offsetHeight", {
+  configurable: true,
+  get(this: HTMLElement) {
+    return this.tagName === "MAIN" ? 900 : 90;
+  },
+});
+Object.defineProperty(HTMLElement.prototype, "offsetWidth", { configurable: true, get: () => 1_000 });
