@@ -2,6 +2,7 @@
 
 import "@testing-library/jest-dom/vitest";
 
+import { notifications } from "@mantine/notifications";
 import { cleanup, configure } from "@testing-library/react";
 import { http, type DefaultBodyType, type StrictRequest } from "msw";
 import { setupServer } from "msw/node";
@@ -36,7 +37,10 @@ beforeEach(() => {
   vi.stubGlobal("WebSocket", FakeSocket);
   window.localStorage.clear();
 });
-afterEach(() => cleanup());
+afterEach(() => {
+  notifications.clean();
+  cleanup();
+});
 afterAll(() => server.close());
 
 window.matchMedia = (query: string) => ({
@@ -60,10 +64,7 @@ Element.prototype.scrollTo = () => {};
 Element.prototype.scrollIntoView = () => {};
 window.scrollTo = () => {};
 // The lists measure themselves: a window of 900 px in which every row is 90 px high.
-Object.defineProperty(HTMLElement.prototype, "offsetHeight", {
-  configurable: true,
-  get(this: HTMLElement) {
-    return this.tagName === "MAIN" ? 900 : 90;
-  },
-});
-Object.defineProperty(HTMLElement.prototype, "offsetWidth", { configurable: true, get: () => 1_000 });
+for (const side of ["Height", "Width"] as const) {
+  Object.defineProperty(HTMLElement.prototype, `client${side}`, { configurable: true, get: () => 900 });
+  Object.defineProperty(HTMLElement.prototype, `offset${side}`, { configurable: true, get: () => 90 });
+}

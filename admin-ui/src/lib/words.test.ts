@@ -45,7 +45,7 @@ describe("conditionWords", () => {
   it("words tests, negations and groups", () => {
     check({ attribute: "plan", operator: "in", values: ["pro"] }, "plan is “pro”");
     check({ attribute: "plan", operator: "in", values: ["pro", "team"], negate: true }, "plan is none of “pro” or “team”");
-    check({ attribute: "n", operator: "in", values: [1, 2, 3, 4, 5, 6] }, "n is one of 1 or 2 or 3 or 4 or 2 more");
+    check({ attribute: "n", operator: "in", values: [1, 2, 3, 4, 5, 6] }, "n is one of 1, 2, 3, 4 or 2 more");
     check({ operator: "segment", values: ["beta"], negate: true }, "not in segment “beta”");
     check({ attribute: "email", operator: "exists", negate: true }, "email is absent");
     check({ any: [{ attribute: "a", operator: "exists" }, { none: [{ attribute: "b", operator: "exists" }] }] }, "any of (a is present; none of (b is present))");

@@ -77,14 +77,14 @@ it("says that somebody else was first, and shows the new difference", async () =
   await user.click(await screen.findByRole("switch", { name: /^passkeys in Production/ }));
   const dialog = await screen.findByRole("dialog");
   await within(dialog).findByRole("region");
-  backend.meddle("passkeys", "production", { availability: "values" });
+  backend.meddle("passkeys", "production", { default: { variant: "on" } });
   await user.click(within(dialog).getByRole("button", { name: "Turn on in Production" }));
   expect(await within(dialog).findByText("Somebody else changed this flag meanwhile")).toBeVisible();
   expect(backend.config("passkeys", "production").enabled).toBe(false);
-  await waitFor(() => expect(within(dialog).getByRole("region")).toHaveTextContent('"availability": "values"'));
+  await waitFor(() => expect(within(dialog).getByRole("region")).toHaveTextContent('"variant": "on"'));
   await user.click(within(dialog).getByRole("button", { name: "Turn on in Production" }));
   await waitFor(() => expect(backend.config("passkeys", "production").enabled).toBe(true));
-  expect(backend.config("passkeys", "production").availability).toBe("values");
+  expect(backend.config("passkeys", "production").default).toEqual({ variant: "on" });
 });
 
 it("asks about a stale toggle outside of production as well", async () => {
