@@ -1,98 +1,84 @@
-/** Every call that the UI makes, in one place. */
+/** Every call that the UI makes, over the generated client: answers as values, everything else as a `Problem`. */
 
+import * as sdk from "./generated";
+import { client } from "./generated/client.gen";
 import { Problem, problemOf } from "./problem";
-import type {
-  AuditRow,
-  ConfigPatch,
-  Environment,
-  Flag,
-  FlagConfig,
-  Me,
-  NewFlag,
-  Page,
-  Project,
-  Receipts,
-  SdkKey,
-} from "./types";
+import type { Broken, ConfigPatch, NewFlag, SdkKey, SdkKeyKind } from "./types";
 
-type Query = Record<string, string | number | boolean | undefined>;
+client.setConfig({
+  baseUrl: window.location.origin,
+  // The session's cookie alone is not enough to write: other sites cannot set this header.
+  headers: { "X-Tidegate-Csrf": "1" },
+  fetch: (request) => globalThis.fetch(request),
+});
 
-interface Options {
-  query?: Query;
-  body?: unknown;
-  ifMatch?: number;
-  signal?: AbortSignal | undefined;
+interface Answer<T> {
+  data?: T | undefined;
+  error?: unknown;
+  response?: Response | undefined;
 }
 
-async function call<T>(method: string, path: string, { query = {}, body, ifMatch, signal }: Options = {}): Promise<T> {
-  const url = new URL(`/api/v1${path}`, window.location.origin);
-  for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined && value !== "") url.searchParams.set(name, String(value));
-  }
-  const headers = new Headers({ accept: "application/json" });
-  if (method !== "GET") headers.set("x-tidegate-csrf", "1");
-  if (body !== undefined) headers.set("content-type", method === "PATCH" ? "application/merge-patch+json" : "application/json");
-  if (ifMatch !== undefined) headers.set("if-match", `"${ifMatch}"`);
-  let response: Response;
-  try {
-    response = await fetch(url, { method, headers, body: body === undefined ? null : JSON.stringify(body), signal: signal ?? null });
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw problemOf(error);
-  }
-  const text = await response.text();
-  if (response.ok) return (text === "" ? undefined : JSON.parse(text)) as T;
-  throw problemFrom(response.status, text);
+async function settled<T>(answer: Promise<Answer<T>>): Promise<T> {
+  const { data, error, response } = await answer;
+  if (response?.ok) return data as T;
+  if (error instanceof DOMException && error.name === "AbortError") throw error;
+  if (!response) throw problemOf(error);
+  const { status } = response;
+  if (error !== null && typeof error === "object" && "code" in error) throw new Problem({ ...(error as sdk.Problem), status });
+  throw new Problem({ status, code: "internal", detail: `The server answered ${status} without saying why.` });
 }
 
-function problemFrom(status: number, text: string): Problem {
-  try {
-    return new Problem({ ...JSON.parse(text), status });
-  } catch {
-    return new Problem({ status, code: "internal", detail: `The server answered ${status} without saying why.` });
-  }
+/** What the list leaves out because it cannot be read; such things are named where they can be seen to be missing. */
+export function isBroken<T extends object>(item: T | Broken): item is Broken {
+  return "broken" in item && !("createdAt" in item);
 }
 
-const enc = encodeURIComponent;
-const project = (p: string) => `/projects/${enc(p)}`;
-const environment = (p: string, e: string) => `${project(p)}/environments/${enc(e)}`;
-const config = (p: string, f: string, e: string) => `${project(p)}/flags/${enc(f)}/environments/${enc(e)}`;
+function whole<T extends object>(items: (T | Broken)[]): T[] {
+  return items.filter((item): item is T => !isBroken(item));
+}
+
+const ifMatch = (version: number) => ({ "If-Match": `"${version}"` });
+
+/** The most that a page may hold. */
+const limit = 200;
 
 export const api = {
-  setupNeeded: () => call<{ needed: boolean }>("GET", "/setup"),
-  setup: (body: { secret: string; name: string; email: string; password: string }) => call<Me>("POST", "/setup", { body }),
-  session: () => call<Me>("GET", "/session"),
-  signIn: (body: { email: string; password: string }) => call<Me>("POST", "/session", { body }),
-  signInByLink: (secret: string) => call<Me>("POST", "/session/link", { body: { secret } }),
-  signOut: () => call<void>("DELETE", "/session"),
+  setupNeeded: () => settled(sdk.getSetup()),
+  setup: (body: sdk.Setup) => settled(sdk.completeSetup({ body })),
+  session: () => settled(sdk.getSession()),
+  signIn: (body: sdk.SignIn) => settled(sdk.signIn({ body })),
+  signInByLink: (secret: string) => settled(sdk.followLink({ body: { secret } })),
+  signOut: () => settled(sdk.signOut()),
 
-  projects: () => call<Page<Project>>("GET", "/projects", { query: { limit: 200 } }),
-  createProject: (body: { key: string; name: string }) => call<Project>("POST", "/projects", { body }),
-  environments: (p: string) => call<Page<Environment>>("GET", `${project(p)}/environments`, { query: { limit: 200 } }),
-  createEnvironment: (p: string, body: { key: string; name: string; production: boolean }) =>
-    call<Environment>("POST", `${project(p)}/environments`, { body }),
-  keys: (p: string, e: string) => call<Page<SdkKey>>("GET", `${environment(p, e)}/keys`, { query: { limit: 200 } }),
-  createKey: (p: string, e: string, body: { name: string; kind: "server" | "client" }) =>
-    call<SdkKey & { key: string }>("POST", `${environment(p, e)}/keys`, { body }),
-  revokeKey: (p: string, e: string, key: Pick<SdkKey, "id" | "version">) =>
-    call<void>("DELETE", `${environment(p, e)}/keys/${enc(key.id)}`, { ifMatch: key.version }),
-  receipts: (p: string, e: string) => call<Receipts>("GET", `${environment(p, e)}/receipts`),
+  projects: () => settled(sdk.listProjects({ query: { limit } })).then(({ items }) => whole(items)),
+  createProject: (body: sdk.CreateProject) => settled(sdk.createProject({ body })),
+  environments: (project: string) => settled(sdk.listEnvironments({ path: { project }, query: { limit } })).then(({ items }) => whole(items)),
+  createEnvironment: (project: string, body: sdk.CreateEnvironment) => settled(sdk.createEnvironment({ path: { project }, body })),
+  keys: (project: string, environment: string) =>
+    settled(sdk.listKeys({ path: { project, environment }, query: { limit } })).then(({ items }) => items),
+  createKey: (project: string, environment: string, body: { name: string; kind: SdkKeyKind }) =>
+    settled(sdk.createKey({ path: { project, environment }, body })),
+  revokeKey: (project: string, environment: string, key: Pick<SdkKey, "id" | "version">) =>
+    settled(sdk.revokeKey({ path: { project, environment, key: key.id }, headers: ifMatch(key.version) })),
+  receipts: (project: string, environment: string) => settled(sdk.getReceipts({ path: { project, environment } })),
 
-  flags: (p: string, query: { search?: string; tag?: string; cursor?: string }, signal?: AbortSignal) =>
-    call<Page<Flag>>("GET", `${project(p)}/flags`, { query: { ...query, limit: 200 }, signal }),
-  flag: (p: string, f: string) => call<Flag>("GET", `${project(p)}/flags/${enc(f)}`),
-  createFlag: (p: string, body: NewFlag) => call<Flag>("POST", `${project(p)}/flags`, { body }),
-  config: (p: string, f: string, e: string) => call<FlagConfig>("GET", config(p, f, e)),
-  /** What `patch` would store; nothing is written. */
-  previewConfig: (p: string, f: string, e: string, version: number, patch: ConfigPatch) =>
-    call<FlagConfig>("PATCH", config(p, f, e), { query: { dryRun: true }, body: patch, ifMatch: version }),
-  patchConfig: (p: string, f: string, e: string, version: number, patch: ConfigPatch, reason: string) =>
-    call<FlagConfig>("PATCH", config(p, f, e), { body: reason === "" ? patch : { ...patch, reason }, ifMatch: version }),
-  kill: (p: string, e: string, flag: string, reason: string) => call<unknown>("POST", `${environment(p, e)}/kill`, { body: { flag, reason } }),
-  restore: (p: string, e: string, flag: string, reason: string) => call<unknown>("POST", `${environment(p, e)}/restore`, { body: { flag, reason } }),
+  flags: (project: string, query: { search?: string; tag?: string; cursor?: string }, signal: AbortSignal) =>
+    settled(sdk.listFlags({ path: { project }, query: { ...query, limit }, signal })),
+  flag: (project: string, flag: string) => settled(sdk.getFlag({ path: { project, flag } })),
+  createFlag: (project: string, body: NewFlag) => settled(sdk.createFlag({ path: { project }, body })),
+  config: (project: string, flag: string, environment: string) => settled(sdk.getConfiguration({ path: { project, flag, environment } })),
+  /** What `patchConfig` would store; nothing is written. */
+  previewConfig: (project: string, flag: string, environment: string, version: number, body: ConfigPatch) =>
+    settled(sdk.configureFlag({ path: { project, flag, environment }, headers: ifMatch(version), query: { dryRun: true }, body })),
+  patchConfig: (project: string, flag: string, environment: string, version: number, patch: ConfigPatch, reason: string) =>
+    settled(sdk.configureFlag({ path: { project, flag, environment }, headers: ifMatch(version), body: reason === "" ? patch : { ...patch, reason } })),
+  kill: (project: string, environment: string, flag: string, reason: string) =>
+    settled(sdk.kill({ path: { project, environment }, body: { flag, reason } })),
+  restore: (project: string, environment: string, flag: string, reason: string) =>
+    settled(sdk.restore({ path: { project, environment }, body: { flag, reason } })),
 
   audit: (
-    query: { project?: string; environment?: string; resource?: string; actor?: string; cursor?: string; limit?: number },
-    signal?: AbortSignal,
-  ) => call<Page<AuditRow>>("GET", "/audit", { query: { limit: 50, ...query }, signal }),
+    query: { project?: string; environment?: string; resource?: string; actor?: string; cursor?: string; limit: number },
+    signal: AbortSignal,
+  ) => settled(sdk.listAudit({ query, signal })),
 };

@@ -1,4 +1,4 @@
-import type { CompileIssue } from "./types";
+import type { CompileIssue } from "./generated";
 
 /** RFC 9457's problem as the server sends it, or as we word it where no answer came. */
 export interface ProblemBody {
@@ -6,7 +6,7 @@ export interface ProblemBody {
   code: string;
   title?: string;
   detail?: string;
-  field?: string;
+  field?: string | null;
   issues?: CompileIssue[];
 }
 
@@ -24,7 +24,7 @@ export class Problem extends Error {
     this.name = "Problem";
     this.status = body.status;
     this.code = body.code;
-    this.field = body.field;
+    this.field = body.field ?? undefined;
     this.issues = body.issues ?? [];
     this.title = body.title ?? titleOf(body.code);
   }

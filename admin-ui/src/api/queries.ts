@@ -3,6 +3,7 @@
 import { infiniteQueryOptions, queryOptions, QueryClient } from "@tanstack/react-query";
 
 import { api } from "./client";
+import { given } from "../lib/given";
 import { isProblem } from "./problem";
 
 export interface FlagFilter {
@@ -17,21 +18,14 @@ export interface AuditFilter {
   actor?: string | undefined;
 }
 
-/** Leaves out what is undefined or empty, so that equal filters have equal keys and URLs stay short. */
-export function given<T extends object>(filter: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined && value !== "")) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
-}
-
 export const queries = {
   setup: () => queryOptions({ queryKey: ["setup"], queryFn: () => api.setupNeeded(), staleTime: 0 }),
   me: () => queryOptions({ queryKey: ["me"], queryFn: () => api.session(), staleTime: 5 * 60_000 }),
-  projects: () => queryOptions({ queryKey: ["projects"], queryFn: () => api.projects().then((page) => page.items) }),
+  projects: () => queryOptions({ queryKey: ["projects"], queryFn: () => api.projects() }),
   environments: (project: string) =>
     queryOptions({
       queryKey: ["project", project, "environments"],
-      queryFn: () => api.environments(project).then((page) => page.items),
+      queryFn: () => api.environments(project),
     }),
   flags: (project: string, filter: FlagFilter) =>
     infiniteQueryOptions({
@@ -51,19 +45,18 @@ export const queries = {
   keys: (project: string, environment: string) =>
     queryOptions({
       queryKey: ["project", project, "keys", environment],
-      queryFn: () => api.keys(project, environment).then((page) => page.items),
+      queryFn: () => api.keys(project, environment),
     }),
-  /** Absent where the server cannot say. */
   receipts: (project: string, environment: string) =>
     queryOptions({
       queryKey: ["project", project, "receipts", environment],
-      queryFn: () => api.receipts(project, environment).catch((error) => (isProblem(error, "not_found") ? null : Promise.reject(error))),
+      queryFn: () => api.receipts(project, environment),
       retry: false,
     }),
   audit: (filter: AuditFilter, limit = 50) =>
     infiniteQueryOptions({
       queryKey: ["project", filter.project ?? "", "audit", given(filter), limit],
-      queryFn: ({ pageParam, signal }) => api.audit(given({ ...filter, limit, cursor: pageParam || undefined }), signal),
+      queryFn: ({ pageParam, signal }) => api.audit({ ...given({ ...filter, cursor: pageParam || undefined }), limit }, signal),
       initialPageParam: "",
       getNextPageParam: (page) => page.nextCursor ?? undefined,
     }),

@@ -1,6 +1,6 @@
 /** Configurations and audit rows as sentences. */
 
-import type { AuditRow, Condition, Distribution, Flag, FlagConfig, FlagState, Serve, Test, Variant } from "../api/types";
+import type { AuditRow, Distribution, FlagConfig, FlagHead, FlagState, Serve, Test, Variant } from "../api/types";
 import { brief } from "./json";
 
 /** All weights, shares and buckets are of this whole. */
@@ -17,8 +17,9 @@ export function percent(weight: number): string {
 /** How much of the buckets each variant has, in order of appearance; variants with nothing are left out. */
 export function shares(distribution: Distribution): { variant: string; weight: number }[] {
   const sums = new Map<string, number>();
-  for (const { variant, weight } of distribution.weights ?? []) sums.set(variant, (sums.get(variant) ?? 0) + weight);
-  for (const { variant, start, end } of distribution.ranges ?? []) sums.set(variant, (sums.get(variant) ?? 0) + end - start);
+  const add = (variant: string, weight: number) => sums.set(variant, (sums.get(variant) ?? 0) + weight);
+  if ("weights" in distribution) for (const { variant, weight } of distribution.weights) add(variant, weight);
+  else for (const { variant, start, end } of distribution.ranges) add(variant, end - start);
   return [...sums].filter(([, weight]) => weight > 0).map(([variant, weight]) => ({ variant, weight }));
 }
 
@@ -72,12 +73,14 @@ function testWords(test: Test): string {
   return `${attribute} ${verb} ${listWords(values)}${test.ignoreCase ? " (any case)" : ""}`;
 }
 
-/** A condition as a clause, like “plan is one of “pro” or “team””. */
-export function conditionWords(condition: Condition): string {
-  if ("any" in condition) return `any of (${condition.any.map(conditionWords).join("; ")})`;
-  if ("all" in condition) return `all of (${condition.all.map(conditionWords).join("; ")})`;
-  if ("none" in condition) return `none of (${condition.none.map(conditionWords).join("; ")})`;
-  if ("operator" in condition) return testWords(condition);
+/** A condition as a clause, like “plan is one of “pro” or “team””. A newer server may send shapes of its own. */
+export function conditionWords(condition: unknown): string {
+  const members = record(condition);
+  for (const group of ["any", "all", "none"]) {
+    const of = members[group];
+    if (Array.isArray(of)) return `${group} of (${of.map(conditionWords).join("; ")})`;
+  }
+  if (typeof members["operator"] === "string") return testWords(members as unknown as Test);
   return `something this version does not know: ${brief(condition)}`;
 }
 
@@ -96,7 +99,7 @@ export interface StateWords {
  * From the list's one-line state. `summary` is the server's: “on”, “on 25 % / off 75 %”, “5 % of units: on”, each
  * perhaps after “2 targets, 1 rule, else ”.
  */
-export function stateWords(state: FlagState, flag: Pick<Flag, "kind" | "variants">): StateWords {
+export function stateWords(state: FlagState, flag: Pick<FlagHead, "kind" | "variants">): StateWords {
   if (state.killed) return { tone: "killed", label: "Killed", before: "", level: 0 };
   if (!state.enabled) return { tone: "off", label: state.broken ? "Broken" : "Off", before: "", level: 0 };
   const cut = state.summary.lastIndexOf(", else ");
@@ -114,6 +117,32 @@ export function stateWords(state: FlagState, flag: Pick<Flag, "kind" | "variants
   const everyone = served.length === 1 && units === undefined && before === "" && only;
   const label = everyone ? `${capital(only.variant)} for everyone` : capital(serve);
   return { tone: level === 1 && served.length === 1 ? "on" : "partial", label, before, level };
+}
+
+/** A configuration's one-line state, as the server's list words it. */
+export function summaryOf(config: Pick<FlagConfig, "killed" | "enabled" | "prerequisites" | "targets" | "rules" | "default">): string {
+  if (config.killed) return "killed";
+  if (!config.enabled) return "off";
+  const counted = (n: number, what: string) => (n === 0 ? [] : [`${n} ${what}${n === 1 ? "" : "s"}`]);
+  const before = [
+    ...counted(config.prerequisites.length, "prerequisite"),
+    ...counted(
+      config.targets.reduce((sum, { values }) => sum + values.length, 0),
+      "target",
+    ),
+    ...counted(config.rules.length, "rule"),
+  ];
+  return [...before, `${before.length > 0 ? "else " : ""}${serveSummary(config.default)}`].join(", ");
+}
+
+function serveSummary(serve: Serve): string {
+  if ("variant" in serve) return serve.variant;
+  const { distribution } = serve;
+  const plain = (weight: number) => percent(weight).replace(THIN, " ");
+  const split = shares(distribution)
+    .map(({ variant, weight }) => `${variant} ${plain(weight)}`)
+    .join(" / ");
+  return distribution.rollout ? `${plain(distribution.rollout.share)} of units: ${split}` : split;
 }
 
 function capital(text: string): string {
@@ -143,7 +172,7 @@ const record = (value: unknown): Record<string, unknown> =>
   value !== null && typeof value === "object" && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
 
 /** Versions and stamps change with everything: they are no news. */
-const NO_NEWS = new Set(["version", "updatedAt", "revision"]);
+const NO_NEWS = new Set(["version", "snapshotVersion", "updatedAt", "revision"]);
 
 /** The top-level members that differ. */
 export function changedMembers(before: unknown, after: unknown): string[] {
@@ -155,34 +184,34 @@ export function changedMembers(before: unknown, after: unknown): string[] {
 const VERBS: Record<string, string> = {
   create: "created",
   update: "changed",
+  configure: "changed",
+  set: "changed",
+  remove: "removed",
   archive: "archived",
-  delete: "archived",
   kill: "killed",
   restore: "restored",
   revoke: "revoked",
   link: "made a sign-in link for",
-  signIn: "signed in",
-  apply: "applied",
-  setup: "set up",
 };
 
 /** An audit row as a sentence: who is left to the caller. */
 export function auditWords(row: AuditRow): AuditWords {
-  const [kindOfAction = "", ...verbs] = row.action.split(".");
-  const action = verbs.at(-1) ?? kindOfAction;
+  const action = row.action.slice(row.action.lastIndexOf(".") + 1);
   const slash = row.resource.indexOf("/");
-  const kind = slash < 0 ? row.resource : row.resource.slice(0, slash);
+  const kind = (slash < 0 ? row.resource : row.resource.slice(0, slash)).replace("sdkKey", "SDK key");
   const subject = slash < 0 ? "" : row.resource.slice(slash + 1);
   const changed = changedMembers(row.before, row.after);
   const [old, now] = [record(row.before), record(row.after)];
   const words = { subject, kind, detail: "" };
   if (action === "kill") return { ...words, verb: "killed", tone: "killed" };
   if (action === "restore") return { ...words, verb: "restored", tone: "on" };
-  if (action === "update" && changed.length === 1 && changed[0] === "enabled") {
+  const update = action === "update" || action === "configure";
+  if (update && changed.length === 1 && changed[0] === "enabled") {
     return now["enabled"] === true ? { ...words, verb: "turned on", tone: "on" } : { ...words, verb: "turned off", tone: "off" };
   }
   const verb = VERBS[action] ?? row.action;
-  if (action !== "update") return { ...words, verb, tone: "neutral" };
+  if (row.action === "session.create") return { ...words, kind: "", subject: "", verb: "signed in", tone: "neutral" };
+  if (!update || row.before === null) return { ...words, verb, tone: "neutral" };
   const details = changed.map((name) => {
     if (name === "default") return `default: ${serveBrief(old[name])} → ${serveBrief(now[name])}`;
     const [was, is] = [old[name], now[name]];

@@ -11,8 +11,8 @@ import {
   type RouterHistory,
 } from "@tanstack/react-router";
 
-import { given } from "../api/queries";
 import { Empty, Page } from "../components/Page";
+import { given } from "../lib/given";
 import { Home } from "./Home";
 import { Project } from "./Project";
 

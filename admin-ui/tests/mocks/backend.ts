@@ -1,12 +1,12 @@
 /** The REST API from memory, as far as the UI uses it: for the tests, and for looking at the UI without a server. */
 
-import type { AuditRow, ConfigPatch, Environment, Flag, FlagConfig, FlagKind, Me, Role, Serve, Variant } from "../../src/api/types";
-import { percent, shares } from "../../src/lib/words";
+import type { AuditRow, Environment, Flag, FlagConfig, FlagKind, ListedFlag, Me, Role, Serve, Variant } from "../../src/api/types";
+import { summaryOf } from "../../src/lib/words";
 
 export interface Backend {
   handle(request: Request): Promise<Response>;
   /** Changes a configuration behind the UI's back. */
-  meddle(flag: string, environment: string, patch: ConfigPatch): void;
+  meddle(flag: string, environment: string, patch: Partial<FlagConfig>): void;
   config(flag: string, environment: string): FlagConfig;
   audit: AuditRow[];
   me: Me | null;
@@ -21,10 +21,12 @@ const BOOLEAN: Variant[] = [
   { key: "off", value: false },
 ];
 
+const LONG_AGO = { createdAt: "2026-01-05T09:00:00.000Z", updatedAt: "2026-01-05T09:00:00.000Z" };
+
 const ENVIRONMENTS: Environment[] = [
-  { key: "development", name: "Development", production: false, color: "#2f9e6e", revision: 41, epoch: "e1", version: 1 },
-  { key: "staging", name: "Staging", production: false, color: "#7a6ff0", revision: 29, epoch: "e1", version: 1 },
-  { key: "production", name: "Production", production: true, color: "#e08a1e", revision: 17, epoch: "e1", version: 1 },
+  { key: "development", name: "Development", production: false, color: "#2f9e6e", revision: 41, epoch: "e1", version: 1, ...LONG_AGO },
+  { key: "staging", name: "Staging", production: false, color: "#7a6ff0", revision: 29, epoch: "e1", version: 1, ...LONG_AGO },
+  { key: "production", name: "Production", production: true, color: "#e08a1e", revision: 17, epoch: "e1", version: 1, ...LONG_AGO },
 ];
 
 const split = (weight: number): Serve => ({
@@ -35,14 +37,6 @@ const split = (weight: number): Serve => ({
     ],
   },
 });
-
-/** As the server words it. */
-function serveSummary(serve: Serve): string {
-  if ("variant" in serve) return serve.variant;
-  return shares(serve.distribution)
-    .map(({ variant, weight }) => `${variant} ${percent(weight).replace("\u202f", " ")}`)
-    .join(" / ");
-}
 
 interface Seed {
   key: string;
@@ -206,6 +200,22 @@ const json = (value: unknown, status = 200, version?: number) =>
     headers: { "content-type": "application/json", ...(version === undefined ? {} : { etag: `"${version}"` }) },
   });
 
+const initial = (flag: string, environment: string, serve: Serve): FlagConfig => ({
+  flag,
+  environment,
+  version: 1,
+  snapshotVersion: 1,
+  enabled: false,
+  killed: false,
+  prerequisites: [],
+  targets: [],
+  rules: [],
+  default: serve,
+  availability: "private",
+  salt: `s-${flag}`,
+  issues: [],
+});
+
 export interface BackendOptions {
   role?: Role | "instanceAdmin";
   signedIn?: boolean;
@@ -228,27 +238,17 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     tags: [`team-${at % 7}`],
     states: {},
   }));
-  const flags = new Map<string, Omit<Flag, "environments">>();
+  const flags = new Map<string, Flag>();
   const configs = new Map<string, FlagConfig>();
   for (const seed of [...SEEDS, ...generated]) {
     const variants = seed.variants ?? BOOLEAN;
     const { key, name, description, tags, kind = "boolean" } = seed;
-    flags.set(key, { key, name, description, tags, kind, variants, version: 1 });
+    flags.set(key, { key, name, description, tags, kind, variants, defaultVariant: "", salt: `s-${key}`, version: 1, ...LONG_AGO });
     for (const environment of environments) {
       configs.set(`${key}/${environment.key}`, {
-        flag: key,
-        environment: environment.key,
+        ...initial(key, environment.key, ON),
         version: 3,
-        enabled: false,
-        killed: false,
         offVariant: seed.off ?? "off",
-        prerequisites: [],
-        targets: [],
-        rules: [],
-        default: ON,
-        availability: "private",
-        salt: `s-${key}`,
-        issues: [],
         ...seed.states[environment.key],
       });
     }
@@ -258,7 +258,7 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
   const backend: Backend = {
     handle,
     meddle(flag, environment, patch) {
-      store(flag, environment, { ...backend.config(flag, environment), ...patch }, "flag.update", "", "Bo Ek");
+      store(flag, environment, { ...backend.config(flag, environment), ...patch }, "flag.configure", "", "Bo Ek");
     },
     config(flag, environment) {
       const config = configs.get(`${flag}/${environment}`);
@@ -295,6 +295,7 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       reason,
       requestId: `req-${sequence}`,
       hash: hash(sequence),
+      leafVersion: 1,
       previousHash: hash(sequence - 1),
     });
   }
@@ -305,12 +306,12 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     const production = (key: string) => structuredClone(backend.config(key, "production"));
     const checkout = production("new-checkout");
     record(hours(52), "flag.create", "flag/passkeys", null, null, { key: "passkeys", kind: "boolean" }, "", "Bo Ek");
-    record(hours(51), "flag.update", "flag/dark-mode", "production", { ...production("dark-mode"), default: split(50_000) }, production("dark-mode"), "half has had it for a week", "Ada Lindqvist");
+    record(hours(51), "flag.configure", "flag/dark-mode", "production", { ...production("dark-mode"), default: split(50_000) }, production("dark-mode"), "half has had it for a week", "Ada Lindqvist");
     record(hours(27), "segment.update", "segment/beta-testers", "production", { included: ["a", "b"] }, { included: ["a", "b", "c"] }, "", "Bo Ek");
-    record(hours(26), "flag.update", "flag/new-checkout", "production", { ...checkout, enabled: false }, { ...checkout, enabled: true }, "go-live with the payments team", "Ada Lindqvist");
-    record(hours(4), "flag.update", "flag/new-checkout", "production", { ...checkout, default: split(10_000) }, checkout, "error rate is flat", "Ada Lindqvist");
+    record(hours(26), "flag.configure", "flag/new-checkout", "production", { ...checkout, enabled: false }, { ...checkout, enabled: true }, "go-live with the payments team", "Ada Lindqvist");
+    record(hours(4), "flag.configure", "flag/new-checkout", "production", { ...checkout, default: split(10_000) }, checkout, "error rate is flat", "Ada Lindqvist");
     record(hours(1.4), "flag.kill", "flag/recommendations", "production", { ...production("recommendations"), killed: false, kill: null }, production("recommendations"), "the model answers in 900 ms, the basket waits", "Ada Lindqvist");
-    record(hours(0.2), "flag.update", "flag/express-shipping", "staging", { ...production("express-shipping"), enabled: true }, { ...production("express-shipping"), enabled: false }, "", "Bo Ek");
+    record(hours(0.2), "flag.configure", "flag/express-shipping", "staging", { ...production("express-shipping"), enabled: true }, { ...production("express-shipping"), enabled: false }, "", "Bo Ek");
   }
 
   function store(flag: string, environment: string, next: FlagConfig, action: string, reason: string, actorName: string): FlagConfig {
@@ -324,19 +325,13 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     return after;
   }
 
-  function flagWithStates(flag: Omit<Flag, "environments">): Flag {
-    return {
-      ...flag,
-      environments: Object.fromEntries(
-        environments.map(({ key }) => {
-          const { enabled, killed, version, ...config } = backend.config(flag.key, key);
-          const rules = config.rules?.length ?? 0;
-          const serve = serveSummary(config.default);
-          const summary = killed ? "killed" : !enabled ? "off" : rules > 0 ? `${rules} rules, else ${serve}` : serve;
-          return [key, { enabled, killed, version, summary }];
-        }),
-      ),
-    };
+  function withStates(flag: Flag): ListedFlag {
+    const states = environments.map(({ key }) => {
+      const config = backend.config(flag.key, key);
+      const { enabled, killed, version } = config;
+      return [key, { enabled, killed, version, summary: summaryOf(config) }];
+    });
+    return { ...flag, environments: Object.fromEntries(states) };
   }
 
   function page<T>(items: T[], url: URL): Response {
@@ -380,7 +375,7 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     }
     const rank = me.instanceAdmin ? 4 : ["viewer", "editor", "operator", "admin"].indexOf(me.roles["shop"] ?? "") + 1;
 
-    if (path === "/projects") return json({ items: [{ key: "shop", name: "Harbor Shop", version: 1 }] });
+    if (path === "/projects") return json({ items: [{ key: "shop", name: "Harbor Shop", version: 1, ...LONG_AGO }] });
     if (path === "/audit") {
       const wanted = (name: "environment" | "resource" | "actor") => url.searchParams.get(name);
       return page(
@@ -396,10 +391,10 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     if (kind === "environments") {
       const [environment, what] = rest;
       if (environment === undefined) return json({ items: environments });
-      if (what === "receipts") return json({ revision: backend.revision(environment), connected: 3, applied: 3 });
+      if (what === "receipts") return json({ epoch: "e1", revision: backend.revision(environment), changedAt: now().getTime(), connected: 3, applied: 3, behind: [], slowestMs: 38 });
       if (what === "keys") {
         if (method === "POST") return json({ id: "k2", ...body, key: "tgs_abcdefghijklmnop_0123456789abcdef_a1b2c3" }, 201);
-        return json({ items: [{ id: "k1", name: "checkout service", kind: "server", version: 1 }] });
+        return json({ items: [{ id: "k1", name: "checkout service", kind: "server", version: 1, project, environment, createdAt: LONG_AGO.createdAt }] });
       }
       if (what === "kill" || what === "restore") {
         if (rank < 3) return problem(403, "forbidden", "this needs the role operator");
@@ -418,31 +413,26 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
         const search = (url.searchParams.get("search") ?? "").toLowerCase();
         const tag = url.searchParams.get("tag");
         const found = [...flags.values()].filter(
-          (flag) => `${flag.key} ${flag.name} ${flag.description}`.toLowerCase().includes(search) && (tag === null || flag.tags.includes(tag)),
+          (flag) => `${flag.key} ${flag.name} ${flag.description}`.toLowerCase().includes(search) && (tag === null || flag.tags?.includes(tag)),
         );
-        return page(found.map(flagWithStates), url);
+        return page(found.map(withStates), url);
       }
       if (key === undefined) {
         if (rank < 2) return problem(403, "forbidden", "this needs the role editor");
-        const created = body as unknown as Flag & { offVariant?: string; defaultVariant?: string };
+        const created = { salt: "s", version: 1, ...LONG_AGO, ...body } as unknown as Flag;
         if (flags.has(created.key)) return problem(409, "key_taken", `the key \`${created.key}\` is taken`, { field: "/key" });
-        flags.set(created.key, { ...created, version: 1 });
+        flags.set(created.key, created);
         for (const each of environments) {
           configs.set(`${created.key}/${each.key}`, {
-            flag: created.key,
-            environment: each.key,
-            version: 1,
-            enabled: false,
-            killed: false,
+            ...initial(created.key, each.key, { variant: created.defaultVariant }),
             offVariant: created.offVariant ?? null,
-            default: { variant: created.defaultVariant ?? "" },
           });
         }
-        return json(flagWithStates({ ...created, version: 1 }), 201);
+        return json(created, 201);
       }
       const flag = flags.get(key);
       if (!flag) return problem(404, "not_found", `there is no flag \`${key}\``);
-      if (environment === undefined) return json(flagWithStates(flag));
+      if (environment === undefined) return json(flag);
       const config = backend.config(key, environment);
       if (method === "GET") return json(config, 200, config.version);
       if (rank < 2) return problem(403, "forbidden", "this needs the role editor");
@@ -453,14 +443,14 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       }
       const { reason = "", ...patch } = body;
       const next: FlagConfig = { ...config, ...patch };
-      if ("distribution" in next.default && next.default.distribution.weights) {
+      if ("distribution" in next.default && "weights" in next.default.distribution) {
+        const { weights, ...kept } = next.default.distribution;
         let start = 0;
-        const ranges = next.default.distribution.weights.map(({ variant, weight }) => ({ start, end: (start += weight), variant }));
-        const { weights: _, ...kept } = next.default.distribution;
+        const ranges = weights.map(({ variant, weight }) => ({ start, end: (start += weight), variant }));
         next.default = { distribution: { ...kept, ranges: ranges.filter((range) => range.end > range.start) } };
       }
-      if (url.searchParams.get("dryRun") === "true") return json({ ...next, version: config.version + 1 });
-      const stored = store(key, environment, next, "flag.update", String(reason), me.user.name);
+      if (url.searchParams.get("dryRun") === "true") return json({ ...next, changes: [] });
+      const stored = store(key, environment, next, "flag.configure", String(reason), me.user.name);
       return json(stored, 200, stored.version);
     }
     return problem(404, "not_found", `nothing at ${path}`);

@@ -2,7 +2,7 @@
 
 import type { Client, Options as Options2, TDataShape } from './client';
 import { client } from './client.gen';
-import type { ArchiveUserData, ArchiveUserErrors, ArchiveUserResponses, CompleteSetupData, CompleteSetupErrors, CompleteSetupResponses, CreateKeyData, CreateKeyErrors, CreateKeyResponses, CreateSignInLinkData, CreateSignInLinkErrors, CreateSignInLinkResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, FollowLinkData, FollowLinkErrors, FollowLinkResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOpenApiData, GetOpenApiErrors, GetOpenApiResponses, GetReceiptsData, GetReceiptsErrors, GetReceiptsResponses, GetSessionData, GetSessionErrors, GetSessionResponses, GetSetupData, GetSetupErrors, GetSetupResponses, GetUserData, GetUserErrors, GetUserResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListKeysData, ListKeysErrors, ListKeysResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LiveData, LiveErrors, LiveResponses, OpenStreamData, OpenStreamErrors, OpenStreamResponses, ReadyData, ReadyErrors, ReadyResponses, RemoveMemberData, RemoveMemberErrors, RemoveMemberResponses, RevokeKeyData, RevokeKeyErrors, RevokeKeyResponses, RevokeTokenData, RevokeTokenErrors, RevokeTokenResponses, SetMemberData, SetMemberErrors, SetMemberResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutResponses, UpdateUserData, UpdateUserErrors, UpdateUserResponses } from './types.gen';
+import type { ApplyFlagFileData, ApplyFlagFileErrors, ApplyFlagFileResponses, ArchiveEnvironmentData, ArchiveEnvironmentErrors, ArchiveEnvironmentResponses, ArchiveFlagData, ArchiveFlagErrors, ArchiveFlagResponses, ArchiveProjectData, ArchiveProjectErrors, ArchiveProjectResponses, ArchiveSegmentData, ArchiveSegmentErrors, ArchiveSegmentResponses, ArchiveUserData, ArchiveUserErrors, ArchiveUserResponses, CompleteSetupData, CompleteSetupErrors, CompleteSetupResponses, ConfigureFlagData, ConfigureFlagErrors, ConfigureFlagResponses, CreateEnvironmentData, CreateEnvironmentErrors, CreateEnvironmentResponses, CreateFlagData, CreateFlagErrors, CreateFlagResponses, CreateKeyData, CreateKeyErrors, CreateKeyResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateSegmentData, CreateSegmentErrors, CreateSegmentResponses, CreateSignInLinkData, CreateSignInLinkErrors, CreateSignInLinkResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, EvaluateData, EvaluateErrors, EvaluateResponses, ExplainData, ExplainErrors, ExplainResponses, FollowLinkData, FollowLinkErrors, FollowLinkResponses, GetConfigurationData, GetConfigurationErrors, GetConfigurationResponses, GetEnvironmentData, GetEnvironmentErrors, GetEnvironmentResponses, GetFlagData, GetFlagErrors, GetFlagFileData, GetFlagFileErrors, GetFlagFileResponses, GetFlagResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOpenApiData, GetOpenApiErrors, GetOpenApiResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReceiptsData, GetReceiptsErrors, GetReceiptsResponses, GetSegmentData, GetSegmentErrors, GetSegmentResponses, GetSessionData, GetSessionErrors, GetSessionResponses, GetSetupData, GetSetupErrors, GetSetupResponses, GetUserData, GetUserErrors, GetUserResponses, KillData, KillErrors, KillResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListEnvironmentsData, ListEnvironmentsErrors, ListEnvironmentsResponses, ListFlagsData, ListFlagsErrors, ListFlagsResponses, ListKeysData, ListKeysErrors, ListKeysResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListSegmentsData, ListSegmentsErrors, ListSegmentsResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LiveData, LiveErrors, LiveResponses, OpenStreamData, OpenStreamErrors, OpenStreamResponses, ReadyData, ReadyErrors, ReadyResponses, RemoveMemberData, RemoveMemberErrors, RemoveMemberResponses, RestoreData, RestoreErrors, RestoreResponses, RevokeKeyData, RevokeKeyErrors, RevokeKeyResponses, RevokeTokenData, RevokeTokenErrors, RevokeTokenResponses, SetMemberData, SetMemberErrors, SetMemberResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutResponses, UpdateEnvironmentData, UpdateEnvironmentErrors, UpdateEnvironmentResponses, UpdateFlagData, UpdateFlagErrors, UpdateFlagResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UpdateSegmentData, UpdateSegmentErrors, UpdateSegmentResponses, UpdateUserData, UpdateUserErrors, UpdateUserResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -35,6 +35,224 @@ export const listAudit = <ThrowOnError extends boolean = false>(options?: Option
  * This document.
  */
 export const getOpenApi = <ThrowOnError extends boolean = false>(options?: Options<GetOpenApiData, ThrowOnError>) => (options?.client ?? client).get<GetOpenApiResponses, GetOpenApiErrors, ThrowOnError>({ url: '/api/v1/openapi.json', ...options });
+
+/**
+ * The projects that you may read.
+ */
+export const listProjects = <ThrowOnError extends boolean = false>(options?: Options<ListProjectsData, ThrowOnError>) => (options?.client ?? client).get<ListProjectsResponses, ListProjectsErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects',
+    ...options
+});
+
+/**
+ * Makes a project.
+ */
+export const createProject = <ThrowOnError extends boolean = false>(options: Options<CreateProjectData, ThrowOnError>) => (options.client ?? client).post<CreateProjectResponses, CreateProjectErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Archives a project that has no environments any more. Its key is never used again.
+ */
+export const archiveProject = <ThrowOnError extends boolean = false>(options: Options<ArchiveProjectData, ThrowOnError>) => (options.client ?? client).delete<ArchiveProjectResponses, ArchiveProjectErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}',
+    ...options
+});
+
+/**
+ * One project.
+ */
+export const getProject = <ThrowOnError extends boolean = false>(options: Options<GetProjectData, ThrowOnError>) => (options.client ?? client).get<GetProjectResponses, GetProjectErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}',
+    ...options
+});
+
+/**
+ * Changes a project (JSON merge patch).
+ */
+export const updateProject = <ThrowOnError extends boolean = false>(options: Options<UpdateProjectData, ThrowOnError>) => (options.client ?? client).patch<UpdateProjectResponses, UpdateProjectErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * The environments of a project.
+ */
+export const listEnvironments = <ThrowOnError extends boolean = false>(options: Options<ListEnvironmentsData, ThrowOnError>) => (options.client ?? client).get<ListEnvironmentsResponses, ListEnvironmentsErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments',
+    ...options
+});
+
+/**
+ * Makes an environment: it has all flags of the project at once, each disabled.
+ */
+export const createEnvironment = <ThrowOnError extends boolean = false>(options: Options<CreateEnvironmentData, ThrowOnError>) => (options.client ?? client).post<CreateEnvironmentResponses, CreateEnvironmentErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Archives an environment: it serves nobody any more, and its key is never used again.
+ */
+export const archiveEnvironment = <ThrowOnError extends boolean = false>(options: Options<ArchiveEnvironmentData, ThrowOnError>) => (options.client ?? client).delete<ArchiveEnvironmentResponses, ArchiveEnvironmentErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}',
+    ...options
+});
+
+/**
+ * One environment.
+ */
+export const getEnvironment = <ThrowOnError extends boolean = false>(options: Options<GetEnvironmentData, ThrowOnError>) => (options.client ?? client).get<GetEnvironmentResponses, GetEnvironmentErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}',
+    ...options
+});
+
+/**
+ * Changes an environment (JSON merge patch).
+ */
+export const updateEnvironment = <ThrowOnError extends boolean = false>(options: Options<UpdateEnvironmentData, ThrowOnError>) => (options.client ?? client).patch<UpdateEnvironmentResponses, UpdateEnvironmentErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Evaluates a flag, or all flags, for a context.
+ */
+export const evaluate = <ThrowOnError extends boolean = false>(options: Options<EvaluateData, ThrowOnError>) => (options.client ?? client).post<EvaluateResponses, EvaluateErrors, ThrowOnError>({
+    security: [
+        {
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        },
+        { scheme: 'bearer', type: 'http' },
+        { scheme: 'bearer', type: 'http' }
+    ],
+    url: '/api/v1/projects/{project}/environments/{environment}/evaluate',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Evaluates a flag for a context and tells every step.
+ */
+export const explain = <ThrowOnError extends boolean = false>(options: Options<ExplainData, ThrowOnError>) => (options.client ?? client).post<ExplainResponses, ExplainErrors, ThrowOnError>({
+    security: [
+        {
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        },
+        { scheme: 'bearer', type: 'http' },
+        { scheme: 'bearer', type: 'http' }
+    ],
+    url: '/api/v1/projects/{project}/environments/{environment}/explain',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * The environment as a flag file.
+ */
+export const getFlagFile = <ThrowOnError extends boolean = false>(options: Options<GetFlagFileData, ThrowOnError>) => (options.client ?? client).get<GetFlagFileResponses, GetFlagFileErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/flag-file',
+    ...options
+});
+
+/**
+ * Makes the environment what the file says, in one commit. Doing it again changes nothing.
+ */
+export const applyFlagFile = <ThrowOnError extends boolean = false>(options: Options<ApplyFlagFileData, ThrowOnError>) => (options.client ?? client).post<ApplyFlagFileResponses, ApplyFlagFileErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/flag-file',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
 
 /**
  * The SDK keys of an environment.
@@ -80,6 +298,24 @@ export const revokeKey = <ThrowOnError extends boolean = false>(options: Options
 });
 
 /**
+ * Kills a flag, or all flags with a tag: everybody gets the off variant at once. Needs a `reason`; doing it again
+ * changes nothing.
+ */
+export const kill = <ThrowOnError extends boolean = false>(options: Options<KillData, ThrowOnError>) => (options.client ?? client).post<KillResponses, KillErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/kill',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
  * How far the newest revision has come: the SDKs connected to this process, and which of them evaluate with it.
  */
 export const getReceipts = <ThrowOnError extends boolean = false>(options: Options<GetReceiptsData, ThrowOnError>) => (options.client ?? client).get<GetReceiptsResponses, GetReceiptsErrors, ThrowOnError>({
@@ -90,6 +326,199 @@ export const getReceipts = <ThrowOnError extends boolean = false>(options: Optio
         }, { scheme: 'bearer', type: 'http' }],
     url: '/api/v1/projects/{project}/environments/{environment}/receipts',
     ...options
+});
+
+/**
+ * Lifts the kill of a flag, or of all flags with a tag. Needs a `reason`; doing it again changes nothing.
+ */
+export const restore = <ThrowOnError extends boolean = false>(options: Options<RestoreData, ThrowOnError>) => (options.client ?? client).post<RestoreResponses, RestoreErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/restore',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * The segments of an environment, without their members.
+ */
+export const listSegments = <ThrowOnError extends boolean = false>(options: Options<ListSegmentsData, ThrowOnError>) => (options.client ?? client).get<ListSegmentsResponses, ListSegmentsErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/segments',
+    ...options
+});
+
+/**
+ * Makes a segment.
+ */
+export const createSegment = <ThrowOnError extends boolean = false>(options: Options<CreateSegmentData, ThrowOnError>) => (options.client ?? client).post<CreateSegmentResponses, CreateSegmentErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/segments',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Archives a segment that nothing uses. Its key is never used again.
+ */
+export const archiveSegment = <ThrowOnError extends boolean = false>(options: Options<ArchiveSegmentData, ThrowOnError>) => (options.client ?? client).delete<ArchiveSegmentResponses, ArchiveSegmentErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/segments/{segment}',
+    ...options
+});
+
+/**
+ * One segment with its members and rules.
+ */
+export const getSegment = <ThrowOnError extends boolean = false>(options: Options<GetSegmentData, ThrowOnError>) => (options.client ?? client).get<GetSegmentResponses, GetSegmentErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/segments/{segment}',
+    ...options
+});
+
+/**
+ * Changes a segment (JSON merge patch).
+ */
+export const updateSegment = <ThrowOnError extends boolean = false>(options: Options<UpdateSegmentData, ThrowOnError>) => (options.client ?? client).patch<UpdateSegmentResponses, UpdateSegmentErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/segments/{segment}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * The flags of a project, each with how it stands in every environment.
+ */
+export const listFlags = <ThrowOnError extends boolean = false>(options: Options<ListFlagsData, ThrowOnError>) => (options.client ?? client).get<ListFlagsResponses, ListFlagsErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/flags',
+    ...options
+});
+
+/**
+ * Makes a flag: disabled in every environment.
+ */
+export const createFlag = <ThrowOnError extends boolean = false>(options: Options<CreateFlagData, ThrowOnError>) => (options.client ?? client).post<CreateFlagResponses, CreateFlagErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/flags',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Archives a flag that is no prerequisite of another: SDKs answer FLAG_NOT_FOUND, and its key is never used again.
+ */
+export const archiveFlag = <ThrowOnError extends boolean = false>(options: Options<ArchiveFlagData, ThrowOnError>) => (options.client ?? client).delete<ArchiveFlagResponses, ArchiveFlagErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/flags/{flag}',
+    ...options
+});
+
+/**
+ * One flag, archived or not.
+ */
+export const getFlag = <ThrowOnError extends boolean = false>(options: Options<GetFlagData, ThrowOnError>) => (options.client ?? client).get<GetFlagResponses, GetFlagErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/flags/{flag}',
+    ...options
+});
+
+/**
+ * Changes what a flag has in common in all environments (JSON merge patch).
+ */
+export const updateFlag = <ThrowOnError extends boolean = false>(options: Options<UpdateFlagData, ThrowOnError>) => (options.client ?? client).patch<UpdateFlagResponses, UpdateFlagErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/flags/{flag}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * What a flag does in one environment.
+ */
+export const getConfiguration = <ThrowOnError extends boolean = false>(options: Options<GetConfigurationData, ThrowOnError>) => (options.client ?? client).get<GetConfigurationResponses, GetConfigurationErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/flags/{flag}/environments/{environment}',
+    ...options
+});
+
+/**
+ * Changes what a flag does in one environment (JSON merge patch). `If-Match: "0"` where it was never configured there.
+ */
+export const configureFlag = <ThrowOnError extends boolean = false>(options: Options<ConfigureFlagData, ThrowOnError>) => (options.client ?? client).patch<ConfigureFlagResponses, ConfigureFlagErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/flags/{flag}/environments/{environment}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
 });
 
 /**

@@ -5,6 +5,72 @@ export type ClientOptions = {
 };
 
 /**
+ * What one flag says.
+ */
+export type Answer = {
+    /**
+     * The unit's bucket in the split that chose the variant, 0 to 99,999.
+     */
+    bucket?: number | null;
+    errorCode?: ErrorCode | null;
+    /**
+     * The flag's key.
+     */
+    flag: string;
+    /**
+     * Why this value.
+     */
+    reason: Reason;
+    /**
+     * The id of the rule that served.
+     */
+    rule?: string | null;
+    /**
+     * The value; null: the caller's default.
+     */
+    value?: unknown;
+    /**
+     * The variant's key.
+     */
+    variant?: string | null;
+    /**
+     * The flag's version in the snapshot; 0 where the flag is unknown.
+     */
+    version: number;
+};
+
+/**
+ * What applying a file changed, or would change.
+ */
+export type AppliedFile = {
+    /**
+     * One for each resource; none: the environment is what the file says.
+     */
+    changes: Array<FileChange>;
+    /**
+     * The environment's revision with these changes; absent for a dry run.
+     */
+    revision?: number | null;
+};
+
+/**
+ * Makes an environment what a file says.
+ *
+ * Versions and kill states in the file are not applied: the server counts versions, and people kill and restore. A salt
+ * is taken over where the flag is new; an existing flag keeps its own.
+ */
+export type ApplyFile = {
+    /**
+     * What the environment should be.
+     */
+    file: FlagFile;
+    /**
+     * Archive the flags (in the whole project) and segments that the file does not name.
+     */
+    prune?: boolean;
+};
+
+/**
  * One change, as the log has it.
  */
 export type AuditRecord = {
@@ -71,6 +137,11 @@ export type AuditRecord = {
 };
 
 /**
+ * What client keys may see of a flag. Server keys see everything.
+ */
+export type Availability = 'private' | 'values' | 'rules';
+
+/**
  * A client that has not applied the newest revision.
  */
 export type Behind = {
@@ -86,6 +157,42 @@ export type Behind = {
      * What it says it is, like `tidegate-rust/0.1.0`.
      */
     sdk: string;
+};
+
+/**
+ * A thing whose stored body cannot be read.
+ */
+export type Broken = {
+    /**
+     * What is wrong.
+     */
+    broken: string;
+    /**
+     * Its key.
+     */
+    key: string;
+    /**
+     * Its version.
+     */
+    version: number;
+};
+
+/**
+ * The buckets `start..end` get `variant`.
+ */
+export type BucketRange = {
+    /**
+     * One past the last bucket, 1 to 100,000.
+     */
+    end: number;
+    /**
+     * The first bucket, 0 to 99,999.
+     */
+    start: number;
+    /**
+     * The variant.
+     */
+    variant: VariantKey;
 };
 
 /**
@@ -124,6 +231,221 @@ export type CompileIssue = {
 };
 
 /**
+ * A test of the context, or a group of conditions.
+ */
+export type Condition = {
+    /**
+     * The members.
+     */
+    any: Array<Condition>;
+} | {
+    /**
+     * The members.
+     */
+    all: Array<Condition>;
+} | {
+    /**
+     * The members.
+     */
+    none: Array<Condition>;
+} | Test | Value;
+
+/**
+ * A flag's configuration in one environment, as the API shows it.
+ */
+export type Configuration = {
+    /**
+     * What client keys may see of the flag.
+     */
+    availability: Availability;
+    /**
+     * What is wrong with the stored configuration, where it cannot be read. The other fields are then what a change
+     * starts from.
+     */
+    broken?: string | null;
+    /**
+     * For a dry run: what would change.
+     */
+    changes?: Array<FieldChange> | null;
+    /**
+     * What is served where no target and no rule matched.
+     */
+    default: Serve;
+    /**
+     * A disabled flag serves its off variant to everybody.
+     */
+    enabled: boolean;
+    /**
+     * The environment's key.
+     */
+    environment: string;
+    /**
+     * The flag's key.
+     */
+    flag: FlagKey;
+    /**
+     * What compiling it finds; none of it stops the flag from being saved.
+     */
+    issues: Array<CompileIssue>;
+    kill?: KillState | null;
+    /**
+     * Whether the flag is killed: everybody gets the off variant.
+     */
+    killed: boolean;
+    offVariant?: VariantKey | null;
+    /**
+     * All must hold, else the off variant is served.
+     */
+    prerequisites: Array<Prerequisite>;
+    /**
+     * Tried in order.
+     */
+    rules: Array<Rule>;
+    /**
+     * Decides which bucket a unit falls into; never changes.
+     */
+    salt: string;
+    /**
+     * The version that evaluations and SDKs report: grows with the flag's changes as well.
+     */
+    snapshotVersion: number;
+    /**
+     * Individual targeting keys, before any rule.
+     */
+    targets: Array<Target>;
+    updatedAt?: Moment | null;
+    /**
+     * Send it as `If-Match` with a change; 0 where the flag was never configured here.
+     */
+    version: number;
+};
+
+/**
+ * What may change of a configuration; what is left out stays, `null` takes back to the default. Each field is replaced
+ * as a whole.
+ */
+export type ConfigureFlag = {
+    availability?: Availability | null;
+    default?: Serve | null;
+    /**
+     * A disabled flag serves its off variant to everybody.
+     */
+    enabled?: boolean | null;
+    offVariant?: VariantKey | null;
+    /**
+     * All must hold, else the off variant is served.
+     */
+    prerequisites?: Array<Prerequisite> | null;
+    /**
+     * Tried in order. A rule without an id gets one. Weights become ranges that move the fewest buckets away from those
+     * of the stored rule with the same id.
+     */
+    rules?: Array<Rule> | null;
+    /**
+     * Individual targeting keys, before any rule.
+     */
+    targets?: Array<Target> | null;
+};
+
+/**
+ * Makes an environment. It has all flags of the project at once, each disabled.
+ */
+export type CreateEnvironment = {
+    /**
+     * A color for the UI, like `#d92d20`.
+     */
+    color?: string | null;
+    /**
+     * Names it within the project for ever.
+     */
+    key: EnvironmentKey;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * Changes here reach customers: the UI asks before each one.
+     */
+    production?: boolean;
+};
+
+/**
+ * Makes a flag: disabled in every environment.
+ */
+export type CreateFlag = {
+    defaultVariant?: VariantKey | null;
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * Names it within the project for ever.
+     */
+    key: FlagKey;
+    /**
+     * What kind of value every variant has.
+     */
+    kind: FlagKind;
+    /**
+     * What people call it.
+     */
+    name: string;
+    offVariant?: VariantKey | null;
+    /**
+     * For finding it, and for killing all flags with a tag at once.
+     */
+    tags?: Array<string>;
+    /**
+     * At least one; a boolean flag may leave them out and gets `on` and `off`.
+     */
+    variants?: Array<FlagVariant>;
+};
+
+/**
+ * Makes a project.
+ */
+export type CreateProject = {
+    /**
+     * Names it for ever.
+     */
+    key: ProjectKey;
+    /**
+     * What people call it.
+     */
+    name: string;
+};
+
+/**
+ * Makes a segment.
+ */
+export type CreateSegment = {
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * Targeting keys that are out, before anything else.
+     */
+    excluded?: Array<string>;
+    /**
+     * Targeting keys that are in, whatever the rules say.
+     */
+    included?: Array<string>;
+    /**
+     * Names it within the environment for ever.
+     */
+    key: SegmentKey;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * A context is in where one rule holds.
+     */
+    rules?: Array<SegmentRule>;
+};
+
+/**
  * An SDK key just made.
  */
 export type CreatedSdkKey = SdkKey & {
@@ -141,6 +463,379 @@ export type CreatedToken = Token & {
      * The token itself: shown this once. A repetition of the request with the same idempotency key lacks it.
      */
     token: string;
+};
+
+/**
+ * Who is in (`rollout`), and which variant those get (`split`): two independent draws of the same unit.
+ */
+export type Distribution = Split & {
+    /**
+     * The bucketing algorithm: `xxh3-v1` is the only one yet.
+     */
+    algorithm?: string;
+    /**
+     * The attribute whose value is the unit; absent: the targeting key.
+     */
+    bucketBy?: string | null;
+    rollout?: Rollout | null;
+    /**
+     * The salt of the split, *which* variant; absent: the flag's salt.
+     */
+    salt?: string | null;
+};
+
+/**
+ * Names an environment within its project.
+ */
+export type EnvironmentKey = string;
+
+/**
+ * An environment and where its snapshot stands.
+ */
+export type EnvironmentState = ResourceEnvironment & {
+    /**
+     * The database's timeline: revisions of different epochs do not compare.
+     */
+    epoch: string;
+    /**
+     * Grows by one with each change of what the environment serves.
+     */
+    revision: number;
+};
+
+/**
+ * Why an evaluation has no value: OpenFeature's error codes.
+ */
+export type ErrorCode = 'PROVIDER_NOT_READY' | 'FLAG_NOT_FOUND' | 'PARSE_ERROR' | 'TYPE_MISMATCH' | 'TARGETING_KEY_MISSING' | 'INVALID_CONTEXT' | 'PROVIDER_FATAL' | 'GENERAL';
+
+/**
+ * Evaluates a flag, or all flags.
+ */
+export type Evaluate = {
+    /**
+     * The evaluation context: a JSON object, its `targetingKey` the targeting key, all else attributes.
+     */
+    context: {
+        [key: string]: unknown;
+    };
+    flag?: FlagKey | null;
+};
+
+/**
+ * What one flag, or every flag, says.
+ */
+export type Evaluated = Answer | {
+    /**
+     * The answers.
+     */
+    flags: Array<Answer>;
+};
+
+/**
+ * Evaluates one flag and tells how.
+ */
+export type Explain = {
+    /**
+     * The evaluation context.
+     */
+    context: {
+        [key: string]: unknown;
+    };
+    /**
+     * The flag.
+     */
+    flag: FlagKey;
+};
+
+/**
+ * What one flag says, and how it came about.
+ */
+export type Explained = Answer & {
+    /**
+     * Step by step.
+     */
+    steps: Array<Step>;
+};
+
+/**
+ * An environment as a flag file.
+ */
+export type ExportedFile = FlagFile & {
+    /**
+     * Flags and segments that cannot be read, and are therefore not in the file.
+     */
+    broken?: Array<Broken>;
+};
+
+/**
+ * A field of a body that a change gives another value.
+ */
+export type FieldChange = {
+    /**
+     * Its value after; null where it is absent.
+     */
+    after: unknown;
+    /**
+     * Its value before; null where it was absent.
+     */
+    before: unknown;
+    /**
+     * JSON Pointer of the field.
+     */
+    field: string;
+};
+
+/**
+ * One resource's change.
+ */
+export type FileChange = {
+    /**
+     * Like `flag.create`.
+     */
+    action: string;
+    /**
+     * What is there now; null where there is nothing.
+     */
+    after?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * What was there; null where there was nothing.
+     */
+    before?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Like `flag/checkout`.
+     */
+    resource: string;
+};
+
+/**
+ * What a flag has in common in all environments.
+ */
+export type Flag = {
+    /**
+     * What the flag serves where it is on, until an environment says something else.
+     */
+    defaultVariant: VariantKey;
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * What kind of value every variant has; never changes.
+     */
+    kind: FlagKind;
+    /**
+     * What people call it.
+     */
+    name: string;
+    offVariant?: VariantKey | null;
+    /**
+     * Random, made with the flag: every environment's first salt comes from it. Never changes.
+     */
+    salt: string;
+    /**
+     * For finding it, and for killing all flags with a tag at once; sorted, without repeats.
+     */
+    tags?: Array<string>;
+    /**
+     * At least one; keys are unique.
+     */
+    variants: Array<FlagVariant>;
+};
+
+/**
+ * One flag as one environment evaluates it.
+ */
+export type FlagConfig = {
+    /**
+     * What client keys may see of the flag.
+     */
+    availability?: Availability;
+    /**
+     * What is served where no target and no rule matched.
+     */
+    default: Serve;
+    /**
+     * A disabled flag serves its off variant to everybody.
+     */
+    enabled?: boolean;
+    /**
+     * The flag's key.
+     */
+    key: FlagKey;
+    /**
+     * The kill state: overrides everything else with the off variant until it is lifted.
+     */
+    killed?: boolean;
+    /**
+     * What kind of value every variant has.
+     */
+    kind: FlagKind;
+    offVariant?: VariantKey | null;
+    /**
+     * All must hold, else the off variant is served.
+     */
+    prerequisites?: Array<Prerequisite>;
+    /**
+     * Tried in order; the first whose conditions all hold (and whose rollout has the unit) serves.
+     */
+    rules?: Array<Rule>;
+    /**
+     * Decides which bucket a unit falls into. Required where anything is distributed; never change it on a live flag.
+     */
+    salt?: string;
+    /**
+     * Individual targeting keys, before any rule.
+     */
+    targets?: Array<Target>;
+    /**
+     * At least one; keys are unique.
+     */
+    variants: Array<Variant>;
+    /**
+     * Grows by one with each change of the flag in this environment; 0 in hand-written files.
+     */
+    version?: number;
+};
+
+/**
+ * The flags and segments of one environment: the flag file.
+ */
+export type FlagFile = {
+    /**
+     * Every flag, in any order; keys are unique.
+     */
+    flags?: Array<FlagConfig>;
+    /**
+     * Every segment, in any order; keys are unique.
+     */
+    segments?: Array<SegmentConfig>;
+};
+
+/**
+ * A flag, and how it stands in each environment.
+ */
+export type FlagItem = ResourceFlag & {
+    /**
+     * By the environment's key.
+     */
+    environments: {
+        [key: string]: FlagStatus;
+    };
+};
+
+/**
+ * Names a flag within its project; never used again once the flag is archived.
+ */
+export type FlagKey = string;
+
+/**
+ * The kind of a flag's values.
+ */
+export type FlagKind = 'boolean' | 'string' | 'number' | 'json';
+
+/**
+ * How a flag stands in an environment.
+ */
+export type FlagStatus = {
+    /**
+     * What is wrong, where its configuration cannot be read.
+     */
+    broken?: string | null;
+    /**
+     * Whether it is enabled.
+     */
+    enabled: boolean;
+    /**
+     * Whether it is killed.
+     */
+    killed: boolean;
+    /**
+     * What it serves, in a few words.
+     */
+    summary: string;
+    /**
+     * The version of its configuration, for `If-Match`; 0 where it was never configured.
+     */
+    version: number;
+};
+
+/**
+ * A named value of a flag.
+ */
+export type FlagVariant = {
+    /**
+     * The variant's key.
+     */
+    key: VariantKey;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    /**
+     * A value of the flag's kind.
+     */
+    value: Value;
+};
+
+/**
+ * Who killed a flag, when and why.
+ */
+export type KillState = {
+    /**
+     * Who.
+     */
+    actorName: string;
+    /**
+     * When.
+     */
+    at: Moment;
+    /**
+     * Why.
+     */
+    reason: string;
+};
+
+/**
+ * Which flags are killed or restored: give one of the two.
+ */
+export type KillTarget = {
+    flag?: FlagKey | null;
+    /**
+     * All flags with this tag.
+     */
+    tag?: string | null;
+};
+
+/**
+ * What was killed.
+ */
+export type Killed = {
+    /**
+     * The flags, those killed before included.
+     */
+    killed: Array<KilledFlag>;
+    /**
+     * The environment's revision from which on they are killed.
+     */
+    revision: number;
+};
+
+/**
+ * A flag that was killed or restored.
+ */
+export type KilledFlag = {
+    /**
+     * The flag's key.
+     */
+    flag: string;
+    /**
+     * The version of its configuration now.
+     */
+    version: number;
 };
 
 /**
@@ -393,6 +1088,133 @@ export type PageAuditRecord = {
 /**
  * One page of a list.
  */
+export type PageListedEnvironmentState = {
+    /**
+     * One item of a list: a resource, or the news that it is broken. One broken item never fails the list.
+     */
+    items: Array<(ResourceEnvironment & {
+        /**
+         * The database's timeline: revisions of different epochs do not compare.
+         */
+        epoch: string;
+        /**
+         * Grows by one with each change of what the environment serves.
+         */
+        revision: number;
+    }) | Broken>;
+    /**
+     * Where the next page begins: send it as `cursor`. Absent: this is the last page.
+     */
+    nextCursor?: string | null;
+};
+
+/**
+ * One page of a list.
+ */
+export type PageListedFlagItem = {
+    /**
+     * One item of a list: a resource, or the news that it is broken. One broken item never fails the list.
+     */
+    items: Array<(ResourceFlag & {
+        /**
+         * By the environment's key.
+         */
+        environments: {
+            [key: string]: FlagStatus;
+        };
+    }) | Broken>;
+    /**
+     * Where the next page begins: send it as `cursor`. Absent: this is the last page.
+     */
+    nextCursor?: string | null;
+};
+
+/**
+ * One page of a list.
+ */
+export type PageListedResourceProject = {
+    /**
+     * One item of a list: a resource, or the news that it is broken. One broken item never fails the list.
+     */
+    items: Array<({
+        /**
+         * What people call it.
+         */
+        name: string;
+    } & {
+        /**
+         * Whether it is archived.
+         */
+        archived?: boolean;
+        /**
+         * When it was created.
+         */
+        createdAt: Moment;
+        /**
+         * Names it; never changes.
+         */
+        key: string;
+        /**
+         * When it last changed.
+         */
+        updatedAt: Moment;
+        /**
+         * Send it as `If-Match` with a change.
+         */
+        version: number;
+    }) | Broken>;
+    /**
+     * Where the next page begins: send it as `cursor`. Absent: this is the last page.
+     */
+    nextCursor?: string | null;
+};
+
+/**
+ * One page of a list.
+ */
+export type PageListedSegmentItem = {
+    /**
+     * One item of a list: a resource, or the news that it is broken. One broken item never fails the list.
+     */
+    items: Array<{
+        /**
+         * What it is for.
+         */
+        description: string;
+        /**
+         * Names it within the environment.
+         */
+        key: string;
+        /**
+         * How many targeting keys are out, before anything else.
+         */
+        nExcluded: number;
+        /**
+         * How many targeting keys are in, whatever the rules say.
+         */
+        nIncluded: number;
+        /**
+         * How many rules it has.
+         */
+        nRules: number;
+        /**
+         * What people call it.
+         */
+        name: string;
+        /**
+         * For `If-Match`.
+         */
+        version: number;
+    } | Broken>;
+    /**
+     * Where the next page begins: send it as `cursor`. Absent: this is the last page.
+     */
+    nextCursor?: string | null;
+};
+
+/**
+ * One page of a list.
+ */
 export type PageMember = {
     /**
      * The items, in the order of the list.
@@ -563,6 +1385,20 @@ export type PageUser = {
 };
 
 /**
+ * Another flag that must serve one of `variants` to the same context.
+ */
+export type Prerequisite = {
+    /**
+     * The other flag's key.
+     */
+    flag: FlagKey;
+    /**
+     * The accepted variants of the other flag; at least one.
+     */
+    variants: Array<VariantKey>;
+};
+
+/**
  * The body of every refusal.
  */
 export type Problem = {
@@ -593,6 +1429,21 @@ export type Problem = {
 };
 
 /**
+ * A project: flags that belong together, and the environments they are served in.
+ */
+export type Project = {
+    /**
+     * What people call it.
+     */
+    name: string;
+};
+
+/**
+ * Names a project.
+ */
+export type ProjectKey = string;
+
+/**
  * Whether the server can do its work.
  */
 export type Readiness = {
@@ -604,6 +1455,195 @@ export type Readiness = {
      * Why not.
      */
     reasons: Array<string>;
+};
+
+/**
+ * Why an evaluation has its value: OpenFeature's reasons.
+ */
+export type Reason = 'STATIC' | 'DEFAULT' | 'TARGETING_MATCH' | 'SPLIT' | 'CACHED' | 'DISABLED' | 'STALE' | 'UNKNOWN' | 'ERROR';
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
+export type ReasonedApplyFile = {
+    /**
+     * What the environment should be.
+     */
+    file: FlagFile;
+    /**
+     * Archive the flags (in the whole project) and segments that the file does not name.
+     */
+    prune?: boolean;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
+export type ReasonedConfigureFlag = {
+    availability?: Availability | null;
+    default?: Serve | null;
+    /**
+     * A disabled flag serves its off variant to everybody.
+     */
+    enabled?: boolean | null;
+    offVariant?: VariantKey | null;
+    /**
+     * All must hold, else the off variant is served.
+     */
+    prerequisites?: Array<Prerequisite> | null;
+    /**
+     * Tried in order. A rule without an id gets one. Weights become ranges that move the fewest buckets away from those
+     * of the stored rule with the same id.
+     */
+    rules?: Array<Rule> | null;
+    /**
+     * Individual targeting keys, before any rule.
+     */
+    targets?: Array<Target> | null;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
+export type ReasonedCreateEnvironment = {
+    /**
+     * A color for the UI, like `#d92d20`.
+     */
+    color?: string | null;
+    /**
+     * Names it within the project for ever.
+     */
+    key: EnvironmentKey;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * Changes here reach customers: the UI asks before each one.
+     */
+    production?: boolean;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
+export type ReasonedCreateFlag = {
+    defaultVariant?: VariantKey | null;
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * Names it within the project for ever.
+     */
+    key: FlagKey;
+    /**
+     * What kind of value every variant has.
+     */
+    kind: FlagKind;
+    /**
+     * What people call it.
+     */
+    name: string;
+    offVariant?: VariantKey | null;
+    /**
+     * For finding it, and for killing all flags with a tag at once.
+     */
+    tags?: Array<string>;
+    /**
+     * At least one; a boolean flag may leave them out and gets `on` and `off`.
+     */
+    variants?: Array<FlagVariant>;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
+export type ReasonedCreateProject = {
+    /**
+     * Names it for ever.
+     */
+    key: ProjectKey;
+    /**
+     * What people call it.
+     */
+    name: string;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
+export type ReasonedCreateSegment = {
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * Targeting keys that are out, before anything else.
+     */
+    excluded?: Array<string>;
+    /**
+     * Targeting keys that are in, whatever the rules say.
+     */
+    included?: Array<string>;
+    /**
+     * Names it within the environment for ever.
+     */
+    key: SegmentKey;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * A context is in where one rule holds.
+     */
+    rules?: Array<SegmentRule>;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
+export type ReasonedKillTarget = {
+    flag?: FlagKey | null;
+    /**
+     * All flags with this tag.
+     */
+    tag?: string | null;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
 };
 
 /**
@@ -711,6 +1751,104 @@ export type ReasonedNothing = {} & {
 /**
  * The body of a write, for OpenAPI: a `T` and the reason.
  */
+export type ReasonedUpdateEnvironment = {
+    /**
+     * A color for the UI, like `#d92d20`.
+     */
+    color?: string | null;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    /**
+     * Changes here reach customers: the UI asks before each one.
+     */
+    production?: boolean | null;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
+export type ReasonedUpdateFlag = {
+    defaultVariant?: VariantKey | null;
+    /**
+     * What it is for.
+     */
+    description?: string | null;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    offVariant?: VariantKey | null;
+    /**
+     * For finding it, and for killing all flags with a tag at once. Replaced as a whole.
+     */
+    tags?: Array<string> | null;
+    /**
+     * Replaced as a whole; every environment's configuration must compile with the new ones.
+     */
+    variants?: Array<FlagVariant> | null;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
+export type ReasonedUpdateProject = {
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
+export type ReasonedUpdateSegment = {
+    /**
+     * What it is for.
+     */
+    description?: string | null;
+    /**
+     * Targeting keys that are out, before anything else.
+     */
+    excluded?: Array<string> | null;
+    /**
+     * Targeting keys that are in, whatever the rules say.
+     */
+    included?: Array<string> | null;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    /**
+     * A context is in where one rule holds.
+     */
+    rules?: Array<SegmentRule> | null;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
 export type ReasonedUserPatch = {
     /**
      * The password until now: needed of those who change their own.
@@ -780,9 +1918,228 @@ export type Receipts = {
 };
 
 /**
+ * A configured thing as the API shows it.
+ */
+export type ResourceEnvironment = {
+    /**
+     * A color for the UI, like `#d92d20`.
+     */
+    color?: string | null;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * Changes here reach customers: the UI asks before each one.
+     */
+    production?: boolean;
+} & {
+    /**
+     * Whether it is archived.
+     */
+    archived?: boolean;
+    /**
+     * When it was created.
+     */
+    createdAt: Moment;
+    /**
+     * Names it; never changes.
+     */
+    key: string;
+    /**
+     * When it last changed.
+     */
+    updatedAt: Moment;
+    /**
+     * Send it as `If-Match` with a change.
+     */
+    version: number;
+};
+
+/**
+ * A configured thing as the API shows it.
+ */
+export type ResourceFlag = {
+    /**
+     * What the flag serves where it is on, until an environment says something else.
+     */
+    defaultVariant: VariantKey;
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * What kind of value every variant has; never changes.
+     */
+    kind: FlagKind;
+    /**
+     * What people call it.
+     */
+    name: string;
+    offVariant?: VariantKey | null;
+    /**
+     * Random, made with the flag: every environment's first salt comes from it. Never changes.
+     */
+    salt: string;
+    /**
+     * For finding it, and for killing all flags with a tag at once; sorted, without repeats.
+     */
+    tags?: Array<string>;
+    /**
+     * At least one; keys are unique.
+     */
+    variants: Array<FlagVariant>;
+} & {
+    /**
+     * Whether it is archived.
+     */
+    archived?: boolean;
+    /**
+     * When it was created.
+     */
+    createdAt: Moment;
+    /**
+     * Names it; never changes.
+     */
+    key: string;
+    /**
+     * When it last changed.
+     */
+    updatedAt: Moment;
+    /**
+     * Send it as `If-Match` with a change.
+     */
+    version: number;
+};
+
+/**
+ * A configured thing as the API shows it.
+ */
+export type ResourceProject = {
+    /**
+     * What people call it.
+     */
+    name: string;
+} & {
+    /**
+     * Whether it is archived.
+     */
+    archived?: boolean;
+    /**
+     * When it was created.
+     */
+    createdAt: Moment;
+    /**
+     * Names it; never changes.
+     */
+    key: string;
+    /**
+     * When it last changed.
+     */
+    updatedAt: Moment;
+    /**
+     * Send it as `If-Match` with a change.
+     */
+    version: number;
+};
+
+/**
+ * A configured thing as the API shows it.
+ */
+export type ResourceSegment = {
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * Targeting keys that are out, before anything else; sorted, without repeats.
+     */
+    excluded?: Array<string>;
+    /**
+     * Targeting keys that are in, whatever the rules say; sorted, without repeats.
+     */
+    included?: Array<string>;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * A context is in where one rule holds.
+     */
+    rules?: Array<SegmentRule>;
+} & {
+    /**
+     * Whether it is archived.
+     */
+    archived?: boolean;
+    /**
+     * When it was created.
+     */
+    createdAt: Moment;
+    /**
+     * Names it; never changes.
+     */
+    key: string;
+    /**
+     * When it last changed.
+     */
+    updatedAt: Moment;
+    /**
+     * Send it as `If-Match` with a change.
+     */
+    version: number;
+};
+
+/**
+ * What was restored.
+ */
+export type Restored = {
+    /**
+     * The flags, those that were not killed included.
+     */
+    restored: Array<KilledFlag>;
+    /**
+     * The environment's revision from which on they are restored.
+     */
+    revision: number;
+};
+
+/**
  * What somebody may do in a project; each role can do all that the one before can.
  */
 export type Role = 'viewer' | 'editor' | 'operator' | 'admin';
+
+/**
+ * The share of units that a distribution serves.
+ */
+export type Rollout = {
+    /**
+     * The salt of the draw; absent: the flag's salt followed by `/rollout`.
+     */
+    salt?: string | null;
+    /**
+     * Units with a bucket below it are in: 0 (nobody) to 100,000 (everybody).
+     */
+    share: number;
+};
+
+/**
+ * Conditions, and what is served where they all hold.
+ */
+export type Rule = {
+    /**
+     * AND-ed; none: the rule holds for everybody.
+     */
+    conditions?: Array<Condition>;
+    /**
+     * Names the rule in evaluations and the audit log; unique within the flag, may be empty in hand-written files.
+     */
+    id?: string;
+    /**
+     * What is served.
+     */
+    serve: Serve;
+};
 
 /**
  * An SDK key, as shown: nothing of the secret.
@@ -822,6 +2179,122 @@ export type SdkKey = {
  * What an SDK key opens.
  */
 export type SdkKeyKind = 'server' | 'client';
+
+/**
+ * A named set of contexts of one environment.
+ */
+export type Segment = {
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * Targeting keys that are out, before anything else; sorted, without repeats.
+     */
+    excluded?: Array<string>;
+    /**
+     * Targeting keys that are in, whatever the rules say; sorted, without repeats.
+     */
+    included?: Array<string>;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * A context is in where one rule holds.
+     */
+    rules?: Array<SegmentRule>;
+};
+
+/**
+ * A named set of contexts.
+ */
+export type SegmentConfig = {
+    /**
+     * Targeting keys that are out, before anything else.
+     */
+    excluded?: Array<string>;
+    /**
+     * Targeting keys that are in, whatever the rules say.
+     */
+    included?: Array<string>;
+    /**
+     * The segment's key.
+     */
+    key: SegmentKey;
+    /**
+     * A context is in where one rule holds.
+     */
+    rules?: Array<SegmentRule>;
+    /**
+     * Grows by one with each change; 0 in hand-written files.
+     */
+    version?: number;
+};
+
+/**
+ * A segment in a list: without its members and rules, which may be many.
+ */
+export type SegmentItem = {
+    /**
+     * What it is for.
+     */
+    description: string;
+    /**
+     * Names it within the environment.
+     */
+    key: string;
+    /**
+     * How many targeting keys are out, before anything else.
+     */
+    nExcluded: number;
+    /**
+     * How many targeting keys are in, whatever the rules say.
+     */
+    nIncluded: number;
+    /**
+     * How many rules it has.
+     */
+    nRules: number;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * For `If-Match`.
+     */
+    version: number;
+};
+
+/**
+ * Names a segment within its environment.
+ */
+export type SegmentKey = string;
+
+/**
+ * Conditions that put a context into a segment.
+ */
+export type SegmentRule = {
+    /**
+     * AND-ed; at least one.
+     */
+    conditions: Array<Condition>;
+};
+
+/**
+ * One variant for all, or a distribution over buckets.
+ */
+export type Serve = {
+    /**
+     * The same variant for everybody.
+     */
+    variant: VariantKey;
+} | {
+    /**
+     * A variant by the unit's bucket.
+     */
+    distribution: Distribution;
+};
 
 /**
  * The first instance administrator.
@@ -875,6 +2348,85 @@ export type SignIn = {
 };
 
 /**
+ * A table of buckets, as ranges (stored, sent) or as weights (written by people).
+ */
+export type Split = {
+    /**
+     * Weights that add up to 100,000; laid out from bucket 0 in this order. The server turns them into ranges when a
+     * change is saved, moving the fewest buckets that the new weights allow.
+     */
+    weights: Array<VariantWeight>;
+} | {
+    /**
+     * Half-open ranges that cover 0..100,000 without gap or overlap.
+     */
+    ranges: Array<BucketRange>;
+};
+
+/**
+ * One step of an evaluation.
+ */
+export type Step = {
+    /**
+     * A sentence with the values that were compared, or the bucket and what it gets.
+     */
+    detail: string;
+    /**
+     * Whether it held or matched.
+     */
+    held: boolean;
+    /**
+     * The JSON Pointer of what was looked at, like `/rules/0/conditions/1`; empty for the flag itself. Steps within a
+     * prerequisite's flag start with the prerequisite: `/prerequisites/0/rules/2`.
+     */
+    path: string;
+};
+
+/**
+ * Targeting keys that get one variant.
+ */
+export type Target = {
+    /**
+     * Targeting keys.
+     */
+    values: Array<string>;
+    /**
+     * The variant served.
+     */
+    variant: VariantKey;
+};
+
+/**
+ * Compares one attribute of the context with fixed values.
+ *
+ * A test of an absent or null attribute, or of one whose type the operator cannot use, never holds, negated or not; a
+ * list holds where one of its elements does.
+ */
+export type Test = {
+    /**
+     * `name`, or, starting with `/`, the JSON Pointer (RFC 6901) of a nested value. `targetingKey` is the targeting
+     * key and `$now` the time of the evaluation. Not used by `segment`.
+     */
+    attribute?: string;
+    /**
+     * For the text operators: compares lower-cased characters.
+     */
+    ignoreCase?: boolean;
+    /**
+     * Turns a decided answer round.
+     */
+    negate?: boolean;
+    /**
+     * The operator's name; one that this version does not know never holds.
+     */
+    operator: string;
+    /**
+     * The operator's operands; a test holds where it holds for one of them.
+     */
+    values?: Array<Value>;
+};
+
+/**
  * Milliseconds since 1970-01-01T00:00:00Z.
  */
 export type Timestamp = number;
@@ -909,6 +2461,84 @@ export type Token = {
      * Always 1: a token never changes.
      */
     version: number;
+};
+
+/**
+ * What may change of an environment; what is left out stays, `null` takes back to the default.
+ */
+export type UpdateEnvironment = {
+    /**
+     * A color for the UI, like `#d92d20`.
+     */
+    color?: string | null;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    /**
+     * Changes here reach customers: the UI asks before each one.
+     */
+    production?: boolean | null;
+};
+
+/**
+ * What may change of a flag; what is left out stays, `null` takes back to the default.
+ */
+export type UpdateFlag = {
+    defaultVariant?: VariantKey | null;
+    /**
+     * What it is for.
+     */
+    description?: string | null;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    offVariant?: VariantKey | null;
+    /**
+     * For finding it, and for killing all flags with a tag at once. Replaced as a whole.
+     */
+    tags?: Array<string> | null;
+    /**
+     * Replaced as a whole; every environment's configuration must compile with the new ones.
+     */
+    variants?: Array<FlagVariant> | null;
+};
+
+/**
+ * What may change of a project; what is left out stays.
+ */
+export type UpdateProject = {
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+};
+
+/**
+ * What may change of a segment; what is left out stays, `null` takes back to the default. Lists are replaced as a whole.
+ */
+export type UpdateSegment = {
+    /**
+     * What it is for.
+     */
+    description?: string | null;
+    /**
+     * Targeting keys that are out, before anything else.
+     */
+    excluded?: Array<string> | null;
+    /**
+     * Targeting keys that are in, whatever the rules say.
+     */
+    included?: Array<string> | null;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    /**
+     * A context is in where one rule holds.
+     */
+    rules?: Array<SegmentRule> | null;
 };
 
 /**
@@ -987,6 +2617,41 @@ export type UserPatch = {
     } | null;
 };
 
+export type Value = unknown;
+
+/**
+ * A named value of a flag.
+ */
+export type Variant = {
+    /**
+     * The variant's key.
+     */
+    key: VariantKey;
+    /**
+     * A value of the flag's kind.
+     */
+    value: Value;
+};
+
+/**
+ * Names a variant within its flag.
+ */
+export type VariantKey = string;
+
+/**
+ * A variant's share of the buckets.
+ */
+export type VariantWeight = {
+    /**
+     * The variant.
+     */
+    variant: VariantKey;
+    /**
+     * 0 to 100,000.
+     */
+    weight: number;
+};
+
 export type ListAuditData = {
     body?: never;
     path?: never;
@@ -1060,6 +2725,396 @@ export type GetOpenApiResponses = {
 };
 
 export type GetOpenApiResponse = GetOpenApiResponses[keyof GetOpenApiResponses];
+
+export type ListProjectsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * The longest page, 1 to 200.
+         */
+        limit?: number;
+        /**
+         * The `nextCursor` of the page before.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/projects';
+};
+
+export type ListProjectsErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ListProjectsError = ListProjectsErrors[keyof ListProjectsErrors];
+
+export type ListProjectsResponses = {
+    200: PageListedResourceProject;
+};
+
+export type ListProjectsResponse = ListProjectsResponses[keyof ListProjectsResponses];
+
+export type CreateProjectData = {
+    body: ReasonedCreateProject;
+    path?: never;
+    query?: never;
+    url: '/api/v1/projects';
+};
+
+export type CreateProjectErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type CreateProjectError = CreateProjectErrors[keyof CreateProjectErrors];
+
+export type CreateProjectResponses = {
+    201: ResourceProject;
+};
+
+export type CreateProjectResponse = CreateProjectResponses[keyof CreateProjectResponses];
+
+export type ArchiveProjectData = {
+    body?: never;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+    };
+    query?: {
+        /**
+         * Why, for the audit log; at most 1000 characters.
+         */
+        reason?: string;
+    };
+    url: '/api/v1/projects/{project}';
+};
+
+export type ArchiveProjectErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ArchiveProjectError = ArchiveProjectErrors[keyof ArchiveProjectErrors];
+
+export type ArchiveProjectResponses = {
+    /**
+     * Archived
+     */
+    204: void;
+};
+
+export type ArchiveProjectResponse = ArchiveProjectResponses[keyof ArchiveProjectResponses];
+
+export type GetProjectData = {
+    body?: never;
+    path: {
+        project: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}';
+};
+
+export type GetProjectErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetProjectError = GetProjectErrors[keyof GetProjectErrors];
+
+export type GetProjectResponses = {
+    200: ResourceProject;
+};
+
+export type GetProjectResponse = GetProjectResponses[keyof GetProjectResponses];
+
+export type UpdateProjectData = {
+    body: ReasonedUpdateProject;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}';
+};
+
+export type UpdateProjectErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type UpdateProjectError = UpdateProjectErrors[keyof UpdateProjectErrors];
+
+export type UpdateProjectResponses = {
+    200: ResourceProject;
+};
+
+export type UpdateProjectResponse = UpdateProjectResponses[keyof UpdateProjectResponses];
+
+export type ListEnvironmentsData = {
+    body?: never;
+    path: {
+        project: string;
+    };
+    query?: {
+        /**
+         * The longest page, 1 to 200.
+         */
+        limit?: number;
+        /**
+         * The `nextCursor` of the page before.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/projects/{project}/environments';
+};
+
+export type ListEnvironmentsErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ListEnvironmentsError = ListEnvironmentsErrors[keyof ListEnvironmentsErrors];
+
+export type ListEnvironmentsResponses = {
+    200: PageListedEnvironmentState;
+};
+
+export type ListEnvironmentsResponse = ListEnvironmentsResponses[keyof ListEnvironmentsResponses];
+
+export type CreateEnvironmentData = {
+    body: ReasonedCreateEnvironment;
+    path: {
+        project: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments';
+};
+
+export type CreateEnvironmentErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type CreateEnvironmentError = CreateEnvironmentErrors[keyof CreateEnvironmentErrors];
+
+export type CreateEnvironmentResponses = {
+    201: EnvironmentState;
+};
+
+export type CreateEnvironmentResponse = CreateEnvironmentResponses[keyof CreateEnvironmentResponses];
+
+export type ArchiveEnvironmentData = {
+    body?: never;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: {
+        /**
+         * Why, for the audit log; at most 1000 characters.
+         */
+        reason?: string;
+    };
+    url: '/api/v1/projects/{project}/environments/{environment}';
+};
+
+export type ArchiveEnvironmentErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ArchiveEnvironmentError = ArchiveEnvironmentErrors[keyof ArchiveEnvironmentErrors];
+
+export type ArchiveEnvironmentResponses = {
+    /**
+     * Archived
+     */
+    204: void;
+};
+
+export type ArchiveEnvironmentResponse = ArchiveEnvironmentResponses[keyof ArchiveEnvironmentResponses];
+
+export type GetEnvironmentData = {
+    body?: never;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}';
+};
+
+export type GetEnvironmentErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetEnvironmentError = GetEnvironmentErrors[keyof GetEnvironmentErrors];
+
+export type GetEnvironmentResponses = {
+    200: EnvironmentState;
+};
+
+export type GetEnvironmentResponse = GetEnvironmentResponses[keyof GetEnvironmentResponses];
+
+export type UpdateEnvironmentData = {
+    body: ReasonedUpdateEnvironment;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}';
+};
+
+export type UpdateEnvironmentErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type UpdateEnvironmentError = UpdateEnvironmentErrors[keyof UpdateEnvironmentErrors];
+
+export type UpdateEnvironmentResponses = {
+    200: EnvironmentState;
+};
+
+export type UpdateEnvironmentResponse = UpdateEnvironmentResponses[keyof UpdateEnvironmentResponses];
+
+export type EvaluateData = {
+    body: Evaluate;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/evaluate';
+};
+
+export type EvaluateErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type EvaluateError = EvaluateErrors[keyof EvaluateErrors];
+
+export type EvaluateResponses = {
+    200: Evaluated;
+};
+
+export type EvaluateResponse = EvaluateResponses[keyof EvaluateResponses];
+
+export type ExplainData = {
+    body: Explain;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/explain';
+};
+
+export type ExplainErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ExplainError = ExplainErrors[keyof ExplainErrors];
+
+export type ExplainResponses = {
+    200: Explained;
+};
+
+export type ExplainResponse = ExplainResponses[keyof ExplainResponses];
+
+export type GetFlagFileData = {
+    body?: never;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/flag-file';
+};
+
+export type GetFlagFileErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetFlagFileError = GetFlagFileErrors[keyof GetFlagFileErrors];
+
+export type GetFlagFileResponses = {
+    200: ExportedFile;
+};
+
+export type GetFlagFileResponse = GetFlagFileResponses[keyof GetFlagFileResponses];
+
+export type ApplyFlagFileData = {
+    body: ReasonedApplyFile;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: {
+        /**
+         * Show what would change; write nothing.
+         */
+        dryRun?: boolean;
+    };
+    url: '/api/v1/projects/{project}/environments/{environment}/flag-file';
+};
+
+export type ApplyFlagFileErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ApplyFlagFileError = ApplyFlagFileErrors[keyof ApplyFlagFileErrors];
+
+export type ApplyFlagFileResponses = {
+    200: AppliedFile;
+};
+
+export type ApplyFlagFileResponse = ApplyFlagFileResponses[keyof ApplyFlagFileResponses];
 
 export type ListKeysData = {
     body?: never;
@@ -1154,6 +3209,31 @@ export type RevokeKeyResponses = {
 
 export type RevokeKeyResponse = RevokeKeyResponses[keyof RevokeKeyResponses];
 
+export type KillData = {
+    body: ReasonedKillTarget;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/kill';
+};
+
+export type KillErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type KillError = KillErrors[keyof KillErrors];
+
+export type KillResponses = {
+    200: Killed;
+};
+
+export type KillResponse = KillResponses[keyof KillResponses];
+
 export type GetReceiptsData = {
     body?: never;
     path: {
@@ -1187,6 +3267,400 @@ export type GetReceiptsResponses = {
 };
 
 export type GetReceiptsResponse = GetReceiptsResponses[keyof GetReceiptsResponses];
+
+export type RestoreData = {
+    body: ReasonedKillTarget;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/restore';
+};
+
+export type RestoreErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type RestoreError = RestoreErrors[keyof RestoreErrors];
+
+export type RestoreResponses = {
+    200: Restored;
+};
+
+export type RestoreResponse = RestoreResponses[keyof RestoreResponses];
+
+export type ListSegmentsData = {
+    body?: never;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: {
+        /**
+         * The longest page, 1 to 200.
+         */
+        limit?: number;
+        /**
+         * The `nextCursor` of the page before.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/projects/{project}/environments/{environment}/segments';
+};
+
+export type ListSegmentsErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ListSegmentsError = ListSegmentsErrors[keyof ListSegmentsErrors];
+
+export type ListSegmentsResponses = {
+    200: PageListedSegmentItem;
+};
+
+export type ListSegmentsResponse = ListSegmentsResponses[keyof ListSegmentsResponses];
+
+export type CreateSegmentData = {
+    body: ReasonedCreateSegment;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/segments';
+};
+
+export type CreateSegmentErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type CreateSegmentError = CreateSegmentErrors[keyof CreateSegmentErrors];
+
+export type CreateSegmentResponses = {
+    201: ResourceSegment;
+};
+
+export type CreateSegmentResponse = CreateSegmentResponses[keyof CreateSegmentResponses];
+
+export type ArchiveSegmentData = {
+    body?: never;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        environment: string;
+        segment: string;
+    };
+    query?: {
+        /**
+         * Why, for the audit log; at most 1000 characters.
+         */
+        reason?: string;
+    };
+    url: '/api/v1/projects/{project}/environments/{environment}/segments/{segment}';
+};
+
+export type ArchiveSegmentErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ArchiveSegmentError = ArchiveSegmentErrors[keyof ArchiveSegmentErrors];
+
+export type ArchiveSegmentResponses = {
+    /**
+     * Archived
+     */
+    204: void;
+};
+
+export type ArchiveSegmentResponse = ArchiveSegmentResponses[keyof ArchiveSegmentResponses];
+
+export type GetSegmentData = {
+    body?: never;
+    path: {
+        project: string;
+        environment: string;
+        segment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/segments/{segment}';
+};
+
+export type GetSegmentErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetSegmentError = GetSegmentErrors[keyof GetSegmentErrors];
+
+export type GetSegmentResponses = {
+    200: ResourceSegment;
+};
+
+export type GetSegmentResponse = GetSegmentResponses[keyof GetSegmentResponses];
+
+export type UpdateSegmentData = {
+    body: ReasonedUpdateSegment;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        environment: string;
+        segment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/segments/{segment}';
+};
+
+export type UpdateSegmentErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type UpdateSegmentError = UpdateSegmentErrors[keyof UpdateSegmentErrors];
+
+export type UpdateSegmentResponses = {
+    200: ResourceSegment;
+};
+
+export type UpdateSegmentResponse = UpdateSegmentResponses[keyof UpdateSegmentResponses];
+
+export type ListFlagsData = {
+    body?: never;
+    path: {
+        project: string;
+    };
+    query?: {
+        /**
+         * Only those with this text in their key, name or description, in any case.
+         */
+        search?: string;
+        /**
+         * Only those with this tag.
+         */
+        tag?: string;
+        /**
+         * Only the archived ones, instead of only the live ones.
+         */
+        archived?: boolean;
+        /**
+         * The longest page, 1 to 200.
+         */
+        limit?: number;
+        /**
+         * The `nextCursor` of the page before.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/projects/{project}/flags';
+};
+
+export type ListFlagsErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ListFlagsError = ListFlagsErrors[keyof ListFlagsErrors];
+
+export type ListFlagsResponses = {
+    200: PageListedFlagItem;
+};
+
+export type ListFlagsResponse = ListFlagsResponses[keyof ListFlagsResponses];
+
+export type CreateFlagData = {
+    body: ReasonedCreateFlag;
+    path: {
+        project: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/flags';
+};
+
+export type CreateFlagErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type CreateFlagError = CreateFlagErrors[keyof CreateFlagErrors];
+
+export type CreateFlagResponses = {
+    201: ResourceFlag;
+};
+
+export type CreateFlagResponse = CreateFlagResponses[keyof CreateFlagResponses];
+
+export type ArchiveFlagData = {
+    body?: never;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        flag: string;
+    };
+    query?: {
+        /**
+         * Why, for the audit log; at most 1000 characters.
+         */
+        reason?: string;
+    };
+    url: '/api/v1/projects/{project}/flags/{flag}';
+};
+
+export type ArchiveFlagErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ArchiveFlagError = ArchiveFlagErrors[keyof ArchiveFlagErrors];
+
+export type ArchiveFlagResponses = {
+    /**
+     * Archived
+     */
+    204: void;
+};
+
+export type ArchiveFlagResponse = ArchiveFlagResponses[keyof ArchiveFlagResponses];
+
+export type GetFlagData = {
+    body?: never;
+    path: {
+        project: string;
+        flag: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/flags/{flag}';
+};
+
+export type GetFlagErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetFlagError = GetFlagErrors[keyof GetFlagErrors];
+
+export type GetFlagResponses = {
+    200: ResourceFlag;
+};
+
+export type GetFlagResponse = GetFlagResponses[keyof GetFlagResponses];
+
+export type UpdateFlagData = {
+    body: ReasonedUpdateFlag;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        flag: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/flags/{flag}';
+};
+
+export type UpdateFlagErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type UpdateFlagError = UpdateFlagErrors[keyof UpdateFlagErrors];
+
+export type UpdateFlagResponses = {
+    200: ResourceFlag;
+};
+
+export type UpdateFlagResponse = UpdateFlagResponses[keyof UpdateFlagResponses];
+
+export type GetConfigurationData = {
+    body?: never;
+    path: {
+        project: string;
+        flag: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/flags/{flag}/environments/{environment}';
+};
+
+export type GetConfigurationErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetConfigurationError = GetConfigurationErrors[keyof GetConfigurationErrors];
+
+export type GetConfigurationResponses = {
+    200: Configuration;
+};
+
+export type GetConfigurationResponse = GetConfigurationResponses[keyof GetConfigurationResponses];
+
+export type ConfigureFlagData = {
+    body: ReasonedConfigureFlag;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        flag: string;
+        environment: string;
+    };
+    query?: {
+        /**
+         * Show what would change; write nothing.
+         */
+        dryRun?: boolean;
+    };
+    url: '/api/v1/projects/{project}/flags/{flag}/environments/{environment}';
+};
+
+export type ConfigureFlagErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ConfigureFlagError = ConfigureFlagErrors[keyof ConfigureFlagErrors];
+
+export type ConfigureFlagResponses = {
+    200: Configuration;
+};
+
+export type ConfigureFlagResponse = ConfigureFlagResponses[keyof ConfigureFlagResponses];
 
 export type ListMembersData = {
     body?: never;

@@ -9,13 +9,13 @@ export function Sentence({ row, environments, withSubject }: { row: AuditRow; en
   return (
     <span>
       {row.actorName || row.actor} {words.verb}
-      {withSubject ? (
+      {withSubject && words.subject !== "" ? (
         <>
           {" "}
           {words.kind === "flag" ? "" : `${words.kind} `}
           <span className={styles.subject}>{words.subject}</span>
         </>
-      ) : words.verb.endsWith(" for") ? null : (
+      ) : words.subject === "" ? null : (
         " it"
       )}
       {environment ? ` in ${environment}` : ""}

@@ -75,7 +75,7 @@ function Keys({ project, environment }: { project: string; environment: Environm
             <tr>
               <th>SDK key</th>
               <th>For</th>
-              <th>Last used</th>
+              <th>Made</th>
               <th>
                 <span className="visually-hidden">Actions</span>
               </th>
@@ -86,7 +86,9 @@ function Keys({ project, environment }: { project: string; environment: Environm
               <tr key={key.id}>
                 <td>{key.name}</td>
                 <td>{key.kind === "server" ? "servers" : "clients"}</td>
-                <td>{key.lastUsedAt ? <Ago at={key.lastUsedAt} /> : "not known"}</td>
+                <td>
+                  <Ago at={key.createdAt} />
+                </td>
                 <td>
                   <Button size="compact-sm" variant="subtle" color="buoy" onClick={() => setRevoking(key)} aria-label={`Revoke ${key.name}`}>
                     Revoke…

@@ -1,7 +1,7 @@
 import { Alert, SegmentedControl } from "@mantine/core";
 import { useState, type ReactNode } from "react";
 
-import type { Environment, Flag, FlagConfig, Serve } from "../../api/types";
+import type { Environment, FlagHead, FlagConfig, Serve } from "../../api/types";
 import { WarningIcon } from "../../components/icons";
 import { brief, canonical } from "../../lib/json";
 import { conditionWords, serveWords, shares } from "../../lib/words";
@@ -9,7 +9,7 @@ import styles from "./FlagPage.module.css";
 import { shareOf, ShareEditor } from "./ShareEditor";
 
 interface ConfigProps {
-  flag: Flag;
+  flag: FlagHead;
   environment: Environment;
   config: FlagConfig;
 }
@@ -32,7 +32,7 @@ export function ConfigView({ flag, environment, config }: ConfigProps) {
           ]}
         />
       </div>
-      {config.issues && config.issues.length > 0 ? (
+      {config.issues.length > 0 ? (
         <Alert color="yellow" icon={<WarningIcon />} title="Parts of it never match" mb="md">
           {config.issues.map((issue) => (
             <div key={`${issue.path} ${issue.message}`}>
@@ -54,7 +54,7 @@ export function ConfigView({ flag, environment, config }: ConfigProps) {
 
 function Steps({ flag, environment, config }: ConfigProps) {
   const idle = config.killed || !config.enabled;
-  const { prerequisites = [], targets = [], rules = [] } = config;
+  const { prerequisites, targets, rules } = config;
   return (
     <ol className={styles.steps} data-idle={idle || undefined}>
       {prerequisites.length > 0 ? (
@@ -107,7 +107,7 @@ function Step({ title, children }: { title: string; children: ReactNode }) {
 
 const SHADES = ["tide-5", "tide-3", "tide-8", "tide-2", "tide-6", "gray-5"];
 
-function ServeLine({ serve, flag }: { serve: Serve; flag: Flag }) {
+function ServeLine({ serve, flag }: { serve: Serve; flag: FlagHead }) {
   const parts = "distribution" in serve ? shares(serve.distribution) : [];
   return (
     <>

@@ -5,7 +5,7 @@ import { useState, type FormEvent } from "react";
 import { api } from "../../api/client";
 import { isProblem } from "../../api/problem";
 import { queries } from "../../api/queries";
-import type { ConfigPatch, Environment, Flag, FlagConfig } from "../../api/types";
+import type { ConfigPatch, Environment, FlagHead, FlagConfig } from "../../api/types";
 import { Diff } from "../../components/Diff";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { ProblemAlert } from "../../components/ProblemAlert";
@@ -14,7 +14,7 @@ import { offWords, serveWords } from "../../lib/words";
 import styles from "./Dialogs.module.css";
 
 export interface ProposedChange {
-  flag: Flag;
+  flag: FlagHead;
   environment: Environment;
   patch: ConfigPatch;
   /** Like “Turn on”: on the button, and in the dialog's title. */
@@ -40,10 +40,10 @@ function compared(config: FlagConfig): Partial<FlagConfig> {
   return Object.fromEntries(Object.entries(rest).filter(([name]) => name !== "changes"));
 }
 
-function effect(config: FlagConfig, flag: Flag): string {
+function effect(config: FlagConfig, flag: FlagHead): string {
   if (config.killed) return `Killed: everyone gets ${offWords(config, flag.variants)}`;
   if (!config.enabled) return `Off: everyone gets ${offWords(config, flag.variants)}`;
-  const rules = config.rules?.length ?? 0;
+  const rules = config.rules.length;
   const otherwise = serveWords(config.default);
   return rules === 0 ? `On: everyone gets ${otherwise}` : `On: ${rules === 1 ? "one rule decides" : `${rules} rules decide`} first, else ${otherwise}`;
 }

@@ -8,7 +8,7 @@ import { createContext, useCallback, useContext, useMemo, useState, type ReactNo
 import { api } from "../../api/client";
 import { isProblem, problemOf } from "../../api/problem";
 import { queries } from "../../api/queries";
-import type { ConfigPatch, Environment, Flag, Me } from "../../api/types";
+import type { ConfigPatch, Environment, FlagHead, Me } from "../../api/types";
 import { refusal, type Ability } from "../../lib/access";
 import { ConfirmChange, type ProposedChange } from "./ConfirmChange";
 import { KillDialog, type ProposedKill } from "./KillDialog";
@@ -18,8 +18,8 @@ interface Actions {
   refusal(ability: Ability): string | null;
   /** Carries a change out: at once where that is harmless, in production once it is confirmed. */
   change(change: ProposedChange, version: number): Promise<void>;
-  kill(flag: Flag, environment: Environment): void;
-  restore(flag: Flag, environment: Environment): void;
+  kill(flag: FlagHead, environment: Environment): void;
+  restore(flag: FlagHead, environment: Environment): void;
   /** Whether something is under way for this flag here. */
   busy(flag: string, environment: string): boolean;
 }
@@ -35,7 +35,7 @@ export function useFlagActions(): Actions {
 const UNDO_MS = 8_000;
 
 /** The change that switches a flag on or off. */
-export function toggle(flag: Flag, environment: Environment, enabled: boolean): ProposedChange {
+export function toggle(flag: FlagHead, environment: Environment, enabled: boolean): ProposedChange {
   return {
     flag,
     environment,

@@ -15,7 +15,7 @@ it("shows a row per flag and its state in each environment, in words", async () 
   expect(within(row).getByRole("rowheader")).toHaveTextContent("New checkout");
   expect(within(row).getByText("On for everyone")).toBeVisible();
   expect(within(row).getByText(/^On 25.% \/ off 75.%$/)).toBeVisible();
-  expect(within(row).getByText("2 rules first")).toBeVisible();
+  expect(within(row).getByText("1 prerequisite, 1 target, 2 rules first")).toBeVisible();
   expect(within(await screen.findByRole("row", { name: /recommendations/ })).getByText("Killed")).toBeVisible();
 });
 
@@ -59,7 +59,7 @@ it("shows in production what would change, and changes it once confirmed", async
   await user.click(within(dialog).getByRole("button", { name: "Turn on in Production" }));
   await screen.findByText("passkeys is on in Production");
   expect(backend.config("passkeys", "production").enabled).toBe(true);
-  expect(backend.audit.at(-1)).toMatchObject({ action: "flag.update", reason: "launch day" });
+  expect(backend.audit.at(-1)).toMatchObject({ action: "flag.configure", reason: "launch day" });
 });
 
 it("cancels without a trace", async () => {

@@ -5,8 +5,9 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useEffect, useLayoutEffect, useMemo, useRef, useState, type CSSProperties } from "react";
 
+import { isBroken } from "../../api/client";
 import { queries } from "../../api/queries";
-import type { Environment, Flag } from "../../api/types";
+import type { Broken, Environment, ListedFlag } from "../../api/types";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { DotsIcon, KillIcon, PlusIcon, RestoreIcon, SearchIcon } from "../../components/icons";
 import { Card, Empty, Page } from "../../components/Page";
@@ -129,7 +130,7 @@ export function FlagList() {
 
 interface TableProps {
   project: string;
-  flags: Flag[];
+  flags: (ListedFlag | Broken)[];
   environments: Environment[];
   tag: string | undefined;
   onTag(tag: string): void;
@@ -200,7 +201,11 @@ function FlagTable({ project, flags, environments, tag, onTag, more, onMore }: T
                 className={styles.row}
                 style={{ transform: `translateY(${start - offset}px)` }}
               >
-                <FlagRow project={project} flag={flag} environments={environments} tag={tag} onTag={onTag} />
+                {isBroken(flag) ? (
+                  <BrokenRow flag={flag} />
+                ) : (
+                  <FlagRow project={project} flag={flag} environments={environments} tag={tag} onTag={onTag} />
+                )}
               </div>
             ) : null;
           })}
@@ -211,7 +216,16 @@ function FlagTable({ project, flags, environments, tag, onTag, more, onMore }: T
   );
 }
 
-const FlagRow = memo(function FlagRow({ project, flag, environments, tag, onTag }: Omit<TableProps, "flags" | "more" | "onMore"> & { flag: Flag }) {
+function BrokenRow({ flag }: { flag: Broken }) {
+  return (
+    <div role="rowheader" className={styles.flag} style={{ gridColumn: "1 / -1" }}>
+      <span className={styles.name}>{flag.key}</span>
+      <p className={styles.description}>This flag cannot be read, so SDKs get their own defaults: {flag.broken}</p>
+    </div>
+  );
+}
+
+const FlagRow = memo(function FlagRow({ project, flag, environments, tag, onTag }: Omit<TableProps, "flags" | "more" | "onMore"> & { flag: ListedFlag }) {
   const actions = useFlagActions();
   const mayNotEdit = actions.refusal("edit");
   const mayNotOperate = actions.refusal("operate");
@@ -227,7 +241,7 @@ const FlagRow = memo(function FlagRow({ project, flag, environments, tag, onTag 
         {flag.description ? <p className={styles.description}>{flag.description}</p> : null}
         <div className={styles.tags}>
           <span className={styles.kind}>{flag.kind === "json" ? "JSON" : flag.kind}</span>
-          {flag.tags.map((name) => (
+          {(flag.tags ?? []).map((name) => (
             <button key={name} type="button" className={styles.tag} aria-pressed={name === tag} aria-label={`Only flags tagged ${name}`} onClick={() => onTag(name)}>
               {name}
             </button>

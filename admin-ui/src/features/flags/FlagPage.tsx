@@ -10,7 +10,7 @@ import { CheckIcon, CopyIcon, KillIcon, RestoreIcon } from "../../components/ico
 import { Card, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { brief } from "../../lib/json";
-import { offWords, stateWords } from "../../lib/words";
+import { offWords, stateWords, summaryOf } from "../../lib/words";
 import { History } from "../audit/History";
 import { ReceiptsLine } from "../environments/ReceiptsLine";
 import { Basin } from "./Basin";
@@ -55,7 +55,7 @@ export function FlagPage() {
             )}
           </CopyButton>
           <span className={list.kind}>{flag.kind === "json" ? "JSON" : flag.kind}</span>
-          {flag.tags.map((tag) => (
+          {(flag.tags ?? []).map((tag) => (
             <Link key={tag} to="/projects/$project/flags" params={{ project }} search={{ tag }} className={list.tag} style={{ textDecoration: "none" }}>
               {tag}
             </Link>
@@ -132,8 +132,7 @@ function InEnvironment({ project, flag, environment }: { project: string; flag: 
 function State({ project, flag, environment, config }: { project: string; flag: Flag; environment: Environment; config: FlagConfig }) {
   const actions = useFlagActions();
   const mayNotOperate = actions.refusal("operate");
-  const state = flag.environments[environment.key];
-  const words = stateWords({ enabled: config.enabled, killed: config.killed, version: config.version, summary: state?.summary ?? "" }, flag);
+  const words = stateWords({ ...config, summary: summaryOf(config) }, flag);
   return (
     <>
       <h2 className="visually-hidden">In {environment.name}</h2>

@@ -5,7 +5,7 @@ import { useState, type FormEvent } from "react";
 
 import { api } from "../../api/client";
 import { queries } from "../../api/queries";
-import type { Environment, Flag } from "../../api/types";
+import type { Environment, FlagHead } from "../../api/types";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { KillIcon, RestoreIcon } from "../../components/icons";
 import { ProblemAlert } from "../../components/ProblemAlert";
@@ -14,7 +14,7 @@ import { ReceiptsLine } from "../environments/ReceiptsLine";
 import styles from "./Dialogs.module.css";
 
 export interface ProposedKill {
-  flag: Flag;
+  flag: FlagHead;
   environment: Environment;
   /** Lifts the kill instead. */
   restore: boolean;
@@ -33,7 +33,7 @@ export function KillDialog({ project, flag, environment, restore, onClose, onDon
   const [reason, setReason] = useState("");
   const config = useQuery(queries.config(project, flag.key, environment.key));
   const act = useMutation({
-    mutationFn: () => (restore ? api.restore : api.kill)(project, environment.key, flag.key, reason.trim()),
+    mutationFn: (): Promise<unknown> => (restore ? api.restore : api.kill)(project, environment.key, flag.key, reason.trim()),
     onSuccess: async () => {
       await onDone();
       notifications.show({

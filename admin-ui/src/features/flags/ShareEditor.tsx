@@ -1,7 +1,8 @@
 import { Button, NumberInput, Slider } from "@mantine/core";
 import { useState } from "react";
 
-import type { Environment, Flag, FlagConfig, Serve } from "../../api/types";
+import type { Distribution, Environment, FlagConfig, FlagHead, Serve } from "../../api/types";
+import { given } from "../../lib/given";
 import { percent, shares, WHOLE } from "../../lib/words";
 import { useFlagActions } from "./FlagActions";
 import styles from "./FlagPage.module.css";
@@ -11,14 +12,14 @@ interface OnAndOff {
   off: string;
 }
 
-function onAndOff(flag: Flag): OnAndOff | null {
+function onAndOff(flag: FlagHead): OnAndOff | null {
   const on = flag.variants.find(({ value }) => value === true);
   const off = flag.variants.find(({ value }) => value === false);
   return flag.kind === "boolean" && flag.variants.length === 2 && on && off ? { on: on.key, off: off.key } : null;
 }
 
 /** The weight that a boolean flag's default gives to true; null where a slider would not say it all. */
-export function shareOf(flag: Flag, config: Pick<FlagConfig, "default">): number | null {
+export function shareOf(flag: FlagHead, config: Pick<FlagConfig, "default">): number | null {
   const variants = onAndOff(flag);
   if (!variants) return null;
   const { default: serve } = config;
@@ -28,14 +29,14 @@ export function shareOf(flag: Flag, config: Pick<FlagConfig, "default">): number
 }
 
 /** The default that serves true to `weight`; the rest of an existing distribution stays, so that no unit is drawn anew. */
-export function withShare(flag: Flag, config: Pick<FlagConfig, "default">, weight: number): Serve {
+export function withShare(flag: FlagHead, config: Pick<FlagConfig, "default">, weight: number): Serve {
   const variants = onAndOff(flag);
   if (!variants) return config.default;
-  const kept = "distribution" in config.default ? config.default.distribution : {};
-  const { ranges: _ranges, ...rest } = kept;
+  // The split is replaced; what the units are drawn by stays.
+  const { bucketBy, algorithm, salt }: Partial<Distribution> = "distribution" in config.default ? config.default.distribution : {};
   return {
     distribution: {
-      ...rest,
+      ...given({ bucketBy: bucketBy ?? undefined, algorithm, salt: salt ?? undefined }),
       weights: [
         { variant: variants.on, weight },
         { variant: variants.off, weight: WHOLE - weight },
@@ -47,7 +48,7 @@ export function withShare(flag: Flag, config: Pick<FlagConfig, "default">, weigh
 const PERCENT = WHOLE / 100;
 
 /** The share of units that a boolean flag is true for by default. */
-export function ShareEditor({ flag, environment, config }: { flag: Flag; environment: Environment; config: FlagConfig }) {
+export function ShareEditor({ flag, environment, config }: { flag: FlagHead; environment: Environment; config: FlagConfig }) {
   const actions = useFlagActions();
   const stored = shareOf(flag, config) ?? 0;
   const [weight, setWeight] = useState(stored);
