@@ -11,6 +11,8 @@ let timer: ReturnType<typeof setInterval> | undefined;
 
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
+  // Whoever comes after a pause must not be told the time of before it.
+  now = Date.now();
   timer ??= setInterval(() => {
     now = Date.now();
     for (const tell of listeners) tell();
@@ -29,10 +31,10 @@ export function useNow(): number {
 }
 
 export function Ago({ at }: { at: string }) {
-  const current = Math.max(useNow(), Date.now());
+  const now = useNow();
   return (
     <Tooltip label={exactly(at)}>
-      <time dateTime={at}>{ago(at, current)}</time>
+      <time dateTime={at}>{ago(at, Math.max(now, Date.parse(at)))}</time>
     </Tooltip>
   );
 }

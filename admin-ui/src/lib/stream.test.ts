@@ -6,10 +6,10 @@ import { followStream, worst, type Health } from "./stream";
 /** A clock and timers that move only when told to. */
 class Time {
   now = 1_000_000;
-  private timers: { at: number; then: () => void }[] = [];
+  private timers: { at: number; run: () => void }[] = [];
 
   after = (ms: number, then: () => void) => {
-    const timer = { at: this.now + ms, then };
+    const timer = { at: this.now + ms, run: then };
     this.timers.push(timer);
     return () => {
       this.timers = this.timers.filter((each) => each !== timer);
@@ -23,7 +23,7 @@ class Time {
       if (!next) break;
       this.timers = this.timers.filter((each) => each !== next);
       this.now = next.at;
-      next.then();
+      next.run();
     }
     this.now = end;
   }

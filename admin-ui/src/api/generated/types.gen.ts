@@ -1741,7 +1741,9 @@ export type ReasonedNewUser = {
 /**
  * The body of a write, for OpenAPI: a `T` and the reason.
  */
-export type ReasonedNothing = {} & {
+export type ReasonedNothing = {
+    [key: string]: unknown;
+} & {
     /**
      * Why, for the audit log; at most 1000 characters.
      */
@@ -2694,6 +2696,9 @@ export type ListAuditErrors = {
 export type ListAuditError = ListAuditErrors[keyof ListAuditErrors];
 
 export type ListAuditResponses = {
+    /**
+     * OK
+     */
     200: PageAuditRecord;
 };
 
@@ -3145,6 +3150,9 @@ export type ListKeysErrors = {
 export type ListKeysError = ListKeysErrors[keyof ListKeysErrors];
 
 export type ListKeysResponses = {
+    /**
+     * OK
+     */
     200: PageSdkKey;
 };
 
@@ -3170,6 +3178,9 @@ export type CreateKeyErrors = {
 export type CreateKeyError = CreateKeyErrors[keyof CreateKeyErrors];
 
 export type CreateKeyResponses = {
+    /**
+     * Created
+     */
     201: CreatedSdkKey;
 };
 
@@ -3690,6 +3701,9 @@ export type ListMembersErrors = {
 export type ListMembersError = ListMembersErrors[keyof ListMembersErrors];
 
 export type ListMembersResponses = {
+    /**
+     * OK
+     */
     200: PageMember;
 };
 
@@ -3754,6 +3768,9 @@ export type SetMemberErrors = {
 export type SetMemberError = SetMemberErrors[keyof SetMemberErrors];
 
 export type SetMemberResponses = {
+    /**
+     * OK
+     */
     200: Member;
 };
 
@@ -3801,6 +3818,9 @@ export type GetSessionErrors = {
 export type GetSessionError = GetSessionErrors[keyof GetSessionErrors];
 
 export type GetSessionResponses = {
+    /**
+     * OK
+     */
     200: Me;
 };
 
@@ -3823,6 +3843,9 @@ export type SignInErrors = {
 export type SignInError = SignInErrors[keyof SignInErrors];
 
 export type SignInResponses = {
+    /**
+     * OK
+     */
     200: Me;
 };
 
@@ -3845,6 +3868,9 @@ export type FollowLinkErrors = {
 export type FollowLinkError = FollowLinkErrors[keyof FollowLinkErrors];
 
 export type FollowLinkResponses = {
+    /**
+     * OK
+     */
     200: Me;
 };
 
@@ -3867,6 +3893,9 @@ export type GetSetupErrors = {
 export type GetSetupError = GetSetupErrors[keyof GetSetupErrors];
 
 export type GetSetupResponses = {
+    /**
+     * OK
+     */
     200: SetupState;
 };
 
@@ -3889,6 +3918,9 @@ export type CompleteSetupErrors = {
 export type CompleteSetupError = CompleteSetupErrors[keyof CompleteSetupErrors];
 
 export type CompleteSetupResponses = {
+    /**
+     * Created
+     */
     201: Me;
 };
 
@@ -3954,6 +3986,9 @@ export type ListTokensErrors = {
 export type ListTokensError = ListTokensErrors[keyof ListTokensErrors];
 
 export type ListTokensResponses = {
+    /**
+     * OK
+     */
     200: PageToken;
 };
 
@@ -3976,6 +4011,9 @@ export type CreateTokenErrors = {
 export type CreateTokenError = CreateTokenErrors[keyof CreateTokenErrors];
 
 export type CreateTokenResponses = {
+    /**
+     * Created
+     */
     201: CreatedToken;
 };
 
@@ -4039,6 +4077,9 @@ export type ListUsersErrors = {
 export type ListUsersError = ListUsersErrors[keyof ListUsersErrors];
 
 export type ListUsersResponses = {
+    /**
+     * OK
+     */
     200: PageUser;
 };
 
@@ -4061,6 +4102,9 @@ export type CreateUserErrors = {
 export type CreateUserError = CreateUserErrors[keyof CreateUserErrors];
 
 export type CreateUserResponses = {
+    /**
+     * Created
+     */
     201: User;
 };
 
@@ -4120,6 +4164,9 @@ export type GetUserErrors = {
 export type GetUserError = GetUserErrors[keyof GetUserErrors];
 
 export type GetUserResponses = {
+    /**
+     * OK
+     */
     200: User;
 };
 
@@ -4147,6 +4194,9 @@ export type UpdateUserErrors = {
 export type UpdateUserError = UpdateUserErrors[keyof UpdateUserErrors];
 
 export type UpdateUserResponses = {
+    /**
+     * OK
+     */
     200: User;
 };
 
@@ -4171,6 +4221,9 @@ export type CreateSignInLinkErrors = {
 export type CreateSignInLinkError = CreateSignInLinkErrors[keyof CreateSignInLinkErrors];
 
 export type CreateSignInLinkResponses = {
+    /**
+     * Created
+     */
     201: Link;
 };
 
