@@ -5,16 +5,16 @@ import { ago, exactly } from "../lib/time";
 
 const TICK_MS = 15_000;
 
-let now = Date.now();
+let current = Date.now();
 const listeners = new Set<() => void>();
 let timer: ReturnType<typeof setInterval> | undefined;
 
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
   // Whoever comes after a pause must not be told the time of before it.
-  now = Date.now();
+  current = Date.now();
   timer ??= setInterval(() => {
-    now = Date.now();
+    current = Date.now();
     for (const tell of listeners) tell();
   }, TICK_MS);
   return () => {
@@ -27,7 +27,7 @@ function subscribe(listener: () => void): () => void {
 
 /** The time that all relative times on the page are told from. */
 export function useNow(): number {
-  return useSyncExternalStore(subscribe, () => now);
+  return useSyncExternalStore(subscribe, () => current);
 }
 
 export function Ago({ at }: { at: string }) {
