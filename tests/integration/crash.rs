@@ -11,17 +11,20 @@ use std::{
     process::{Command, Stdio},
 };
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tidegate_core::Timestamp;
 use tidegate_server::{
     audit::{self, AuditEntry},
     ports::store::{
-        Commit, DocumentId, DocumentKind, EnvironmentDelta, EnvironmentId, Expected, IdempotencyRecord, Store, Touched,
-        TouchedKind, Write,
+        AuditQuery, Commit, DocumentId, DocumentKind, EnvironmentDelta, EnvironmentId, Expected, IdempotencyRecord,
+        Store, Touched, TouchedKind, Write,
     },
     store::{Location, SqlStore},
     testing::SeededIds,
 };
+use tokio::sync::mpsc;
+
+use crate::support::binary::{Server, tidegate};
 
 const N_WRITERS: u64 = 4;
 
@@ -38,23 +41,13 @@ struct Ack {
 
 #[test]
 fn acknowledged_commits_survive_kill_9() {
-    let n_rounds = number("TIDEGATE_CRASH_ROUNDS").unwrap_or(25);
-    let seed = number("TIDEGATE_CRASH_SEED").unwrap_or_else(|| RandomState::new().hash_one(()));
-    println!("repeat with TIDEGATE_CRASH_SEED={seed} TIDEGATE_CRASH_ROUNDS={n_rounds}");
-    let random = SeededIds::new(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-
-    let (mut n_acks, mut n_commits) = (0, 0);
-    let mut done = 0;
-    while done < n_rounds {
-        // Rounds go on with the database of the one before, which checks its recovery too; but not for ever, because
-        // each round checks all of it.
+    kill_repeatedly(25, |n_rounds, random| {
         let dir = tempfile::tempdir().unwrap();
         let database = dir.path().join("tidegate.db");
         let (mut acks, mut made) = (Vec::new(), BTreeMap::new());
-        for _ in 0..25.min(n_rounds - done) {
-            done += 1;
-            let fresh = write_until_killed(&database, &random);
+        for _ in 0..n_rounds {
+            let fresh = write_until_killed(&database, random);
             acks.extend_from_slice(&fresh);
             let before = std::mem::replace(&mut made, runtime.block_on(check(&database, &acks)));
             for writer in 0..N_WRITERS {
@@ -63,15 +56,143 @@ fn acknowledged_commits_survive_kill_9() {
                 assert!((n_acked..=n_acked + 1).contains(&n_made), "{n_made} commits, {n_acked} acknowledged");
             }
         }
-        n_acks += acks.len() as u64;
-        n_commits += made.values().sum::<u64>();
-    }
-    println!("{n_rounds} kills, {n_acks} acknowledged commits, {} more made", n_commits - n_acks);
-    assert!(n_acks >= n_rounds, "the writers hardly came to write");
+        acks.len() as u64
+    });
 }
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().expect(variable))
+/// The same with the real server: requests instead of commits, answers instead of returns.
+#[test]
+fn answered_requests_survive_kill_9() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    kill_repeatedly(10, |n_rounds, random| {
+        let dir = tempfile::tempdir().unwrap();
+        let printed = run(dir.path(), &["token", "create", "--name", "editor", "--instance-admin"]);
+        let token = printed.split_whitespace().find(|word| word.starts_with("tgp_")).expect(&printed);
+        let mut people = Vec::new();
+        for _ in 0..n_rounds {
+            people = runtime.block_on(rename_until_killed(dir.path(), token, people, random));
+
+            // Before any server has it again: what the file holds.
+            let verdict = run(dir.path(), &["audit", "verify"]);
+            assert!(verdict.contains("unbroken"), "{verdict}");
+            runtime.block_on(async {
+                let location = Location::Sqlite(dir.path().join("tidegate.db"));
+                let store = SqlStore::open(&location, "epoch").await.unwrap();
+                for person in &mut people {
+                    person.check(&store).await;
+                }
+                store.close().await;
+            });
+        }
+        people.iter().map(|person| person.n_answers).sum()
+    });
+}
+
+/// Runs `rounds` with a number of rounds to run on one database, until there were as many as asked for. Rounds go on with
+/// what the one before left, which checks its recovery too; but not for ever, because each round checks all of it.
+/// `rounds` returns how many writes were acknowledged.
+#[expect(clippy::print_stdout, reason = "shown where the test fails: how to repeat it")]
+fn kill_repeatedly(n_rounds: usize, rounds: impl Fn(usize, &SeededIds) -> u64) {
+    const ROUNDS_PER_DATABASE: usize = 25;
+    let number = |variable| std::env::var(variable).ok().map(|text| text.parse::<u64>().expect(variable));
+    let n_rounds = number("TIDEGATE_CRASH_ROUNDS").map_or(n_rounds, |given| usize::try_from(given).unwrap());
+    let seed = number("TIDEGATE_CRASH_SEED").unwrap_or_else(|| RandomState::new().hash_one(()));
+    println!("repeat with TIDEGATE_CRASH_SEED={seed} TIDEGATE_CRASH_ROUNDS={n_rounds}");
+    let random = SeededIds::new(seed);
+    let databases = (0..n_rounds).step_by(ROUNDS_PER_DATABASE);
+    let n_acks: u64 = databases.map(|done| rounds(ROUNDS_PER_DATABASE.min(n_rounds - done), &random)).sum();
+    println!("{n_rounds} kills, {n_acks} acknowledged writes");
+    assert!(n_acks >= n_rounds as u64, "the writers hardly came to write");
+}
+
+/// Runs `tidegate` on that data folder and returns what it prints.
+fn run(data_dir: &Path, args: &[&str]) -> String {
+    let output = tidegate().args(args).env("TIDEGATE_DATA_DIR", data_dir).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Somebody whose name is the version of their document.
+struct Person {
+    id: String,
+    /// As last answered.
+    version: u64,
+    n_answers: u64,
+}
+
+impl Person {
+    async fn create(url: &str, token: &str, n: usize) -> Self {
+        let body = json!({ "name": "1", "email": format!("person-{n}@example.org") });
+        let request = reqwest::Client::new().post(format!("{url}/api/v1/users")).bearer_auth(token).json(&body);
+        let answer: Json = request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap();
+        Self {
+            id: answer["id"].as_str().unwrap().to_owned(),
+            version: answer["version"].as_u64().unwrap(),
+            n_answers: 1,
+        }
+    }
+
+    /// What was answered is there, at most one request more, and nothing by halves.
+    async fn check(&mut self, store: &SqlStore) {
+        let id = DocumentId { kind: DocumentKind::User, scope: String::new(), key: self.id.clone() };
+        let stored = store.document(&id).await.unwrap().expect("a person is lost");
+        let versions = self.version..=self.version + 1;
+        assert!(versions.contains(&stored.version), "{} stored, {} answered", stored.version, self.version);
+        let body: Json = serde_json::from_str(&stored.body).unwrap();
+        assert_eq!(body["name"], stored.version.to_string());
+
+        let resource = Some(format!("user/{}", self.id));
+        let query = AuditQuery { resource, limit: u32::MAX, ..AuditQuery::default() };
+        let rows = store.audit_page(&query).await.unwrap();
+        assert_eq!(rows.len() as u64, stored.version, "an audit row per version");
+        assert_eq!(rows[0].entry.after["name"], body["name"]);
+        self.version = stored.version;
+    }
+}
+
+/// Starts the server on that data folder, renames people (made now, if there are none yet), and kills it between its
+/// start and a few dozen answers.
+async fn rename_until_killed(data_dir: &Path, token: &str, mut people: Vec<Person>, random: &SeededIds) -> Vec<Person> {
+    let server = Server::start(data_dir, &[]);
+    while (people.len() as u64) < N_WRITERS {
+        people.push(Person::create(&server.url, token, people.len()).await);
+    }
+    let (answered, mut answers) = mpsc::unbounded_channel();
+    let rename = |person| rename_for_ever(person, server.url.clone(), token.to_owned(), answered.clone());
+    let writers: Vec<_> = people.drain(..).map(|person| tokio::spawn(rename(person))).collect();
+    for _ in 0..random.next_u64() % 40 {
+        answers.recv().await.unwrap();
+    }
+    spin(random);
+    server.kill();
+    for writer in writers {
+        people.push(writer.await.unwrap());
+    }
+    people
+}
+
+/// Renames until the server does not answer any more.
+async fn rename_for_ever(
+    mut person: Person,
+    url: String,
+    token: String,
+    answered: mpsc::UnboundedSender<()>,
+) -> Person {
+    let client = reqwest::Client::new();
+    loop {
+        let request = client
+            .patch(format!("{url}/api/v1/users/{}", person.id))
+            .bearer_auth(&token)
+            .header("If-Match", format!("\"{}\"", person.version))
+            .json(&json!({ "name": (person.version + 1).to_string() }));
+        // The status line stands for the answer: it is sent when all is done.
+        let Ok(answer) = request.send().await else { return person };
+        assert_eq!(answer.status(), 200);
+        person.version += 1;
+        person.n_answers += 1;
+        // Nobody listens once the server is to be killed.
+        let _ = answered.send(());
+    }
 }
 
 /// Runs [`writer`] in another process, kills it somewhere between its start and a few dozen commits, and returns what
@@ -93,15 +214,19 @@ fn write_until_killed(database: &Path, random: &SeededIds) -> Vec<Ack> {
     };
     let n_awaited = (random.next_u64() % 40) as usize;
     let mut acks: Vec<Ack> = lines.by_ref().filter_map(acknowledged).take(n_awaited).collect();
-    // A while that is no multiple of anything: the kill hits every part of a commit.
-    for _ in 0..random.next_u64() % 400_000 {
-        std::hint::spin_loop();
-    }
+    spin(random);
     child.kill().unwrap();
     acks.extend(lines.filter_map(acknowledged));
     let status = child.wait().unwrap();
     assert_eq!(status.code(), None, "the writer ended by itself after {} commits: {status}", acks.len());
     acks
+}
+
+/// A while that is no multiple of anything: the kill hits every part of a commit.
+fn spin(random: &SeededIds) {
+    for _ in 0..random.next_u64() % 400_000 {
+        std::hint::spin_loop();
+    }
 }
 
 /// Returns how many commits each writer has made.
