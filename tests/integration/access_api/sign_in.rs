@@ -200,7 +200,7 @@ async fn cookies_are_bound_to_the_host_where_there_is_tls() {
     };
     let hsts = check("https://flags.example.org", &["__Host-tidegate=", "; Secure"], &["Domain"]).await;
     assert!(hsts);
-    let hsts = check("http://localhost:8080", &["tidegate="], &["__Host-", "Secure", "Domain"]).await;
+    let hsts = check("http://localhost:8580", &["tidegate="], &["__Host-", "Secure", "Domain"]).await;
     assert!(!hsts);
 }
 
@@ -212,7 +212,8 @@ async fn a_link_signs_in_once() {
     let made = app.post(&format!("/api/v1/users/{}/link", user.id), json!({})).by(&admin).send().await;
     let made = made.expect(StatusCode::CREATED);
     let link = made.body["link"].as_str().unwrap();
-    let secret = link.strip_prefix("http://localhost:8080/#/link/").expect(link);
+    let page = format!("{}/#/link/", app.state.config.public_url);
+    let secret = link.strip_prefix(&page).expect(link);
     let follow = || app.post("/api/v1/session/link", json!({ "secret": secret })).send();
     let me = follow().await.expect(StatusCode::OK);
     assert_eq!(me.body["user"]["id"], user.id);
