@@ -318,6 +318,7 @@ async fn a_change_that_does_not_compile_is_refused_where_it_is_wrong() {
     for (patch, path) in [
         (rule(json!({"attribute": "plan", "operator": "equals", "values": ["pro"]})), "/rules/0/conditions/0/operator"),
         (rule(json!({"operator": "segment", "values": ["nobody"]})), "/rules/0/conditions/0/values/0"),
+        (rule(json!({"any": [], "all": []})), "/rules/0/conditions/0"),
         (rule(json!({"attribute": "a", "operator": "matches", "values": ["("]})), "/rules/0/conditions/0/values/0"),
         (json!({"default": {"variant": "blue"}}), "/default/variant"),
         (json!({"offVariant": "blue"}), "/offVariant"),

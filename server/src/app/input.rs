@@ -190,7 +190,6 @@ mod tests {
             |flag| flag["rules"][0]["conditions"][0]["any"][0]["vals"] = json!([1]),
             Some("/rules/0/conditions/0/any/0/vals"),
         );
-        check(|flag| flag["rules"][0]["conditions"][0]["all"] = json!([]), Some("/rules/0/conditions/0/all"));
     }
 
     const PATCHABLE: Patchable =
