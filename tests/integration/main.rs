@@ -16,3 +16,4 @@ mod stream;
 mod browser;
 mod cli;
 mod crash;
+mod demo;

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 use tidegate_core::Timestamp;
+use ulid::Ulid;
 
 use crate::{
     app::{
@@ -30,7 +31,6 @@ use crate::{
         users::{self, NewUser},
     },
     ports::{Clock, IdSource, store::EnvironmentId},
-    system::ulid,
 };
 
 /// What the demo is started with.
@@ -268,7 +268,7 @@ impl IdSource for StoryIds {
     fn ulid(&self, now: Timestamp) -> String {
         let mut random = [0; 16];
         self.fill(&mut random);
-        ulid(now, u128::from_le_bytes(random))
+        Ulid::from_parts(u64::try_from(now.0).unwrap_or(0), u128::from_le_bytes(random)).to_string()
     }
 }
 
