@@ -6,10 +6,12 @@ use std::{
     process::{Output, Stdio},
 };
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value as Json, json};
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
 use crate::support::binary::{Server, tidegate};
 
@@ -277,6 +279,64 @@ async fn a_server_greets_a_newcomer_and_stops_when_told_to() {
         let status = server.stop(signal);
         assert!(status.success(), "{signal}: {status}");
     }
+}
+
+/// The demo's server, and the SDK key that it printed.
+#[track_caller]
+fn demo(folder: &Path) -> (Server, String) {
+    let server = Server::start(folder, &["--demo"]);
+    let words = server.greeting.iter().flat_map(|line| line.split_whitespace());
+    let key = words.filter_map(|word| word.strip_prefix("TIDEGATE_SDK_KEY=")).next().unwrap().to_owned();
+    (server, key)
+}
+
+#[tokio::test]
+async fn the_demo_says_in_five_lines_what_to_do_and_is_kept() {
+    let folder = TempDir::new().unwrap();
+    let (server, key) = demo(folder.path());
+    let said = server.greeting.join("\n").replace(&server.url, "[url]").replace(&key, "[key]");
+    let secret = server.link().rsplit('/').next().unwrap().to_owned();
+    insta::assert_snapshot!(said.replace(&secret, "[secret]").replace(&*folder.path().to_string_lossy(), "[folder]"));
+
+    let follow = || Client::new().post(format!("{}/api/v1/session/link", server.url));
+    let follow = || follow().header("content-type", "application/json").body(json!({"secret": secret}).to_string());
+    assert_eq!(follow().send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(follow().send().await.unwrap().status(), StatusCode::UNAUTHORIZED, "a link works once");
+    assert!(server.terminate().success());
+
+    let before = run(folder.path(), &["audit", "verify", "--database", "demo.db"]);
+    let (again, key_again) = demo(folder.path());
+    assert_eq!(key_again, key);
+    assert!(again.terminate().success());
+    let after = run(folder.path(), &["audit", "verify", "--database", "demo.db"]);
+    let n_rows = |said: &str| said.split_whitespace().next().unwrap().parse::<u32>().unwrap();
+    assert_eq!(n_rows(&after), n_rows(&before) + 1, "one more link, and nothing else");
+}
+
+#[tokio::test]
+async fn streams_get_their_goodbye_before_the_server_ends() {
+    let folder = TempDir::new().unwrap();
+    let (server, key) = demo(folder.path());
+    let mut request = format!("ws://{}/api/v1/stream", server.address()).into_client_request().unwrap();
+    request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    let hello = json!({"type": "hello", "protocol": 1, "sdk": "test"});
+    socket.send(Message::text(hello.to_string())).await.unwrap();
+
+    // The server has taken it in.
+    socket.next().await.unwrap().unwrap();
+
+    let stopped = tokio::task::spawn_blocking(|| server.terminate());
+    let mut last = Json::Null;
+    while let Some(Ok(message)) = socket.next().await {
+        if let Message::Text(text) = message {
+            // A frame holds one or more messages, one a line.
+            last = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        }
+    }
+    assert_eq!((&last["type"], &last["reason"]), (&json!("goodbye"), &json!("shutdown")));
+    let status = stopped.await.unwrap();
+    assert!(status.success(), "{status}");
 }
 
 #[test]
