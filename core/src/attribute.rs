@@ -60,7 +60,7 @@ impl Attribute {
             Self::Pointer(name, tokens) => tokens.iter().try_fold(ctx.get(name)?, |value, token| token.step(value))?,
             Self::Now => return None,
         };
-        (*value != Value::Null).then_some(value)
+        (!matches!(value, Value::Null)).then_some(value)
     }
 }
 

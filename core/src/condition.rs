@@ -20,7 +20,7 @@ use crate::{
     issue::{Issues, Path, Severity},
     key::SegmentKey,
     limits,
-    text::{Case, TextMap},
+    text::{Case, FoldedSet, TextMap},
     version::{OwnedVersion, Version},
 };
 
@@ -77,10 +77,16 @@ enum Operator {
 
 #[derive(Debug)]
 struct Set {
-    texts: TextMap<()>,
+    texts: Texts,
     numbers: Box<[f64]>,
     has_true: bool,
     has_false: bool,
+}
+
+#[derive(Debug)]
+enum Texts {
+    Exact(TextMap<()>),
+    Folded(FoldedSet),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,9 +110,18 @@ impl Condition {
         match self {
             Self::Test(test) => test.holds(scope, trace),
             Self::Segments(test) => test.holds(scope, trace),
+            group => group.group_holds(scope, trace),
+        }
+    }
+
+    /// Apart, so that tests, of which there are many more, are inlined where they are used.
+    #[inline(never)]
+    fn group_holds<T: Trace>(&self, scope: &Scope<'_>, trace: &mut T) -> bool {
+        match self {
             Self::Any(members) => any_holds("any", members, scope, trace),
             Self::All(members) => all_hold("all", members, scope, trace),
             Self::None(members) => !any_holds("none", members, scope, trace),
+            Self::Test(_) | Self::Segments(_) => self.holds(scope, trace),
         }
     }
 }
@@ -248,7 +263,10 @@ impl Set {
     #[inline]
     fn contains(&self, value: &Value) -> Option<bool> {
         match value {
-            Value::String(text) => Some(self.texts.get(text).is_some()),
+            Value::String(text) => Some(match &self.texts {
+                Texts::Exact(texts) => texts.get(text).is_some(),
+                Texts::Folded(texts) => texts.contains(text),
+            }),
             Value::Number(number) if number.is_nan() => None,
             Value::Number(number) => {
                 Some(self.numbers.binary_search_by(|known| known.total_cmp(&without_sign_of_zero(*number))).is_ok())
@@ -427,12 +445,15 @@ impl<'i> ConditionCompiler<'i> {
             Json::String(value_text) => (value_text.len() <= limits::TEXT_BYTES).then_some(value),
             Json::Null | Json::Array(_) | Json::Object(_) => None,
         })?;
-        let texts: Vec<_> = values.iter().filter_map(|value| value.as_str()).map(|text| (text, ())).collect();
+        let texts: Vec<_> = values.iter().filter_map(|value| value.as_str()).collect();
         let mut numbers: Vec<_> = values.iter().filter_map(|value| value.as_f64()).map(without_sign_of_zero).collect();
         numbers.sort_by(f64::total_cmp);
         let has = |wanted| values.iter().any(|value| value.as_bool() == Some(wanted));
         Some(Operator::In(Set {
-            texts: TextMap::new(case(test), texts.into_iter()),
+            texts: match case(test) {
+                Case::Sensitive => Texts::Exact(TextMap::new(texts.into_iter().map(|text| (text, ())))),
+                Case::Ignored => Texts::Folded(FoldedSet::new(texts.into_iter())),
+            },
             numbers: numbers.into(),
             has_true: has(true),
             has_false: has(false),
@@ -580,7 +601,11 @@ impl fmt::Display for Operator {
 
 impl fmt::Display for Set {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n_values = self.texts.len() + self.numbers.len() + usize::from(self.has_true) + usize::from(self.has_false);
+        let n_texts = match &self.texts {
+            Texts::Exact(texts) => texts.len(),
+            Texts::Folded(texts) => texts.len(),
+        };
+        let n_values = n_texts + self.numbers.len() + usize::from(self.has_true) + usize::from(self.has_false);
         let plural = if n_values == 1 { "" } else { "s" };
         write!(f, "in {n_values} value{plural}")
     }

@@ -40,21 +40,21 @@ pub enum Value {
 pub struct Context {
     /// `Null` where there is none; text, unless somebody used [`with`](Context::with) to set something else.
     targeting_key: Value,
-    /// Hashes of the names, in the order of `attributes`: a lookup scans them and then compares one name.
-    hashes: Vec<u64>,
+    /// The codes of the names, in the order of `attributes`: a lookup scans them.
+    codes: Vec<NameCode>,
     attributes: Vec<(Box<str>, Value)>,
 }
 
-/// An attribute's name with its hash, computed once per ruleset.
+/// An attribute's name with its code, computed once per ruleset.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Name {
-    hash: u64,
+    code: NameCode,
     text: Box<str>,
 }
 
 impl Name {
     pub(crate) fn new(text: &str) -> Self {
-        Self { hash: hash_of(text), text: text.into() }
+        Self { code: NameCode::new(text), text: text.into() }
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -62,8 +62,35 @@ impl Name {
     }
 }
 
-fn hash_of(name: &str) -> u64 {
-    xxh3_64(name.as_bytes())
+/// A name as a number. Names of up to 15 bytes, which is most, are their code: bytes, then length. Longer ones have a
+/// hash, and equal codes are not enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct NameCode(u128);
+
+impl NameCode {
+    /// What stands in place of the length of a name that is too long.
+    const LONG: u8 = u8::MAX;
+
+    fn new(name: &str) -> Self {
+        let mut code = [0; 16];
+        let bytes = match code.split_last_mut() {
+            Some((length, bytes)) if name.len() <= bytes.len() => {
+                // At most 15, so that it fits.
+                *length = u8::try_from(name.len()).unwrap_or(Self::LONG);
+                bytes
+            }
+            _ => return Self(u128::from(xxh3_64(name.as_bytes())) | u128::from(Self::LONG) << 120),
+        };
+        for (place, byte) in bytes.iter_mut().zip(name.bytes()) {
+            *place = byte;
+        }
+        Self(u128::from_le_bytes(code))
+    }
+
+    #[inline]
+    fn is_exact(self) -> bool {
+        self.0 >> 120 != u128::from(Self::LONG)
+    }
 }
 
 impl Default for Context {
@@ -80,7 +107,7 @@ impl Context {
 
     /// A context without a targeting key.
     pub fn anonymous() -> Self {
-        Self { targeting_key: Value::Null, hashes: Vec::new(), attributes: Vec::new() }
+        Self { targeting_key: Value::Null, codes: Vec::new(), attributes: Vec::new() }
     }
 
     /// The context with one more attribute; an earlier one of that name is replaced. `targetingKey` names the targeting
@@ -109,7 +136,7 @@ impl Context {
 
     /// The attribute `name`, if there is one; `targetingKey` is none.
     pub fn attribute(&self, name: &str) -> Option<&Value> {
-        self.find(hash_of(name), name)
+        self.find(NameCode::new(name), name)
     }
 
     pub(crate) fn targeting_value(&self) -> &Value {
@@ -118,13 +145,15 @@ impl Context {
 
     #[inline]
     pub(crate) fn get(&self, name: &Name) -> Option<&Value> {
-        self.find(name.hash, &name.text)
+        self.find(name.code, &name.text)
     }
 
     #[inline]
-    fn find(&self, hash: u64, name: &str) -> Option<&Value> {
-        let mut candidates = self.hashes.iter().zip(&self.attributes).filter(|(candidate, _)| **candidate == hash);
-        candidates.find(|(_, (candidate, _))| **candidate == *name).map(|(_, (_, value))| value)
+    fn find(&self, code: NameCode, name: &str) -> Option<&Value> {
+        let mut candidates = self.codes.iter().zip(&self.attributes);
+        candidates
+            .find(|(candidate, (text, _))| **candidate == code && (code.is_exact() || **text == *name))
+            .map(|(_, (_, value))| value)
     }
 
     fn set(&mut self, name: Box<str>, value: Value) {
@@ -135,7 +164,7 @@ impl Context {
         if let Some((_, known)) = self.attributes.iter_mut().find(|(known, _)| *known == name) {
             *known = value;
         } else {
-            self.hashes.push(hash_of(&name));
+            self.codes.push(NameCode::new(&name));
             self.attributes.push((name, value));
         }
     }
@@ -333,6 +362,16 @@ mod tests {
         assert_eq!(ctx.attribute("plan"), Some(&Value::from("pro")));
         assert_eq!(ctx.attribute("age"), Some(&Value::from(3)));
         assert_eq!(ctx.attribute("name"), None);
+    }
+
+    #[test]
+    fn names_of_any_length_are_told_apart() {
+        let names: Vec<String> = (0..40).map(|length| "n".repeat(length)).collect();
+        let ctx = names.iter().zip(0_u32..).fold(Context::anonymous(), |ctx, (name, length)| ctx.with(name, length));
+        for (name, length) in names.iter().zip(0_u32..) {
+            assert_eq!(ctx.attribute(name), Some(&Value::from(length)));
+            assert_eq!(ctx.attribute(&format!("{name}\0")), None);
+        }
     }
 
     #[test]

@@ -157,9 +157,22 @@ pub(crate) fn evaluate_node<'r, T: Trace>(
             trace.note(outcome.error.is_none(), || node.tell_fixed());
             outcome
         }
+        Answer::Draw => serve_default(&node.flag, ctx, trace),
         Answer::Walk => walk(ruleset, node, ctx, now, trace),
     };
     outcome.resolve(&node.flag)
+}
+
+#[inline]
+fn serve_default<T: Trace>(flag: &Flag, ctx: &Context, trace: &mut T) -> Outcome {
+    match trace.within("default", None, |trace| draw(flag, &flag.default, ctx, trace)) {
+        Served::Variant(variant) => Outcome::of(Some(variant), Reason::Default),
+        Served::Bucket(variant, bucket) => {
+            Outcome { bucket: Some(bucket), ..Outcome::of(Some(variant), Reason::Split) }
+        }
+        Served::LeftOut => Outcome::of(flag.off, Reason::Default),
+        Served::Failed(code) => Outcome::error(code),
+    }
 }
 
 /// Prerequisites → targets → rules → default.
@@ -196,14 +209,7 @@ fn walk<T: Trace>(ruleset: &Ruleset, node: &FlagNode, ctx: &Context, now: Timest
             Some(Served::Failed(code)) => return Outcome::error(code),
         }
     }
-    match trace.within("default", None, |trace| draw(flag, &flag.default, ctx, trace)) {
-        Served::Variant(variant) => Outcome::of(Some(variant), Reason::Default),
-        Served::Bucket(variant, bucket) => {
-            Outcome { bucket: Some(bucket), ..Outcome::of(Some(variant), Reason::Split) }
-        }
-        Served::LeftOut => Outcome::of(flag.off, Reason::Default),
-        Served::Failed(code) => Outcome::error(code),
-    }
+    serve_default(flag, ctx, trace)
 }
 
 impl PrerequisiteLink {
@@ -215,7 +221,7 @@ impl PrerequisiteLink {
         };
         let outcome = match node.answer {
             Answer::Fixed(outcome) => outcome,
-            Answer::Walk => walk(ruleset, node, ctx, now, trace),
+            Answer::Draw | Answer::Walk => walk(ruleset, node, ctx, now, trace),
         };
         let met = outcome.variant.is_some_and(|variant| self.accepted.contains(&variant));
         trace.note(met, || {
@@ -232,18 +238,21 @@ impl PrerequisiteLink {
 
 impl SegmentNode {
     /// Excluded → included → rules.
+    #[inline]
     pub(crate) fn contains(&self, scope: &Scope<'_>) -> bool {
         let segment = &*self.segment;
-        if let Some(key) = scope.ctx.targeting_key() {
-            if segment.excluded.get(key).is_some() {
-                return false;
-            }
-            if segment.included.get(key).is_some() {
-                return true;
-            }
+        match scope.ctx.targeting_key() {
+            Some(key) if segment.excluded.get(key).is_some() => false,
+            Some(key) if segment.included.get(key).is_some() => true,
+            _ => !segment.rules.is_empty() && self.a_rule_holds(scope),
         }
+    }
+
+    /// Recurses along segments, and apart, so that their member lists need no call.
+    #[inline(never)]
+    fn a_rule_holds(&self, scope: &Scope<'_>) -> bool {
         let scope = Scope { links: &self.links, ..*scope };
-        segment.rules.iter().any(|conditions| all_hold("conditions", conditions, &scope, &mut Silent))
+        self.segment.rules.iter().any(|conditions| all_hold("conditions", conditions, &scope, &mut Silent))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     issue::{CompileIssue, Issues, Path, Severity},
     key::{FlagKey, VariantKey},
     limits,
-    text::{Case, TextMap},
+    text::TextMap,
 };
 
 /// A compiled flag.
@@ -270,7 +270,7 @@ impl Parts<'_> {
             let message = format!("targets list at most {} keys; use a segment", limits::MEMBERS);
             return self.broken("too_many", &path, message);
         }
-        Some(TextMap::new(Case::Sensitive, keys.into_iter()))
+        Some(TextMap::new(keys.into_iter()))
     }
 
     fn outlet(&mut self, serve: &Serve, path: &Path<'_>) -> Option<Outlet> {

@@ -44,6 +44,8 @@ pub(crate) struct FlagNode {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
     Fixed(Outcome),
+    /// The default's distribution alone decides.
+    Draw,
     Walk,
 }
 
@@ -295,6 +297,7 @@ fn answer(flag: &Flag, killed: bool, usable: bool) -> Answer {
         _ if !usable => Outcome::error(ErrorCode::ParseError),
         (State::Live, Outlet::Variant(variant)) if plain => Outcome::of(Some(*variant), Reason::Static),
         (State::Live, Outlet::Nobody) if plain => Outcome::of(flag.off, Reason::Default),
+        (State::Live, Outlet::Draw(_)) if plain => return Answer::Draw,
         (State::Live, _) => return Answer::Walk,
     })
 }

@@ -6,7 +6,7 @@ use crate::{
     issue::{CompileIssue, Issues, Path, Severity},
     key::SegmentKey,
     limits,
-    text::{Case, TextMap},
+    text::TextMap,
 };
 
 /// A compiled segment.
@@ -85,5 +85,5 @@ fn members(keys: &[String], path: &Path<'_>, issues: &mut Issues) -> TextMap<()>
         issues.report(Severity::RuleSkipped, "too_long", path.index(index), message);
         return TextMap::default();
     }
-    TextMap::new(Case::Sensitive, keys.iter().map(|key| (key.as_str(), ())))
+    TextMap::new(keys.iter().map(|key| (key.as_str(), ())))
 }

@@ -24,16 +24,17 @@ impl<'a> Version<'a> {
     /// Reads `major[.minor[.patch]][-pre][+build]`; `None` for anything else. Build metadata is checked and dropped.
     #[inline]
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        let mut rest = text.strip_prefix(['v', 'V']).unwrap_or(text);
+        let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
+        let mut rest = text.as_bytes();
         let mut core = [0; 3];
         let mut places = core.iter_mut();
         loop {
             let place = places.next()?;
             (*place, rest) = number(rest)?;
-            match rest.as_bytes().first() {
+            match rest.split_first() {
                 None => return Some(Self { core, pre: "" }),
-                Some(b'.') => rest = rest.get(1..)?,
-                Some(_) => return Some(Self { core, pre: suffix(rest)? }),
+                Some((b'.', after)) => rest = after,
+                Some(_) => return Some(Self { core, pre: suffix(text.get(text.len() - rest.len()..)?)? }),
             }
         }
     }
@@ -71,15 +72,16 @@ impl fmt::Display for OwnedVersion {
 
 /// A numeric part at the start of `text` (no leading zero, fits 64 bits), and what follows it.
 #[inline]
-fn number(text: &str) -> Option<(u64, &str)> {
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let mut rest = text;
     let mut value = 0_u64;
-    let mut n_digits = 0;
-    for digit in text.bytes().map(|byte| byte.wrapping_sub(b'0')).take_while(|digit| *digit < 10) {
-        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
-        n_digits += 1;
+    while let Some((digit, after)) = rest.split_first().filter(|(digit, _)| digit.is_ascii_digit()) {
+        value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        rest = after;
     }
-    let well_formed = n_digits == 1 || (n_digits > 1 && !text.starts_with('0'));
-    well_formed.then_some((value, text.get(n_digits..)?))
+    let n_digits = text.len() - rest.len();
+    let well_formed = n_digits == 1 || (n_digits > 1 && text.first() != Some(&b'0'));
+    well_formed.then_some((value, rest))
 }
 
 /// Checks `[-pre][+build]` and returns the pre-release part.
