@@ -4,7 +4,7 @@
 //! because the attribute is absent, null or of a type that the operator does not use, and then it does not hold, negated
 //! or not. `exists` is always decided, and so is every operator on a list.
 
-use std::{cmp::Ordering, fmt, net::IpAddr};
+use std::{cmp::Ordering, fmt, net::IpAddr, ops::Range};
 
 use ipnet::{IpNet, Ipv4Net};
 use regex_lite::{Regex, RegexBuilder};
@@ -45,8 +45,8 @@ pub(crate) struct Test {
 /// A test of the whole context: whether it is in one of some segments.
 #[derive(Debug)]
 pub(crate) struct SegmentTest {
-    /// Indexes into the [`SegmentUse`]s of the flag or segment.
-    uses: Box<[usize]>,
+    /// Where in the [`SegmentUse`]s of the flag or segment its operands are.
+    uses: Range<usize>,
     negate: bool,
 }
 
@@ -188,7 +188,7 @@ fn now_value(now: Timestamp) -> Value {
 
 impl SegmentTest {
     fn holds<T: Trace>(&self, scope: &Scope<'_>, trace: &mut T) -> bool {
-        let found = self.uses.iter().find_map(|slot| scope.segment(*slot).filter(|segment| segment.contains(scope)));
+        let found = scope.segments_at(self.uses.clone()).find(|segment| segment.contains(scope));
         let held = found.is_some() != self.negate;
         trace.note(held, || match found {
             Some(segment) => format!("the context is in the segment `{}`", segment.key()),
@@ -202,17 +202,22 @@ impl Operator {
     /// Decides a value that is not null.
     #[inline]
     fn decide(&self, value: &Value) -> Option<bool> {
-        match (self, value) {
-            (Self::Exists, _) => Some(true),
-            (_, Value::List(items)) => Some(items.iter().any(|item| self.decide_one(item) == Some(true))),
-            _ => self.decide_one(value),
+        match value {
+            Value::List(items) => self.decide_list(items),
+            value => self.decide_one(value),
         }
     }
 
+    #[inline(never)]
+    fn decide_list(&self, items: &[Value]) -> Option<bool> {
+        let exists = matches!(self, Self::Exists);
+        Some(exists || items.iter().any(|item| self.decide_one(item) == Some(true)))
+    }
+
+    /// Small enough to be inlined: the operators that flags mostly use.
     #[inline]
     fn decide_one(&self, value: &Value) -> Option<bool> {
         match (self, value) {
-            (_, Value::Null) => None,
             (Self::In(set), value) => set.contains(value),
             (Self::Number(comparison, limit), Value::Number(number)) => comparison.decide(*number, *limit),
             (Self::Text(relation, case, parts), Value::String(text)) => {
@@ -221,6 +226,15 @@ impl Operator {
             (Self::Version(comparison, limit), Value::String(text)) => {
                 Version::parse(text).map(|version| comparison.accepts(version.precedence(limit.borrow())))
             }
+            _ => self.decide_other(value),
+        }
+    }
+
+    #[inline(never)]
+    fn decide_other(&self, value: &Value) -> Option<bool> {
+        match (self, value) {
+            (_, Value::Null) => None,
+            (Self::Exists, _) => Some(true),
             (Self::VersionEqual(versions), Value::String(text)) => Version::parse(text)
                 .map(|version| versions.iter().any(|candidate| version.precedence(candidate.borrow()).is_eq())),
             (Self::Matches(patterns), Value::String(text)) => {
@@ -273,7 +287,8 @@ impl Set {
             }
             Value::Bool(true) => Some(self.has_true),
             Value::Bool(false) => Some(self.has_false),
-            Value::Null | Value::List(_) | Value::Object(_) => Some(false),
+            Value::Null => None,
+            Value::List(_) | Value::Object(_) => Some(false),
         }
     }
 }
@@ -393,7 +408,7 @@ impl<'i> ConditionCompiler<'i> {
             rule: self.rule,
             path: values.index(index).to_string(),
         }));
-        Some(SegmentTest { uses: (first..self.uses.len()).collect(), negate: test.negate })
+        Some(SegmentTest { uses: first..self.uses.len(), negate: test.negate })
     }
 
     fn test(&mut self, test: &config::Test, path: &Path<'_>) -> Option<Test> {

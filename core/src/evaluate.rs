@@ -2,6 +2,8 @@
 //!
 //! [`evaluate`] and [`explain`](crate::explain) are one walk; what differs is the [`Trace`] that it writes.
 
+use std::ops::Range;
+
 use crate::{
     attribute::Attribute,
     condition::all_hold,
@@ -9,6 +11,7 @@ use crate::{
     evaluation::{ErrorCode, Evaluation, Reason, Timestamp},
     flag::{Draw, Flag, Outlet, Rule, Which},
     link::{Answer, FlagNode, PrerequisiteLink, SegmentNode},
+    ordinal::Ordinal,
     ruleset::Ruleset,
 };
 
@@ -100,29 +103,38 @@ pub(crate) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The segment named at place `slot`.
-    pub(crate) fn segment(&self, slot: usize) -> Option<&'a SegmentNode> {
-        self.segments.get(*self.links.get(slot)?)
+    /// The segments named at `uses`.
+    #[inline]
+    pub(crate) fn segments_at(&self, uses: Range<usize>) -> impl Iterator<Item = &'a SegmentNode> {
+        let links = self.links.get(uses).unwrap_or_default();
+        links.iter().filter_map(|link| self.segments.get(*link))
     }
 }
 
-/// An [`Evaluation`] as indexes into its flag.
+/// An [`Evaluation`] as indexes into its flag: 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Outcome {
-    variant: Option<usize>,
+    variant: Option<Ordinal>,
+    rule: Option<Ordinal>,
+    bucket: Option<Ordinal>,
     reason: Reason,
     error: Option<ErrorCode>,
-    rule: Option<usize>,
-    bucket: Option<u32>,
 }
 
 impl Outcome {
+    #[inline]
     pub(crate) fn error(code: ErrorCode) -> Self {
         Self { error: Some(code), ..Self::of(None, Reason::Error) }
     }
 
-    pub(crate) fn of(variant: Option<usize>, reason: Reason) -> Self {
-        Self { variant, reason, error: None, rule: None, bucket: None }
+    #[inline]
+    pub(crate) fn of(variant: Option<Ordinal>, reason: Reason) -> Self {
+        Self { variant, rule: None, bucket: None, reason, error: None }
+    }
+
+    #[inline]
+    fn split(variant: Ordinal, bucket: u32) -> Self {
+        Self { bucket: Ordinal::of(bucket), ..Self::of(Some(variant), Reason::Split) }
     }
 
     pub(crate) fn is_error(&self) -> bool {
@@ -131,15 +143,16 @@ impl Outcome {
 
     #[inline]
     fn resolve(self, flag: &Flag) -> Evaluation<'_> {
-        let variant = self.variant.and_then(|index| flag.variants.get(index));
+        let variant = self.variant.and_then(|variant| flag.variants.get(variant.index()));
+        let rule = self.rule.and_then(|rule| Some((rule.index(), &*flag.rules.get(rule.index())?.id)));
         Evaluation {
             value: variant.map(|variant| &variant.value),
             variant: variant.map(|variant| variant.key.as_str()),
             reason: self.reason,
             error: self.error,
             flag_version: flag.version,
-            rule: self.rule.and_then(|index| flag.rules.get(index).map(|rule| (index, &*rule.id))),
-            bucket: self.bucket,
+            rule,
+            bucket: self.bucket.map(Ordinal::get),
         }
     }
 }
@@ -165,14 +178,8 @@ pub(crate) fn evaluate_node<'r, T: Trace>(
 
 #[inline]
 fn serve_default<T: Trace>(flag: &Flag, ctx: &Context, trace: &mut T) -> Outcome {
-    match trace.within("default", None, |trace| draw(flag, &flag.default, ctx, trace)) {
-        Served::Variant(variant) => Outcome::of(Some(variant), Reason::Default),
-        Served::Bucket(variant, bucket) => {
-            Outcome { bucket: Some(bucket), ..Outcome::of(Some(variant), Reason::Split) }
-        }
-        Served::LeftOut => Outcome::of(flag.off, Reason::Default),
-        Served::Failed(code) => Outcome::error(code),
-    }
+    let served = trace.within("default", None, |trace| serve(flag, &flag.default, Reason::Default, ctx, trace));
+    served.unwrap_or_else(|| Outcome::of(flag.off, Reason::Default))
 }
 
 /// Prerequisites → targets → rules → default.
@@ -192,21 +199,12 @@ fn walk<T: Trace>(ruleset: &Ruleset, node: &FlagNode, ctx: &Context, now: Timest
     for (index, rule) in flag.rules.iter().enumerate() {
         let served = trace.within("rules", index, |trace| {
             let matched = rule_matches(rule, node.skips_rule(index), &scope, trace);
-            matched.then(|| draw(flag, &rule.serve, ctx, trace))
+            if matched { serve(flag, &rule.serve, Reason::TargetingMatch, ctx, trace) } else { None }
         });
         match served {
-            None | Some(Served::LeftOut) => {}
-            Some(Served::Variant(variant)) => {
-                return Outcome { rule: Some(index), ..Outcome::of(Some(variant), Reason::TargetingMatch) };
-            }
-            Some(Served::Bucket(variant, bucket)) => {
-                return Outcome {
-                    rule: Some(index),
-                    bucket: Some(bucket),
-                    ..Outcome::of(Some(variant), Reason::Split)
-                };
-            }
-            Some(Served::Failed(code)) => return Outcome::error(code),
+            Some(outcome) if outcome.is_error() => return outcome,
+            Some(outcome) => return Outcome { rule: Ordinal::new(index), ..outcome },
+            None => {}
         }
     }
     serve_default(flag, ctx, trace)
@@ -256,7 +254,7 @@ impl SegmentNode {
     }
 }
 
-fn target<T: Trace>(flag: &Flag, ctx: &Context, trace: &mut T) -> Option<usize> {
+fn target<T: Trace>(flag: &Flag, ctx: &Context, trace: &mut T) -> Option<Ordinal> {
     let variant = ctx.targeting_key().and_then(|key| flag.targets.get(key));
     trace.note(variant.is_some(), || match variant {
         Some(_) => "the targeting key is listed".to_owned(),
@@ -276,51 +274,43 @@ fn rule_matches<T: Trace>(rule: &Rule, skipped: bool, scope: &Scope<'_>, trace: 
     }
 }
 
-/// What an [`Outlet`] gives.
-enum Served {
-    Variant(usize),
-    Bucket(usize, u32),
-    /// The unit's bucket is not in the rollout.
-    LeftOut,
-    Failed(ErrorCode),
-}
-
+/// What `outlet` serves, for the reason `plain` where no bucket decides; `None`: the unit is not in the rollout.
 #[inline]
-fn draw<T: Trace>(flag: &Flag, outlet: &Outlet, ctx: &Context, trace: &mut T) -> Served {
+fn serve<T: Trace>(flag: &Flag, outlet: &Outlet, plain: Reason, ctx: &Context, trace: &mut T) -> Option<Outcome> {
     let served = match outlet {
-        Outlet::Variant(variant) => Served::Variant(*variant),
-        Outlet::Nobody => Served::LeftOut,
+        Outlet::Variant(variant) => Some(Outcome::of(Some(*variant), plain)),
+        Outlet::Nobody => None,
         Outlet::Draw(draw) => draw.serve(ctx),
     };
-    trace.note(matches!(served, Served::Variant(_) | Served::Bucket(..)), || served.tell(flag, outlet, ctx));
+    trace.note(served.is_some_and(|outcome| !outcome.is_error()), || tell_served(flag, outlet, served, ctx));
     served
 }
 
 impl Draw {
     #[inline]
-    fn serve(&self, ctx: &Context) -> Served {
+    fn serve(&self, ctx: &Context) -> Option<Outcome> {
         let mut digits = Digits::default();
         match self.unit(ctx, &mut digits) {
             Ok(unit) => self.serve_unit(unit),
-            Err(code) => Served::Failed(code),
+            Err(code) => Some(Outcome::error(code)),
         }
     }
 
     #[inline]
-    fn serve_unit(&self, unit: &str) -> Served {
+    fn serve_unit(&self, unit: &str) -> Option<Outcome> {
         let mut bucket = 0;
         if let Some((seed, share)) = self.rollout {
             bucket = seed.bucket(unit);
             if bucket >= share {
-                return Served::LeftOut;
+                return None;
             }
         }
         match &self.split {
-            Which::One(variant) => Served::Bucket(*variant, bucket),
+            Which::One(variant) => Some(Outcome::split(*variant, bucket)),
             Which::Table(seed, table) => {
                 let bucket = seed.bucket(unit);
-                let range = table.get(table.partition_point(|(end, _)| *end <= bucket));
-                range.map_or(Served::LeftOut, |(_, variant)| Served::Bucket(*variant, bucket))
+                let (_, variant) = table.get(table.partition_point(|(end, _)| *end <= bucket))?;
+                Some(Outcome::split(*variant, bucket))
             }
         }
     }
@@ -375,33 +365,31 @@ impl Digits {
     }
 }
 
-impl Served {
-    /// A sentence for explanations.
-    fn tell(&self, flag: &Flag, outlet: &Outlet, ctx: &Context) -> String {
-        let name = |index: usize| flag.variants.get(index).map_or("", |variant| variant.key.as_str());
-        match (self, outlet) {
-            (Self::Variant(variant), _) => format!("serves `{}`", name(*variant)),
-            (Self::Bucket(variant, bucket), _) => format!("bucket {bucket} gets `{}`", name(*variant)),
-            (Self::LeftOut, Outlet::Draw(draw)) => {
-                let mut digits = Digits::default();
-                let bucket = draw
-                    .rollout
-                    .zip(draw.unit(ctx, &mut digits).ok())
-                    .map(|((seed, share), unit)| (seed.bucket(unit), share));
-                match bucket {
-                    Some((bucket, share)) => {
-                        format!("bucket {bucket} is not in the rollout, which ends before {share}")
-                    }
-                    None => "the unit is not in the rollout".to_owned(),
-                }
-            }
-            (Self::LeftOut, _) => "the rollout's share is 0".to_owned(),
-            (Self::Failed(ErrorCode::TargetingKeyMissing), Outlet::Draw(draw)) => match draw.unit {
-                Attribute::TargetingKey => "a bucket is needed, and the context has no targeting key".to_owned(),
-                ref unit => format!("a bucket is needed, and `{unit}`, which is the unit, is absent"),
-            },
-            (Self::Failed(_), _) => "the unit is neither a string nor an integral number".to_owned(),
+/// A sentence for explanations.
+fn tell_served(flag: &Flag, outlet: &Outlet, served: Option<Outcome>, ctx: &Context) -> String {
+    let Some(outcome) = served else { return tell_left_out(outlet, ctx) };
+    let Evaluation { variant, bucket, error, .. } = outcome.resolve(flag);
+    match (error, outlet) {
+        (None, _) => {
+            let variant = variant.unwrap_or_default();
+            bucket.map_or_else(|| format!("serves `{variant}`"), |bucket| format!("bucket {bucket} gets `{variant}`"))
         }
+        (Some(ErrorCode::TargetingKeyMissing), Outlet::Draw(draw)) => match &draw.unit {
+            Attribute::TargetingKey => "a bucket is needed, and the context has no targeting key".to_owned(),
+            unit => format!("a bucket is needed, and `{unit}`, which is the unit, is absent"),
+        },
+        (Some(_), _) => "the unit is neither a string nor an integral number".to_owned(),
+    }
+}
+
+fn tell_left_out(outlet: &Outlet, ctx: &Context) -> String {
+    let Outlet::Draw(draw) = outlet else { return "the rollout's share is 0".to_owned() };
+    let mut digits = Digits::default();
+    match draw.rollout.zip(draw.unit(ctx, &mut digits).ok()) {
+        Some(((seed, share), unit)) => {
+            format!("bucket {} is not in the rollout, which ends before {share}", seed.bucket(unit))
+        }
+        None => "the unit is not in the rollout".to_owned(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     issue::{CompileIssue, Issues, Path, Severity},
     key::{FlagKey, VariantKey},
     limits,
+    ordinal::Ordinal,
     text::TextMap,
 };
 
@@ -25,10 +26,10 @@ pub(crate) struct Flag {
     pub(crate) state: State,
     pub(crate) variants: Box<[Variant]>,
     /// The off variant.
-    pub(crate) off: Option<usize>,
+    pub(crate) off: Option<Ordinal>,
     pub(crate) prerequisites: Box<[config::Prerequisite]>,
     /// The variants of individual targeting keys.
-    pub(crate) targets: TextMap<usize>,
+    pub(crate) targets: TextMap<Ordinal>,
     pub(crate) rules: Box<[Rule]>,
     pub(crate) default: Outlet,
     pub(crate) uses: Box<[SegmentUse]>,
@@ -68,7 +69,7 @@ pub(crate) struct Rule {
 #[derive(Debug)]
 pub(crate) enum Outlet {
     /// One variant to everybody.
-    Variant(usize),
+    Variant(Ordinal),
     /// Nothing to anybody: a rollout with a share of 0.
     Nobody,
     /// By bucket.
@@ -89,9 +90,9 @@ pub(crate) struct Draw {
 /// Which variant those get who are in.
 #[derive(Debug)]
 pub(crate) enum Which {
-    One(usize),
+    One(Ordinal),
     /// Each range's end and variant, in order, covering all buckets.
-    Table(Seed, Box<[(u32, usize)]>),
+    Table(Seed, Box<[(u32, Ordinal)]>),
 }
 
 impl Flag {
@@ -238,17 +239,17 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn variant(&mut self, key: &VariantKey, path: &Path<'_>) -> Option<usize> {
-        let found = self.variants.iter().position(|variant| variant.key == *key);
+    fn variant(&mut self, key: &VariantKey, path: &Path<'_>) -> Option<Ordinal> {
+        let found = self.known_variant(key);
         if found.is_none() {
             self.broken::<()>("unknown_variant", path, format!("the flag has no variant `{key}`"));
         }
         found
     }
 
-    fn targets(&mut self) -> Option<TextMap<usize>> {
+    fn targets(&mut self) -> Option<TextMap<Ordinal>> {
         let path = Path::Root.field("targets");
-        let mut keys: Vec<(&str, usize)> = Vec::new();
+        let mut keys: Vec<(&str, Ordinal)> = Vec::new();
         let mut known = HashSet::new();
         for (index, target) in self.config.targets.iter().enumerate() {
             let path = path.index(index);
@@ -355,7 +356,7 @@ impl Parts<'_> {
         Some(&config.salt)
     }
 
-    fn weights(&mut self, weights: &[config::VariantWeight], path: &Path<'_>) -> Option<Vec<(u32, usize)>> {
+    fn weights(&mut self, weights: &[config::VariantWeight], path: &Path<'_>) -> Option<Vec<(u32, Ordinal)>> {
         let mut known = HashSet::new();
         for (index, weight) in weights.iter().enumerate() {
             let path = path.index(index);
@@ -374,7 +375,7 @@ impl Parts<'_> {
         ranges.iter().map(|range| Some((range.end, self.known_variant(&range.variant)?))).collect()
     }
 
-    fn ranges(&mut self, ranges: &[BucketRange], path: &Path<'_>) -> Option<Vec<(u32, usize)>> {
+    fn ranges(&mut self, ranges: &[BucketRange], path: &Path<'_>) -> Option<Vec<(u32, Ordinal)>> {
         for (index, range) in ranges.iter().enumerate() {
             self.variant(&range.variant, &path.index(index).field("variant"));
         }
@@ -385,8 +386,8 @@ impl Parts<'_> {
         sorted.iter().map(|range| Some((range.end, self.known_variant(&range.variant)?))).collect()
     }
 
-    fn known_variant(&self, key: &VariantKey) -> Option<usize> {
-        self.variants.iter().position(|variant| variant.key == *key)
+    fn known_variant(&self, key: &VariantKey) -> Option<Ordinal> {
+        self.variants.iter().position(|variant| variant.key == *key).and_then(Ordinal::new)
     }
 
     /// Finds rules that no evaluation reaches, and ids that name two rules.

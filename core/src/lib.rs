@@ -20,6 +20,7 @@ mod text;
 mod version;
 
 mod flag;
+mod ordinal;
 mod segment;
 
 mod graph;

@@ -19,6 +19,7 @@ use crate::{
     issue::{CompileIssue, Issues, Path, Severity},
     key::{FlagKey, SegmentKey, VariantKey},
     limits,
+    ordinal::Ordinal,
     ruleset::Ruleset,
     segment::Segment,
 };
@@ -55,7 +56,7 @@ pub(crate) struct PrerequisiteLink {
     /// `None`: there is no such flag.
     pub(crate) flag: Option<usize>,
     /// The accepted variants, as that flag counts them.
-    pub(crate) accepted: Box<[usize]>,
+    pub(crate) accepted: Box<[Ordinal]>,
 }
 
 /// A segment among all others.
@@ -240,7 +241,7 @@ fn link_flags(
                 .iter()
                 .enumerate()
                 .filter(|(_, variant)| needed.variants.contains(&variant.key))
-                .map(|(index, _)| index)
+                .filter_map(|(index, _)| Ordinal::new(index))
                 .collect()
         });
         PrerequisiteLink { flag: place, accepted: accepted.unwrap_or_default() }
