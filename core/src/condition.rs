@@ -214,8 +214,9 @@ impl Operator {
         Some(exists || items.iter().any(|item| self.decide_one(item) == Some(true)))
     }
 
-    /// Small enough to be inlined: the operators that flags mostly use.
-    #[inline]
+    /// The operators that flags mostly use.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a test is a few instructions, and a call as many again")]
     fn decide_one(&self, value: &Value) -> Option<bool> {
         match (self, value) {
             (Self::In(set), value) => set.contains(value),

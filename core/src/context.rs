@@ -6,7 +6,8 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error as _, MapAccess, SeqAccess, Visitor},
 };
-use xxhash_rust::xxh3::xxh3_64;
+
+use crate::code::TextCode;
 
 /// The name under which conditions see the targeting key, and under which JSON carries it.
 pub(crate) const TARGETING_KEY: &str = "targetingKey";
@@ -41,55 +42,24 @@ pub struct Context {
     /// `Null` where there is none; text, unless somebody used [`with`](Context::with) to set something else.
     targeting_key: Value,
     /// The codes of the names, in the order of `attributes`: a lookup scans them.
-    codes: Vec<NameCode>,
+    codes: Vec<TextCode>,
     attributes: Vec<(Box<str>, Value)>,
 }
 
 /// An attribute's name with its code, computed once per ruleset.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Name {
-    code: NameCode,
+    code: TextCode,
     text: Box<str>,
 }
 
 impl Name {
     pub(crate) fn new(text: &str) -> Self {
-        Self { code: NameCode::new(text), text: text.into() }
+        Self { code: TextCode::new(text), text: text.into() }
     }
 
     pub(crate) fn as_str(&self) -> &str {
         &self.text
-    }
-}
-
-/// A name as a number. Names of up to 15 bytes, which is most, are their code: bytes, then length. Longer ones have a
-/// hash, and equal codes are not enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct NameCode(u128);
-
-impl NameCode {
-    /// What stands in place of the length of a name that is too long.
-    const LONG: u8 = u8::MAX;
-
-    fn new(name: &str) -> Self {
-        let mut code = [0; 16];
-        let bytes = match code.split_last_mut() {
-            Some((length, bytes)) if name.len() <= bytes.len() => {
-                // At most 15, so that it fits.
-                *length = u8::try_from(name.len()).unwrap_or(Self::LONG);
-                bytes
-            }
-            _ => return Self(u128::from(xxh3_64(name.as_bytes())) | u128::from(Self::LONG) << 120),
-        };
-        for (place, byte) in bytes.iter_mut().zip(name.bytes()) {
-            *place = byte;
-        }
-        Self(u128::from_le_bytes(code))
-    }
-
-    #[inline]
-    fn is_exact(self) -> bool {
-        self.0 >> 120 != u128::from(Self::LONG)
     }
 }
 
@@ -136,7 +106,7 @@ impl Context {
 
     /// The attribute `name`, if there is one; `targetingKey` is none.
     pub fn attribute(&self, name: &str) -> Option<&Value> {
-        self.find(NameCode::new(name), name)
+        TextCode::new(name).find(name, &self.codes, &self.attributes)
     }
 
     pub(crate) fn targeting_value(&self) -> &Value {
@@ -145,15 +115,7 @@ impl Context {
 
     #[inline]
     pub(crate) fn get(&self, name: &Name) -> Option<&Value> {
-        self.find(name.code, &name.text)
-    }
-
-    #[inline]
-    fn find(&self, code: NameCode, name: &str) -> Option<&Value> {
-        let mut candidates = self.codes.iter().zip(&self.attributes);
-        candidates
-            .find(|(candidate, (text, _))| **candidate == code && (code.is_exact() || **text == *name))
-            .map(|(_, (_, value))| value)
+        name.code.find(&name.text, &self.codes, &self.attributes)
     }
 
     fn set(&mut self, name: Box<str>, value: Value) {
@@ -164,7 +126,7 @@ impl Context {
         if let Some((_, known)) = self.attributes.iter_mut().find(|(known, _)| *known == name) {
             *known = value;
         } else {
-            self.codes.push(NameCode::new(&name));
+            self.codes.push(TextCode::new(&name));
             self.attributes.push((name, value));
         }
     }

@@ -14,6 +14,7 @@ pub mod context;
 pub mod bucket;
 
 mod attribute;
+mod code;
 mod condition;
 mod date;
 mod text;

@@ -5,18 +5,18 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use crate::code::TextCode;
+
 /// Up to this many keys, comparing them one by one beats hashing.
-const FEW: usize = 8;
+const FEW: usize = 16;
 
 /// A map from texts, fast to build and to search, for member lists of any length. The first of equal keys stays.
 #[derive(Clone, Debug)]
 pub(crate) enum TextMap<V> {
-    Few(Box<[(Box<str>, V)]>),
+    /// Up to [`FEW`] keys.
+    Few { codes: Box<[TextCode]>, entries: Box<[(Box<str>, V)]> },
     /// One text for all keys: 100,000 of them cost two allocations.
-    Many {
-        text: Box<str>,
-        table: HashTable<Entry<V>>,
-    },
+    Many { text: Box<str>, table: HashTable<Entry<V>> },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ pub(crate) enum Case {
 
 impl<V> Default for TextMap<V> {
     fn default() -> Self {
-        Self::Few(Box::default())
+        Self::Few { codes: Box::default(), entries: Box::default() }
     }
 }
 
@@ -48,7 +48,9 @@ impl<V: Copy> TextMap<V> {
     /// A map of `keys`. All keys together must stay below 4 GiB: those beyond are never found.
     pub(crate) fn new<'a>(keys: impl ExactSizeIterator<Item = (&'a str, V)>) -> Self {
         if keys.len() <= FEW {
-            return Self::Few(keys.map(|(key, value)| (key.into(), value)).collect());
+            let (codes, entries): (Vec<_>, Vec<_>) =
+                keys.map(|(key, value)| (TextCode::new(key), (Box::from(key), value))).unzip();
+            return Self::Few { codes: codes.into(), entries: entries.into() };
         }
         let mut text = String::new();
         let mut table = HashTable::with_capacity(keys.len());
@@ -69,7 +71,8 @@ impl<V: Copy> TextMap<V> {
     #[inline]
     pub(crate) fn get(&self, key: &str) -> Option<V> {
         match self {
-            Self::Few(entries) => entries.iter().find(|(candidate, _)| **candidate == *key).map(|(_, value)| *value),
+            Self::Few { codes, .. } if codes.is_empty() => None,
+            Self::Few { codes, entries } => TextCode::new(key).find(key, codes, entries).copied(),
             Self::Many { text, table } => {
                 let found = table.find(hash(key), |entry| slice(text, entry) == Some(key.as_bytes()));
                 found.map(|entry| entry.value)
@@ -79,14 +82,14 @@ impl<V: Copy> TextMap<V> {
 
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Few(entries) => entries.len(),
+            Self::Few { codes, .. } => codes.len(),
             Self::Many { table, .. } => table.len(),
         }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self, Self::Few(entries) if entries.is_empty())
+        matches!(self, Self::Few { codes, .. } if codes.is_empty())
     }
 }
 

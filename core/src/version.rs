@@ -25,18 +25,26 @@ impl<'a> Version<'a> {
     #[inline]
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
-        let mut rest = text.as_bytes();
         let mut core = [0; 3];
         let mut places = core.iter_mut();
-        loop {
-            let place = places.next()?;
-            (*place, rest) = number(rest)?;
-            match rest.split_first() {
-                None => return Some(Self { core, pre: "" }),
-                Some((b'.', after)) => rest = after,
-                Some(_) => return Some(Self { core, pre: suffix(text.get(text.len() - rest.len()..)?)? }),
+        let mut place: &mut u64 = places.next()?;
+        let mut n_digits = 0_usize;
+        for (index, byte) in text.bytes().enumerate() {
+            match byte {
+                b'0'..=b'9' if n_digits == 0 || *place > 0 => {
+                    *place = place.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+                    n_digits += 1;
+                }
+                b'.' if n_digits > 0 => {
+                    place = places.next()?;
+                    n_digits = 0;
+                }
+                b'-' | b'+' if n_digits > 0 => return Some(Self { core, pre: suffix(text.get(index..)?)? }),
+                // Among others, a digit after a leading zero.
+                _ => return None,
             }
         }
+        (n_digits > 0).then_some(Self { core, pre: "" })
     }
 
     /// Semantic Versioning 2.0.0 §11.
@@ -68,20 +76,6 @@ impl fmt::Display for OwnedVersion {
         write!(f, "{major}.{minor}.{patch}")?;
         if self.pre.is_empty() { Ok(()) } else { write!(f, "-{}", self.pre) }
     }
-}
-
-/// A numeric part at the start of `text` (no leading zero, fits 64 bits), and what follows it.
-#[inline]
-fn number(text: &[u8]) -> Option<(u64, &[u8])> {
-    let mut rest = text;
-    let mut value = 0_u64;
-    while let Some((digit, after)) = rest.split_first().filter(|(digit, _)| digit.is_ascii_digit()) {
-        value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
-        rest = after;
-    }
-    let n_digits = text.len() - rest.len();
-    let well_formed = n_digits == 1 || (n_digits > 1 && text.first() != Some(&b'0'));
-    well_formed.then_some((value, rest))
 }
 
 /// Checks `[-pre][+build]` and returns the pre-release part.
