@@ -24,9 +24,9 @@ impl TextCode {
             return Self { head: xxh3_64(bytes), tail: LONG };
         }
         // Two loads that overlap take every byte; of the second, those that the first has taken are shifted out.
-        let (head, tail) = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (head, tail) = if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
             (u64::from_le_bytes(*first), u64::from_le_bytes(*last) >> 8 >> (8 * (15 - len)))
-        } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
             let last = u64::from(u32::from_le_bytes(*last)) >> (8 * (8 - len));
             (u64::from(u32::from_le_bytes(*first)) | last << 32, 0)
         } else {

@@ -203,15 +203,14 @@ impl Operator {
     #[inline]
     fn decide(&self, value: &Value) -> Option<bool> {
         match value {
-            Value::List(items) => self.decide_list(items),
+            Value::List(items) => Some(self.decide_list(items)),
             value => self.decide_one(value),
         }
     }
 
     #[inline(never)]
-    fn decide_list(&self, items: &[Value]) -> Option<bool> {
-        let exists = matches!(self, Self::Exists);
-        Some(exists || items.iter().any(|item| self.decide_one(item) == Some(true)))
+    fn decide_list(&self, items: &[Value]) -> bool {
+        matches!(self, Self::Exists) || items.iter().any(|item| self.decide_one(item) == Some(true))
     }
 
     /// The operators that flags mostly use.

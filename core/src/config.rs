@@ -288,12 +288,15 @@ pub struct Test {
     /// Turns a decided answer round.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub negate: bool,
-    /// For the text operators: compares lower-cased characters.
+    /// For texts under `in`, and for the text operators, `matches` included: compares lower-cased characters.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignore_case: bool,
 }
 
 /// A named set of contexts.
+///
+/// One rule that cannot be used (an operator that this version does not know, say) makes the whole segment unusable, its
+/// members included, and rules that use it never hold: left out, it would widen a rule that negates the segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]

@@ -287,7 +287,8 @@ fn serve<T: Trace>(flag: &Flag, outlet: &Outlet, plain: Reason, ctx: &Context, t
 }
 
 impl Draw {
-    #[inline]
+    /// Apart, so that what needs no bucket needs no call.
+    #[inline(never)]
     fn serve(&self, ctx: &Context) -> Option<Outcome> {
         let mut digits = Digits::default();
         match self.unit(ctx, &mut digits) {

@@ -57,7 +57,8 @@ pub struct Evaluation<'r> {
     pub flag_version: u64,
     /// The index of the rule that served, and its id (may be empty).
     pub rule: Option<(usize, &'r str)>,
-    /// The unit's bucket in the split that chose the variant, 0 to 99,999.
+    /// The unit's bucket in the split that chose the variant, 0 to 99,999; where a rollout has only one variant, in the
+    /// rollout. Present exactly where `reason` is [`Reason::Split`].
     pub bucket: Option<u32>,
 }
 
