@@ -54,12 +54,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let key = std::env::var("TIDEGATE_SDK_KEY").map_err(|_| "set TIDEGATE_SDK_KEY to a server key (tgs_…)")?;
 
     let flags = Client::builder(&url, &key).connect()?;
-    let mut events = flags.events();
     match flags.wait_ready(Duration::from_secs(5)).await {
         Ok(_) => say("connected", &url),
         Err(not_ready) => say("waiting", &format!("{not_ready}; until then the defaults are served")),
     }
 
+    let mut events = flags.events();
     let customers = customers();
     let mut seen = BTreeMap::new();
     let mut checkouts = tokio::time::interval(Duration::from_millis(500));

@@ -112,8 +112,9 @@ impl Hub {
                 );
             }
             tokio::select! {
-                () = self.hint.notified() => {}
+                biased;
                 () = shutdown.cancelled() => return,
+                () = self.hint.notified() => {}
             }
         }
     }

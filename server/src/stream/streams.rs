@@ -5,8 +5,9 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::ws::WebSocket;
+use axum::extract::ws::Message;
 use dashmap::DashMap;
+use futures_util::{Sink, Stream};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
@@ -156,8 +157,11 @@ impl Streams {
         permit.map(|permit| Admission { _permit: permit })
     }
 
-    /// Runs one stream to its end.
-    pub async fn serve(self: Arc<Self>, socket: WebSocket, hub: Arc<Hub>, with: Credential, admission: Admission) {
+    /// Runs one stream, over any socket of websocket messages, to its end.
+    pub async fn serve<S, E>(self: Arc<Self>, socket: S, hub: Arc<Hub>, with: Credential, admission: Admission)
+    where
+        S: Stream<Item = Result<Message, E>> + Sink<Message> + Unpin,
+    {
         let stream = Arc::clone(&self);
         let run = async move {
             let open = stream.metrics.streams.get_or_create_owned(&labels(&hub.environment));
@@ -185,14 +189,15 @@ impl Streams {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = self.shutdown.cancelled() => return,
+                _ = poll.tick() => self.poll().await,
                 hint = hints.recv() => match hint {
                     Ok(environment) => self.loaded(&environment).iter().for_each(|hub| hub.nudge()),
                     Err(RecvError::Lagged(_)) => self.poll().await,
-                    // The application is gone: only the poll is left, and the end.
+                    // Cannot be: `app` holds a sender. Were it so, the poll would do.
                     Err(RecvError::Closed) => hints = self.app.changes.subscribe(),
                 },
-                _ = poll.tick() => self.poll().await,
             }
         }
     }
@@ -225,6 +230,7 @@ impl Streams {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = self.shutdown.cancelled() => return,
                 _ = poll.tick() => self.watchlist.sweep(&self.app).await,
             }
