@@ -210,30 +210,26 @@ pub struct BucketRange {
 
 /// A test of the context, or a group of conditions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Condition {
     /// Holds where at least one of `any` holds.
-    #[cfg_attr(feature = "schema", schema(no_recursion))]
     Any {
         /// The members.
         any: Vec<Condition>,
     },
     /// Holds where all of `all` hold.
-    #[cfg_attr(feature = "schema", schema(no_recursion))]
     All {
         /// The members.
         all: Vec<Condition>,
     },
     /// Holds where none of `none` holds.
-    #[cfg_attr(feature = "schema", schema(no_recursion))]
     None {
         /// The members.
         none: Vec<Condition>,
     },
     /// A test of one attribute.
     Test(Test),
-    /// A shape that this version does not know: never holds.
+    /// A shape that this version does not know: never holds. Not part of the schema, which says what people may write.
     Unknown(Json),
 }
 
@@ -357,5 +353,53 @@ impl Distribution {
 
     fn is_default_algorithm(name: &str) -> bool {
         name == Self::XXH3_V1
+    }
+}
+
+#[cfg(feature = "schema")]
+mod schema {
+    use std::borrow::Cow;
+
+    use utoipa::{
+        PartialSchema, ToSchema,
+        openapi::{
+            ArrayBuilder, ObjectBuilder, Ref, RefOr,
+            schema::{AdditionalProperties, OneOfBuilder, Schema},
+        },
+    };
+
+    use super::{Condition, Test};
+
+    /// By hand, because a derived one would have [`Condition::Unknown`], which is valid for everything, so that nothing
+    /// would be valid for exactly one.
+    impl PartialSchema for Condition {
+        fn schema() -> RefOr<Schema> {
+            let group = |name, description| {
+                let members = ArrayBuilder::new().items(Ref::from_schema_name(Self::name()));
+                ObjectBuilder::new()
+                    .description(Some(description))
+                    .property(name, members)
+                    .required(name)
+                    .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
+            };
+            OneOfBuilder::new()
+                .description(Some("A test of the context, or a group of conditions."))
+                .item(group("any", "Holds where at least one of `any` holds."))
+                .item(group("all", "Holds where all of `all` hold."))
+                .item(group("none", "Holds where none of `none` holds."))
+                .item(Ref::from_schema_name(Test::name()))
+                .into()
+        }
+    }
+
+    impl ToSchema for Condition {
+        fn name() -> Cow<'static, str> {
+            Cow::Borrowed("Condition")
+        }
+
+        fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+            schemas.push((Test::name().into_owned(), Test::schema()));
+            Test::schemas(schemas);
+        }
     }
 }
