@@ -30,7 +30,7 @@ createRoot(root).render(
   <StrictMode>
     <Look>
       <QueryClientProvider client={queryClient}>
-        <Notifications position="bottom-right" limit={4} aria-label="Notices" />
+        <Notifications position="bottom-right" limit={4} />
         <RouterProvider router={router} />
       </QueryClientProvider>
     </Look>

@@ -68,8 +68,10 @@ export const theme = createTheme({
   headings: { fontWeight: "650" },
   components: {
     Modal: {
-      defaultProps: { centered: true, radius: "lg", overlayProps: { backgroundOpacity: 0.45, blur: 3, color: "#04151c" }, padding: "lg" },
+      defaultProps: { centered: true, radius: "lg", overlayProps: { backgroundOpacity: 0.45, blur: 3, color: "#04151c" }, padding: "lg", closeButtonProps: { "aria-label": "Close" } },
     },
+    Notification: { defaultProps: { closeButtonProps: { "aria-label": "Dismiss" } } },
+    Drawer: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
     Button: { defaultProps: { radius: "md" } },
     Tooltip: { defaultProps: { openDelay: 250, withArrow: true, multiline: true, maw: 320, events: { hover: true, focus: true, touch: true } } },
     Menu: { defaultProps: { radius: "md", shadow: "md" } },

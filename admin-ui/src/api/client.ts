@@ -52,7 +52,10 @@ export const api = {
 
   projects: () => settled(sdk.listProjects({ query: { limit } })).then(({ items }) => whole(items)),
   createProject: (body: sdk.CreateProject) => settled(sdk.createProject({ body })),
-  environments: (project: string) => settled(sdk.listEnvironments({ path: { project }, query: { limit } })).then(({ items }) => whole(items)),
+  environments: (project: string) => settled(sdk.listEnvironments({ path: { project }, query: { limit } })).then(({ items }) =>
+      // In the order of their making, which is the way that changes take: development first, production last.
+      whole(items).toSorted((a, b) => a.createdAt.localeCompare(b.createdAt) || Number(a.production) - Number(b.production)),
+    ),
   createEnvironment: (project: string, body: sdk.CreateEnvironment) => settled(sdk.createEnvironment({ path: { project }, body })),
   keys: (project: string, environment: string) =>
     settled(sdk.listKeys({ path: { project, environment }, query: { limit } })).then(({ items }) => items),

@@ -59,17 +59,12 @@ export function Shell({ me, project, projects, children }: ShellProps) {
         <main id="main" ref={main} className={styles.main} tabIndex={-1}>
           {children}
         </main>
-        <Drawer
-          opened={opened}
-          onClose={drawer.close}
-          size={272}
-          padding={0}
-          withCloseButton={false}
-          aria-label="Menu"
-          styles={{ body: { height: "100%" }, content: { background: "transparent" } }}
-        >
-          {side}
-        </Drawer>
+        <Drawer.Root opened={opened} onClose={drawer.close} size={272} padding={0}>
+          <Drawer.Overlay />
+          <Drawer.Content aria-label="Menu">
+            <Drawer.Body h="100%">{side}</Drawer.Body>
+          </Drawer.Content>
+        </Drawer.Root>
       </div>
     </ScrollContext>
   );
@@ -77,7 +72,7 @@ export function Shell({ me, project, projects, children }: ShellProps) {
 
 function Side({ me, project, projects }: Omit<ShellProps, "children">) {
   return (
-    <div className={styles.side}>
+    <section className={styles.side} aria-label="Tidegate">
       <Link to="/" className={styles.brand}>
         <Logo />
         Tidegate
@@ -100,7 +95,7 @@ function Side({ me, project, projects }: Omit<ShellProps, "children">) {
         </div>
         <PersonMenu me={me} />
       </div>
-    </div>
+    </section>
   );
 }
 
@@ -112,10 +107,11 @@ function ProjectSwitcher({ me, project, projects }: Omit<ShellProps, "children">
     <>
       <Menu width="target" position="bottom-start">
         <Menu.Target>
-          <button type="button" className={styles.project} aria-label={`Project ${current?.name ?? project}, switch`}>
+          <button type="button" className={styles.project}>
             <span className={styles.projectName}>
               <small>Project</small>
               {current?.name ?? project}
+              <span className="visually-hidden">, switch the project</span>
             </span>
             <ChevronIcon />
           </button>
@@ -170,13 +166,14 @@ function PersonMenu({ me }: { me: Me }) {
   return (
     <Menu position="top-start" width={232}>
       <Menu.Target>
-        <button type="button" className={styles.person} aria-label={`${me.user.name}: appearance and signing out`}>
+        <button type="button" className={styles.person}>
           <span className={styles.initials} aria-hidden="true">
             {initials}
           </span>
           <span className={styles.projectName}>
             {me.user.name}
             <small>{me.user.email}</small>
+            <span className="visually-hidden">, appearance and signing out</span>
           </span>
         </button>
       </Menu.Target>

@@ -12,7 +12,7 @@ export interface Position {
 type ServerMessage =
   | { type: "hello"; protocol: number; heartbeatMs: number }
   | { type: "intent"; transfer: "none" | "changes" | "full"; to: Position }
-  | { type: "objects"; put?: { kind: string; key: string }[]; delete?: { kind: string; key: string }[] }
+  | { type: "objects" }
   | { type: "commit"; to: Position }
   | { type: "kill"; epoch: string; revision: number; flags: string[] }
   | { type: "heartbeat" }
@@ -150,8 +150,7 @@ export function followStream(ports: StreamPorts, events: StreamEvents): { stop()
     socket = opened;
     opened.onopen = () => opened.send(JSON.stringify({ type: "hello", protocol: 1, sdk: SDK, ...(position ? { position } : {}) }));
     opened.onmessage = ({ data }) => {
-      const message = parse(data);
-      if (message) received(message);
+      for (const message of messagesOf(data)) received(message);
     };
     opened.onclose = lost;
     opened.onerror = lost;
@@ -175,13 +174,17 @@ export function followStream(ports: StreamPorts, events: StreamEvents): { stop()
   };
 }
 
-function parse(data: unknown): ServerMessage | null {
-  if (typeof data !== "string") return null;
-  try {
-    return JSON.parse(data) as ServerMessage;
-  } catch {
-    return null;
-  }
+/** A frame is one or more messages, one a line. Objects are not even parsed: a whole environment may be in them. */
+function messagesOf(data: unknown): ServerMessage[] {
+  if (typeof data !== "string") return [];
+  return data.split("\n").flatMap((line): ServerMessage[] => {
+    if (line.startsWith('{"type":"objects"')) return [];
+    try {
+      return [JSON.parse(line)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** How one or more connections do, taken together: as well as the worst of them. */

@@ -75,7 +75,7 @@ describe("stateWords", () => {
     check({ summary: "off" }, { tone: "partial", label: "Off for everyone", level: 0 });
     check({ summary: "on 25 % / off 75 %" }, { tone: "partial", label: "On 25 % / off 75 %", level: 0.25 });
     check({ summary: "off 75 % / on 25 %" }, { tone: "partial", label: "Off 75 % / on 25 %", level: 0.25 });
-    check({ summary: "2 targets, 1 rule, else on" }, { tone: "on", label: "On", before: "2 targets, 1 rule first", level: 1 });
+    check({ summary: "2 targets, 1 rule, else on" }, { tone: "on", label: "On by default", before: "2 targets, 1 rule first", level: 1 });
     check({ summary: "1 rule, else 5 % of units: on 50 % / off 50 %" }, { tone: "partial", label: "5 % of units: on 50 % / off 50 %", before: "1 rule first", level: 0.025 });
   });
 

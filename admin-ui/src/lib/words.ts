@@ -114,8 +114,8 @@ export function stateWords(state: FlagState, flag: Pick<FlagHead, "kind" | "vari
   const share = on === undefined ? 100 : (served.find(({ variant }) => variant === on)?.share ?? 0);
   const level = (share / 100) * (units === undefined ? 1 : Number(units) / 100);
   const [only] = served;
-  const everyone = served.length === 1 && units === undefined && before === "" && only;
-  const label = everyone ? `${capital(only.variant)} for everyone` : capital(serve);
+  const whole = served.length === 1 && units === undefined && only;
+  const label = whole ? `${capital(only.variant)} ${before === "" ? "for everyone" : "by default"}` : capital(serve);
   return { tone: level === 1 && served.length === 1 ? "on" : "partial", label, before, level };
 }
 

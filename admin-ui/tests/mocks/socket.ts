@@ -30,8 +30,9 @@ export class FakeSocket implements Socket {
     this.closed = true;
   }
 
-  receive(message: object): void {
-    this.onmessage?.({ data: JSON.stringify(message) });
+  /** Receives messages in one frame. */
+  receive(...messages: object[]): void {
+    this.onmessage?.({ data: messages.map((message) => JSON.stringify(message)).join("\n") });
   }
 
   /** The server's side of a connection, up to `revision`. */
@@ -43,7 +44,6 @@ export class FakeSocket implements Socket {
 
   commit(revision: number, transfer: "full" | "changes" | "none" = "changes"): void {
     const to = { epoch: "e1", revision, digest: "0".repeat(32) };
-    this.receive({ type: "intent", transfer, to });
-    this.receive({ type: "commit", to });
+    this.receive({ type: "intent", transfer, to }, { type: "objects", put: [{ kind: "flag", key: "a", body: { key: "a" } }] }, { type: "commit", to });
   }
 }

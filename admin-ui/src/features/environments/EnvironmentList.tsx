@@ -9,6 +9,7 @@ import { queries } from "../../api/queries";
 import type { Environment, SdkKey } from "../../api/types";
 import { Ago } from "../../components/Ago";
 import { CopyValue } from "../../components/CopyValue";
+import { Dialog } from "../../components/Dialog";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { KeyIcon } from "../../components/icons";
 import { Card, Page } from "../../components/Page";
@@ -142,7 +143,7 @@ function NewKey({ project, environment, onClose }: { project: string; environmen
   };
   if (create.data) {
     return (
-      <Modal opened onClose={onClose} title="Copy the key now" closeOnClickOutside={false}>
+      <Dialog onClose={onClose} title="Copy the key now" closeOnClickOutside={false}>
         <Stack>
           <Text size="sm">It is shown this once: the server keeps only its hash.</Text>
           <div className={styles.secret}>{create.data.key}</div>
@@ -151,11 +152,11 @@ function NewKey({ project, environment, onClose }: { project: string; environmen
             <Button onClick={onClose}>Done</Button>
           </Group>
         </Stack>
-      </Modal>
+      </Dialog>
     );
   }
   return (
-    <Modal opened onClose={onClose} title={`New SDK key for ${environment.name}`}>
+    <Dialog onClose={onClose} title={`New SDK key for ${environment.name}`}>
       <form onSubmit={submit}>
         <Stack>
           {create.error ? <ProblemAlert error={create.error} /> : null}
@@ -182,6 +183,6 @@ function NewKey({ project, environment, onClose }: { project: string; environmen
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Loader, Modal, Stack, Text, Textarea } from "@mantine/core";
+import { Alert, Button, Group, Loader, Stack, Text, Textarea } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
@@ -6,6 +6,7 @@ import { api } from "../../api/client";
 import { isProblem } from "../../api/problem";
 import { queries } from "../../api/queries";
 import type { ConfigPatch, Environment, FlagHead, FlagConfig } from "../../api/types";
+import { Dialog } from "../../components/Dialog";
 import { Diff } from "../../components/Diff";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { ProblemAlert } from "../../components/ProblemAlert";
@@ -57,7 +58,8 @@ export function ConfirmChange({ project, change, stale, onClose, onDone }: Confi
   const read = useQuery({ ...queries.config(project, flag.key, environment.key), staleTime: 0 });
   const current = read.data;
   const preview = useQuery({
-    queryKey: ["project", project, "preview", flag.key, environment.key, current?.version, canonical(patch)],
+    // Outside of what the stream invalidates: it is of one version, and a new version makes a new one.
+    queryKey: ["preview", project, flag.key, environment.key, current?.version, canonical(patch)],
     queryFn: async () => {
       if (!current) throw new Error("nothing to compare with");
       return { before: current, after: await api.previewConfig(project, flag.key, environment.key, current.version, patch) };
@@ -92,7 +94,7 @@ export function ConfirmChange({ project, change, stale, onClose, onDone }: Confi
   };
 
   return (
-    <Modal opened onClose={onClose} size={640} title={`${change.verb} ${flag.key} in ${environment.name}?`}>
+    <Dialog onClose={onClose} size={640} title={`${change.verb} ${flag.key} in ${environment.name}?`}>
       <form onSubmit={submit}>
         <Stack gap="md">
           <div className={styles.where}>
@@ -150,6 +152,6 @@ export function ConfirmChange({ project, change, stale, onClose, onDone }: Confi
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

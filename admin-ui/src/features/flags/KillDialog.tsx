@@ -1,4 +1,4 @@
-import { Button, Group, Modal, Stack, Text, Textarea } from "@mantine/core";
+import { Button, Group, Stack, Text, Textarea } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
@@ -6,6 +6,7 @@ import { useState, type FormEvent } from "react";
 import { api } from "../../api/client";
 import { queries } from "../../api/queries";
 import type { Environment, FlagHead } from "../../api/types";
+import { Dialog } from "../../components/Dialog";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { KillIcon, RestoreIcon } from "../../components/icons";
 import { ProblemAlert } from "../../components/ProblemAlert";
@@ -50,7 +51,7 @@ export function KillDialog({ project, flag, environment, restore, onClose, onDon
   };
   const verb = restore ? "Restore" : "Kill";
   return (
-    <Modal opened onClose={onClose} size={520} title={`${verb} ${flag.key} in ${environment.name}?`}>
+    <Dialog onClose={onClose} size={520} title={`${verb} ${flag.key} in ${environment.name}?`}>
       <form onSubmit={submit}>
         <Stack gap="md">
           <div className={styles.where}>
@@ -102,6 +103,6 @@ export function KillDialog({ project, flag, environment, restore, onClose, onDon
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

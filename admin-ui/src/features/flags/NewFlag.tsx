@@ -1,10 +1,11 @@
-import { Button, Group, Modal, NativeSelect, Stack, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
+import { Button, Group, NativeSelect, Stack, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState, type FormEvent } from "react";
 
 import { api } from "../../api/client";
 import type { FlagKind, NewFlag as Body, Variant } from "../../api/types";
+import { Dialog } from "../../components/Dialog";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { KEY, KEY_RULE, keyFrom } from "../../lib/keys";
 
@@ -86,7 +87,7 @@ export function NewFlag({ project, onClose }: { project: string; onClose(): void
     });
   };
   return (
-    <Modal opened onClose={onClose} size={560} title="New flag">
+    <Dialog onClose={onClose} size={560} title="New flag">
       <form onSubmit={submit}>
         <Stack>
           {create.error ? <ProblemAlert error={create.error} /> : null}
@@ -144,6 +145,6 @@ export function NewFlag({ project, onClose }: { project: string; onClose(): void
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

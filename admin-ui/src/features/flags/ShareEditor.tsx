@@ -70,7 +70,7 @@ export function ShareEditor({ flag, environment, config }: { flag: FlagHead; env
     <div className={styles.share}>
       <div className={styles.slider}>
         <Slider
-          thumbProps={{ "aria-label": `Share that gets ${name}` }}
+          thumbLabel={`Share that gets ${name}`}
           label={(value) => `${value} %`}
           min={0}
           max={100}

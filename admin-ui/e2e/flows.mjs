@@ -1,0 +1,357 @@
+// The main flows of the admin UI against a running server with the demo project.
+//
+//   TIDEGATE_LINK=http://127.0.0.1:8420/#/link/… node e2e/flows.mjs
+//
+// Prints a line per fact that held; ends with 1 and a picture where one did not.
+
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+
+import { launch, Watch } from "./browser.mjs";
+
+const link = process.env.TIDEGATE_LINK;
+if (!link) throw new Error("TIDEGATE_LINK: the one-time link that the server printed");
+const base = new URL(link).origin;
+const pictures = process.env.TIDEGATE_PICTURES;
+/** Where a picture of a failure goes. */
+const failures = process.env.TIDEGATE_FAILURES ?? "e2e/failures";
+const FLAG = "new-checkout";
+const OTHER = "express-delivery";
+
+const browser = await launch();
+const watch = new Watch();
+const context = await watch.context(browser, { colorScheme: "light" });
+context.setDefaultTimeout(20_000);
+let current = null;
+
+/** A fact; what goes wrong in it names it. */
+async function fact(what, check) {
+  const began = performance.now();
+  try {
+    const said = await check();
+    assert.deepEqual(watch.troubles, []);
+    console.log(`ok  ${what}${said ? ` (${said})` : ""}, ${Math.round(performance.now() - began)} ms`);
+  } catch (error) {
+    await mkdir(failures, { recursive: true });
+    await current?.screenshot({ path: `${failures}/failure.png` });
+    console.error(`NOT ${what}\n${error.stack}\n${watch.troubles.join("\n")}\nat ${current?.url()}; picture: ${failures}/failure.png`);
+    await browser.close();
+    process.exit(1);
+  }
+}
+
+const control = (page, flag, environment) => page.getByRole("switch", { name: new RegExp(`^${flag} in ${environment}:`) });
+/** Clicks where a person does: on the track, which lies over the input that is named. */
+const flip = (page, flag, environment) => control(page, flag, environment).locator("xpath=following-sibling::*[1]").click();
+const dialog = (page) => page.getByRole("dialog");
+const toast = (page, text) => page.getByRole("alert").filter({ hasText: text });
+const rowMenu = async (page, flag, item) => {
+  await page.getByRole("button", { name: `Actions for ${flag}`, exact: true }).click();
+  await page.getByRole("menuitem", { name: item }).click();
+};
+const live = (page) => page.locator('[data-phase="live"]:visible').waitFor();
+
+/** Calls the API as the page's person does. */
+const call = (page, method, path, body, headers = {}) =>
+  page.evaluate(
+    async ([verb, url, text, more]) => {
+      const response = await fetch(`/api/v1${url}`, {
+        method: verb,
+        headers: { "x-tidegate-csrf": "1", ...(text ? { "content-type": "application/json" } : {}), ...more },
+        ...(text ? { body: text } : {}),
+      });
+      const answer = await response.text();
+      return { status: response.status, body: answer === "" ? null : JSON.parse(answer) };
+    },
+    [method, path, body === undefined ? "" : JSON.stringify(body), headers],
+  );
+
+const page = await context.newPage();
+current = page;
+let project = "";
+
+await fact("a one-time link signs in and is gone from the address", async () => {
+  await page.goto(link);
+  await page.waitForURL(/\/projects\/[^/]+\/flags/);
+  await control(page, FLAG, "Development").waitFor();
+  assert.ok(!page.url().includes("link"), page.url());
+  project = /\/projects\/([^/]+)/.exec(page.url())[1];
+});
+
+await fact("the stream is live", () => live(page));
+
+const second = await context.newPage();
+await second.goto(`${base}/projects/${project}/flags`);
+await live(second);
+
+await fact("a toggle outside of production takes one click, and a second page sees it live", async () => {
+  const before = await control(page, FLAG, "Development").isChecked();
+  const began = performance.now();
+  await flip(page, FLAG, "Development");
+  await second.waitForFunction(
+    ([flag, was]) => document.querySelector(`[role="switch"][aria-label^="${flag} in Development:"]`)?.checked === !was,
+    [FLAG, before],
+  );
+  const seen = Math.round(performance.now() - began);
+  await toast(page, `${FLAG} is ${before ? "off" : "on"} in Development`).getByRole("button", { name: "Undo" }).click();
+  await toast(page, "Undone").waitFor();
+  await page.waitForFunction(
+    ([flag, was]) => document.querySelector(`[role="switch"][aria-label^="${flag} in Development:"]`)?.checked === was,
+    [FLAG, before],
+  );
+  return `seen ${seen} ms after the click`;
+});
+
+await fact("a toggle in production shows what would change, and Escape leaves all as it was", async () => {
+  await control(page, FLAG, "Production").focus();
+  await page.keyboard.press("Space");
+  await dialog(page).getByRole("region", { name: "Difference of the configuration" }).waitFor();
+  assert.match(await dialog(page).innerText(), /"enabled": false/);
+  await watch.accessible(page, "the confirmation, light");
+  await page.keyboard.press("Escape");
+  await dialog(page).waitFor({ state: "detached" });
+  assert.ok(await control(page, FLAG, "Production").isChecked());
+  // The focus came back.
+  await page.waitForFunction((flag) => document.activeElement?.getAttribute("aria-label")?.startsWith(`${flag} in Production:`), FLAG);
+});
+
+await fact("a change that comes while the dialog is open is told, and the difference is made anew", async () => {
+  await flip(page, FLAG, "Production");
+  const difference = dialog(page).getByRole("region", { name: "Difference of the configuration" });
+  await difference.waitFor();
+  const path = `/projects/${project}/flags/${FLAG}/environments/production`;
+  const { body } = await call(second, "GET", path);
+  const changed = await call(second, "PATCH", path, { availability: "values", reason: "meanwhile" }, { "if-match": `"${body.version}"` });
+  assert.equal(changed.status, 200);
+  await dialog(page).getByText("Somebody else changed this flag meanwhile").waitFor();
+  await dialog(page).getByLabel(/Reason/).fill("freeze for the release");
+  await dialog(page).getByRole("button", { name: "Turn off in Production" }).click();
+  await toast(page, `${FLAG} is off in Production`).waitFor();
+  const after = await call(second, "GET", path);
+  assert.deepEqual([after.body.enabled, after.body.availability], [false, "values"]);
+});
+
+await fact("a change that overtakes is refused and shown, never overwritten", async () => {
+  watch.expected.add(412);
+  const path = `/projects/${project}/flags/${FLAG}/environments/production`;
+  // The stream is held back, so that the page knows of nothing.
+  const blind = await context.newPage();
+  current = blind;
+  await blind.routeWebSocket(/\/stream/, () => {});
+  await blind.goto(`${base}/projects/${project}/flags`);
+  await flip(blind, FLAG, "Production");
+  await dialog(blind).getByRole("region", { name: "Difference of the configuration" }).waitFor();
+  const { body } = await call(second, "GET", path);
+  assert.equal((await call(second, "PATCH", path, { availability: "private" }, { "if-match": `"${body.version}"` })).status, 200);
+  await dialog(blind).getByRole("button", { name: "Turn on in Production" }).click();
+  await dialog(blind).getByText("Somebody else changed this flag meanwhile").waitFor();
+  assert.equal((await call(second, "GET", path)).body.enabled, false);
+  await dialog(blind).getByRole("button", { name: "Turn on in Production" }).click();
+  await toast(blind, `${FLAG} is on in Production`).waitFor();
+  const after = await call(second, "GET", path);
+  assert.deepEqual([after.body.enabled, after.body.availability], [true, "private"]);
+  await blind.close();
+  current = page;
+  watch.expected.delete(412);
+});
+
+await fact("a kill needs a reason, is everywhere at once, and a restore takes it back", async () => {
+  await rowMenu(page, OTHER, "Kill in Production…");
+  const kill = dialog(page).getByRole("button", { name: "Kill in Production" });
+  assert.ok(await kill.isDisabled());
+  await dialog(page).getByLabel(/Reason/).fill("couriers are on strike");
+  await watch.accessible(page, "the kill, light");
+  const killed = (of) =>
+    of.waitForFunction((flag) => {
+      const row = [...document.querySelectorAll('[role="row"]')].find((each) => each.textContent.includes(flag));
+      return row?.querySelector('[data-tone="killed"]');
+    }, OTHER);
+  const began = performance.now();
+  await kill.click();
+  await killed(second);
+  const seen = Math.round(performance.now() - began);
+  await toast(page, `${OTHER} is killed in Production`).waitFor();
+  await killed(page);
+  await page.goto(`${base}/projects/${project}/flags/${OTHER}?environment=production`);
+  await page.getByText("“couriers are on strike”").first().waitFor();
+  await watch.accessible(page, "a killed flag, light");
+  await page.getByRole("button", { name: "Restore…" }).click();
+  await dialog(page).getByLabel(/Reason/).fill("they are back");
+  await dialog(page).getByRole("button", { name: "Restore in Production" }).click();
+  await page.getByRole("button", { name: "Kill…" }).waitFor();
+  return `seen ${seen} ms after the click`;
+});
+
+await fact("the share of a flag is changed through the same confirmation", async () => {
+  await page.goto(`${base}/projects/${project}/flags/${FLAG}?environment=production`);
+  const field = page.getByRole("textbox", { name: "Percentage that gets on" });
+  await field.fill("40");
+  await page.getByRole("button", { name: "Review…" }).click();
+  await dialog(page).getByRole("region", { name: "Difference of the configuration" }).waitFor();
+  await dialog(page).getByLabel(/Reason/).fill("no complaints");
+  await dialog(page).getByRole("button", { name: /in Production$/ }).click();
+  await page.getByText(/on 40.%, off 60.%/).first().waitFor();
+});
+
+await fact("the audit log tells all of it, and what differed", async () => {
+  await page.goto(`${base}/projects/${project}/audit`);
+  await page.getByRole("button", { name: /changed new-checkout in Production.*no complaints/s }).waitFor();
+  await page.getByLabel("Flag").fill(OTHER);
+  await page.waitForURL(/resource=/);
+  await page.getByRole("button", { name: new RegExp(`restored ${OTHER} in Production`) }).first().waitFor();
+  const row = page.getByRole("button", { name: new RegExp(`killed ${OTHER} in Production.*couriers are on strike`, "s") });
+  await row.click();
+  const difference = page.getByRole("region", { name: /What change \d+ changed/ });
+  assert.match(await difference.innerText(), /couriers are on strike/);
+  await watch.accessible(page, "the audit log, light");
+});
+
+await fact("search and tag are in the address and survive a reload", async () => {
+  await page.goto(`${base}/projects/${project}/flags`);
+  await page.getByRole("textbox", { name: /Search/ }).fill("delivery");
+  await page.waitForURL(/search=delivery/);
+  await control(page, FLAG, "Production").waitFor({ state: "detached" });
+  await page.reload();
+  await control(page, OTHER, "Production").waitFor();
+  assert.equal(await control(page, FLAG, "Production").count(), 0);
+  await page.getByRole("button", { name: "Clear the search" }).click();
+  await control(page, FLAG, "Production").waitFor();
+});
+
+await fact("an SDK key is made and shown once", async () => {
+  await page.goto(`${base}/projects/${project}/environments`);
+  await page.getByRole("button", { name: "New SDK key" }).first().click();
+  await dialog(page).getByLabel(/Name/).fill("browser test");
+  await dialog(page).getByRole("button", { name: "Create key" }).click();
+  await dialog(page).getByText(/^tgs_/).waitFor();
+  await dialog(page).getByRole("button", { name: "Done" }).click();
+  await page.getByRole("cell", { name: "browser test" }).waitFor();
+  await page.getByRole("button", { name: "Revoke browser test" }).click();
+  await dialog(page).getByRole("button", { name: "Revoke", exact: true }).click();
+  await page.getByRole("cell", { name: "browser test" }).waitFor({ state: "detached" });
+});
+
+await fact("a flag is made, and a taken key is named at its field", async () => {
+  watch.expected.add(409);
+  await page.goto(`${base}/projects/${project}/flags`);
+  await page.getByRole("button", { name: "New flag" }).click();
+  await dialog(page).getByLabel(/^Name/).fill(FLAG.replace("-", " "));
+  await dialog(page).getByRole("button", { name: "Create flag" }).click();
+  await dialog(page).getByRole("alert").waitFor();
+  await dialog(page).getByLabel(/^Name/).fill("Gift wrapping");
+  await dialog(page).getByRole("button", { name: "Create flag" }).click();
+  await page.waitForURL(/\/flags\/gift-wrapping/);
+  await page.getByRole("heading", { name: "Gift wrapping" }).waitFor();
+  watch.expected.delete(409);
+});
+
+await fact("a viewer sees everything, is told why nothing can be changed, and the API refuses too", async () => {
+  watch.expected.add(403);
+  const email = "vera@example.org";
+  const made = await call(page, "POST", "/users", { name: "Vera Viewer", email, instanceAdmin: false, roles: { [project]: "viewer" } });
+  assert.equal(made.status, 201, JSON.stringify(made.body));
+  const invited = await call(page, "POST", `/users/${made.body.id}/link`, {});
+  assert.ok(invited.body?.link, JSON.stringify(invited));
+  const theirs = await watch.context(browser);
+  const viewer = await theirs.newPage();
+  current = viewer;
+  await viewer.goto(invited.body.link.replace(/^https?:\/\/[^/]+/, base));
+  const disabled = viewer.getByRole("switch", { name: /needs the role editor; you are a viewer here/ }).first();
+  await disabled.waitFor();
+  assert.equal(await disabled.getAttribute("aria-disabled"), "true");
+  await watch.accessible(viewer, "the list of a viewer");
+  const path = `/projects/${project}/flags/${FLAG}/environments/development`;
+  const { body } = await call(viewer, "GET", path);
+  const refused = await call(viewer, "PATCH", path, { enabled: !body.enabled }, { "if-match": `"${body.version}"` });
+  assert.deepEqual([refused.status, refused.body.code], [403, "forbidden"]);
+  await theirs.close();
+  current = page;
+  watch.expected.delete(403);
+});
+
+for (const scheme of ["light", "dark"]) {
+  await fact(`every screen is accessible, ${scheme}`, async () => {
+    await page.emulateMedia({ colorScheme: scheme });
+    for (const path of ["flags", `flags/${FLAG}`, "flags/checkout-button-color", "flags/image-compression", "audit", "environments"]) {
+      await page.goto(`${base}/projects/${project}/${path}`);
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      await page.waitForLoadState("networkidle");
+      await watch.accessible(page, `${path}, ${scheme}`);
+    }
+    await page.goto(`${base}/projects/${project}/flags`);
+    await flip(page, FLAG, "Production");
+    await dialog(page).getByRole("region").waitFor();
+    await watch.accessible(page, `the confirmation, ${scheme}`);
+    await page.keyboard.press("Escape");
+    await rowMenu(page, FLAG, "Kill in Production…");
+    await watch.accessible(page, `the kill, ${scheme}`);
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "New flag" }).click();
+    await dialog(page).waitFor();
+    await watch.accessible(page, `the new flag, ${scheme}`);
+    await page.keyboard.press("Escape");
+  });
+}
+
+await fact("nothing sticks out of a narrow screen", async () => {
+  await page.setViewportSize({ width: 360, height: 740 });
+  for (const path of ["flags", `flags/${FLAG}`, "audit", "environments"]) {
+    await page.goto(`${base}/projects/${project}/${path}`);
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    await page.waitForLoadState("networkidle");
+    const out = await page.evaluate(() => {
+      const main = document.querySelector("main");
+      return Math.max(document.documentElement.scrollWidth - window.innerWidth, main.scrollWidth - main.clientWidth);
+    });
+    assert.ok(out <= 0, `${path} sticks out by ${out} px`);
+  }
+  await watch.accessible(page, "a narrow screen");
+  await page.getByRole("button", { name: "Open the menu" }).click();
+  await page.getByRole("dialog").getByRole("link", { name: "Audit log" }).click();
+  await page.waitForURL(/\/audit/);
+  await page.setViewportSize({ width: 1280, height: 860 });
+});
+
+await fact("a lost stream is told, and found again", async () => {
+  await page.goto(`${base}/projects/${project}/flags`);
+  await live(page);
+  await context.setOffline(true);
+  const cut = await context.newPage();
+  await cut.routeWebSocket(/\/stream/, (socket) => socket.close());
+  await context.setOffline(false);
+  await cut.goto(`${base}/projects/${project}/flags`);
+  await cut.locator('[data-phase="connecting"]:visible').waitFor();
+  await cut.close();
+  await live(page);
+});
+
+if (pictures) {
+  await mkdir(pictures, { recursive: true });
+  await page.setViewportSize({ width: 1280, height: 800 });
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.goto(`${base}/projects/${project}/flags`);
+    await live(page);
+    await page.screenshot({ path: `${pictures}/flags-${scheme}.png` });
+  }
+  console.log(`    pictures are in ${pictures}`);
+}
+
+await fact("signing out ends the session, and the sign-in is accessible in both schemes", async () => {
+  watch.expected.add(401);
+  await page.getByRole("button", { name: /appearance and signing out/ }).click();
+  await page.getByRole("menuitem", { name: "Sign out" }).click();
+  await page.waitForURL(/\/sign-in/);
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await watch.accessible(page, `the sign-in, ${scheme}`);
+  }
+  assert.equal((await call(page, "GET", "/session")).status, 401);
+  await page.getByLabel(/Email/).fill("robin@harbor-goods.example");
+  await page.locator('input[type="password"]').fill("not the password");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("alert").waitFor();
+});
+
+await browser.close();
+console.log("all flows held: no console error, no broken policy, no answer of 500, no violation that axe knows");

@@ -1,0 +1,31 @@
+import { Modal, type ModalProps } from "@mantine/core";
+import { useEffect, useState, type ReactNode } from "react";
+
+interface DialogProps extends Pick<ModalProps, "size" | "closeOnClickOutside"> {
+  title: string;
+  onClose(): void;
+  children: ReactNode;
+}
+
+/** A dialog that is open for as long as it is there. The focus goes back to what opened it. */
+export function Dialog({ size = 460, ...props }: DialogProps) {
+  const [opener] = useState(openerOfDialog);
+  useEffect(
+    () => () => {
+      // After the dialog has gone, and with it what holds the focus.
+      setTimeout(() => {
+        if (opener?.isConnected && document.activeElement === document.body) opener.focus();
+      });
+    },
+    [opener],
+  );
+  return <Modal opened size={size} {...props} />;
+}
+
+/** What has the focus; of a menu, that will be gone, the button that opened it. */
+function openerOfDialog(): HTMLElement | null {
+  const focused = document.activeElement;
+  if (!(focused instanceof HTMLElement)) return null;
+  const menu = focused.closest('[role="menu"]');
+  return menu ? document.getElementById(menu.getAttribute("aria-labelledby") ?? "") : focused;
+}
