@@ -792,7 +792,7 @@ export const createSignInLink = <ThrowOnError extends boolean = false>(options: 
 export const live = <ThrowOnError extends boolean = false>(options?: Options<LiveData, ThrowOnError>) => (options?.client ?? client).get<LiveResponses, LiveErrors, ThrowOnError>({ url: '/livez', ...options });
 
 /**
- * What the server counts, as OpenMetrics text. By default only for callers on the same machine and for instance
+ * What the server counts, as `OpenMetrics` text. By default only for callers on the same machine and for instance
  * administrators.
  */
 export const getMetrics = <ThrowOnError extends boolean = false>(options?: Options<GetMetricsData, ThrowOnError>) => (options?.client ?? client).get<GetMetricsResponses, GetMetricsErrors, ThrowOnError>({

@@ -2210,6 +2210,9 @@ export type Segment = {
 
 /**
  * A named set of contexts.
+ *
+ * One rule that cannot be used (an operator that this version does not know, say) makes the whole segment unusable, its
+ * members included, and rules that use it never hold: left out, it would widen a rule that negates the segment.
  */
 export type SegmentConfig = {
     /**
@@ -2411,7 +2414,7 @@ export type Test = {
      */
     attribute?: string;
     /**
-     * For the text operators: compares lower-cased characters.
+     * For texts under `in`, and for the text operators, `matches` included: compares lower-cased characters.
      */
     ignoreCase?: boolean;
     /**
@@ -2757,6 +2760,9 @@ export type ListProjectsErrors = {
 export type ListProjectsError = ListProjectsErrors[keyof ListProjectsErrors];
 
 export type ListProjectsResponses = {
+    /**
+     * OK
+     */
     200: PageListedResourceProject;
 };
 
@@ -2779,6 +2785,9 @@ export type CreateProjectErrors = {
 export type CreateProjectError = CreateProjectErrors[keyof CreateProjectErrors];
 
 export type CreateProjectResponses = {
+    /**
+     * Created
+     */
     201: ResourceProject;
 };
 
@@ -2838,6 +2847,9 @@ export type GetProjectErrors = {
 export type GetProjectError = GetProjectErrors[keyof GetProjectErrors];
 
 export type GetProjectResponses = {
+    /**
+     * OK
+     */
     200: ResourceProject;
 };
 
@@ -2865,6 +2877,9 @@ export type UpdateProjectErrors = {
 export type UpdateProjectError = UpdateProjectErrors[keyof UpdateProjectErrors];
 
 export type UpdateProjectResponses = {
+    /**
+     * OK
+     */
     200: ResourceProject;
 };
 
@@ -2898,6 +2913,9 @@ export type ListEnvironmentsErrors = {
 export type ListEnvironmentsError = ListEnvironmentsErrors[keyof ListEnvironmentsErrors];
 
 export type ListEnvironmentsResponses = {
+    /**
+     * OK
+     */
     200: PageListedEnvironmentState;
 };
 
@@ -2922,6 +2940,9 @@ export type CreateEnvironmentErrors = {
 export type CreateEnvironmentError = CreateEnvironmentErrors[keyof CreateEnvironmentErrors];
 
 export type CreateEnvironmentResponses = {
+    /**
+     * Created
+     */
     201: EnvironmentState;
 };
 
@@ -2983,6 +3004,9 @@ export type GetEnvironmentErrors = {
 export type GetEnvironmentError = GetEnvironmentErrors[keyof GetEnvironmentErrors];
 
 export type GetEnvironmentResponses = {
+    /**
+     * OK
+     */
     200: EnvironmentState;
 };
 
@@ -3011,6 +3035,9 @@ export type UpdateEnvironmentErrors = {
 export type UpdateEnvironmentError = UpdateEnvironmentErrors[keyof UpdateEnvironmentErrors];
 
 export type UpdateEnvironmentResponses = {
+    /**
+     * OK
+     */
     200: EnvironmentState;
 };
 
@@ -3036,6 +3063,9 @@ export type EvaluateErrors = {
 export type EvaluateError = EvaluateErrors[keyof EvaluateErrors];
 
 export type EvaluateResponses = {
+    /**
+     * OK
+     */
     200: Evaluated;
 };
 
@@ -3061,6 +3091,9 @@ export type ExplainErrors = {
 export type ExplainError = ExplainErrors[keyof ExplainErrors];
 
 export type ExplainResponses = {
+    /**
+     * OK
+     */
     200: Explained;
 };
 
@@ -3086,6 +3119,9 @@ export type GetFlagFileErrors = {
 export type GetFlagFileError = GetFlagFileErrors[keyof GetFlagFileErrors];
 
 export type GetFlagFileResponses = {
+    /**
+     * OK
+     */
     200: ExportedFile;
 };
 
@@ -3116,6 +3152,9 @@ export type ApplyFlagFileErrors = {
 export type ApplyFlagFileError = ApplyFlagFileErrors[keyof ApplyFlagFileErrors];
 
 export type ApplyFlagFileResponses = {
+    /**
+     * OK
+     */
     200: AppliedFile;
 };
 
@@ -3240,6 +3279,9 @@ export type KillErrors = {
 export type KillError = KillErrors[keyof KillErrors];
 
 export type KillResponses = {
+    /**
+     * OK
+     */
     200: Killed;
 };
 
@@ -3299,6 +3341,9 @@ export type RestoreErrors = {
 export type RestoreError = RestoreErrors[keyof RestoreErrors];
 
 export type RestoreResponses = {
+    /**
+     * OK
+     */
     200: Restored;
 };
 
@@ -3333,6 +3378,9 @@ export type ListSegmentsErrors = {
 export type ListSegmentsError = ListSegmentsErrors[keyof ListSegmentsErrors];
 
 export type ListSegmentsResponses = {
+    /**
+     * OK
+     */
     200: PageListedSegmentItem;
 };
 
@@ -3358,6 +3406,9 @@ export type CreateSegmentErrors = {
 export type CreateSegmentError = CreateSegmentErrors[keyof CreateSegmentErrors];
 
 export type CreateSegmentResponses = {
+    /**
+     * Created
+     */
     201: ResourceSegment;
 };
 
@@ -3421,6 +3472,9 @@ export type GetSegmentErrors = {
 export type GetSegmentError = GetSegmentErrors[keyof GetSegmentErrors];
 
 export type GetSegmentResponses = {
+    /**
+     * OK
+     */
     200: ResourceSegment;
 };
 
@@ -3450,6 +3504,9 @@ export type UpdateSegmentErrors = {
 export type UpdateSegmentError = UpdateSegmentErrors[keyof UpdateSegmentErrors];
 
 export type UpdateSegmentResponses = {
+    /**
+     * OK
+     */
     200: ResourceSegment;
 };
 
@@ -3495,6 +3552,9 @@ export type ListFlagsErrors = {
 export type ListFlagsError = ListFlagsErrors[keyof ListFlagsErrors];
 
 export type ListFlagsResponses = {
+    /**
+     * OK
+     */
     200: PageListedFlagItem;
 };
 
@@ -3519,6 +3579,9 @@ export type CreateFlagErrors = {
 export type CreateFlagError = CreateFlagErrors[keyof CreateFlagErrors];
 
 export type CreateFlagResponses = {
+    /**
+     * Created
+     */
     201: ResourceFlag;
 };
 
@@ -3580,6 +3643,9 @@ export type GetFlagErrors = {
 export type GetFlagError = GetFlagErrors[keyof GetFlagErrors];
 
 export type GetFlagResponses = {
+    /**
+     * OK
+     */
     200: ResourceFlag;
 };
 
@@ -3608,6 +3674,9 @@ export type UpdateFlagErrors = {
 export type UpdateFlagError = UpdateFlagErrors[keyof UpdateFlagErrors];
 
 export type UpdateFlagResponses = {
+    /**
+     * OK
+     */
     200: ResourceFlag;
 };
 
@@ -3634,6 +3703,9 @@ export type GetConfigurationErrors = {
 export type GetConfigurationError = GetConfigurationErrors[keyof GetConfigurationErrors];
 
 export type GetConfigurationResponses = {
+    /**
+     * OK
+     */
     200: Configuration;
 };
 
@@ -3668,6 +3740,9 @@ export type ConfigureFlagErrors = {
 export type ConfigureFlagError = ConfigureFlagErrors[keyof ConfigureFlagErrors];
 
 export type ConfigureFlagResponses = {
+    /**
+     * OK
+     */
     200: Configuration;
 };
 
