@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How often what has ended is forgotten.
-const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
 /// How many revisions of each environment stay in the change log: a client that is further behind gets everything.
 const KEEP_REVISIONS: u64 = 10_000;

@@ -82,7 +82,7 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
 }
 
 #[track_caller]
-fn none(complaints: Vec<String>) {
+fn none(complaints: &[String]) {
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
@@ -110,7 +110,7 @@ fn crates_import_only_what_the_design_allows() {
             complaints.push(format!("`{member}` is a new crate: say in tidy.rs what it may depend on"));
         }
     }
-    none(complaints);
+    none(&complaints);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn pure_crates_stay_pure() {
             complaints.push(format!("`{folder}` must stay pure, and reaches `{impure}`"));
         }
     }
-    none(complaints);
+    none(&complaints);
 }
 
 /// The first names after `crate::` in `source`: from single paths, and from groups in braces.
@@ -224,7 +224,7 @@ fn server_modules_import_only_what_the_design_allows() {
             }
         }
     }
-    none(complaints);
+    none(&complaints);
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn dependencies_come_from_the_workspace_with_a_reason() {
             complaints.push(format!("Cargo.toml: say what this is for:\n{}", paragraph.trim()));
         }
     }
-    none(complaints);
+    none(&complaints);
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn a_second_version_of_a_crate_has_a_reason() {
             complaints.push(format!("Cargo.lock: `{name}` is there as {unexplained:?}: why? (deny.toml, bans.skip)"));
         }
     }
-    none(complaints);
+    none(&complaints);
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn the_code_keeps_its_habits() {
             }
         }
     }
-    none(complaints);
+    none(&complaints);
 }
 
 #[test]
@@ -350,5 +350,5 @@ fn nothing_a_newcomer_looks_for_is_missing() {
         "spec/vectors/bucketing-v1.json",
     ];
     let missing = expected.into_iter().filter(|path| !root().join(path).exists());
-    none(missing.map(|path| format!("{path} is missing")).collect());
+    none(&missing.map(|path| format!("{path} is missing")).collect::<Vec<_>>());
 }

@@ -35,6 +35,10 @@ impl Server {
     /// Starts a server that keeps its data in `data_dir`, with a free port unless `args` say `--listen`, and waits until
     /// it listens. Its log goes to `data_dir/server.log`.
     #[track_caller]
+    #[expect(
+        clippy::zombie_processes,
+        reason = "dropping the server waits for it; only a test that fails here does not"
+    )]
     pub fn start(data_dir: &Path, args: &[&str]) -> Self {
         let log = data_dir.join("server.log");
         let log_file = File::options().create(true).append(true).open(&log).unwrap();
