@@ -1,7 +1,7 @@
 //! Generated files: committed, never edited, compared byte for byte by the tests.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -39,14 +39,11 @@ pub fn run(generated: Generated) -> Result<()> {
         let after = read_all()?;
         restore(&before, &after)?;
         written?;
-        let stale: Vec<_> =
-            before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path)).collect();
-        if let Some(path) = stale.first() {
-            bail!(
-                "`{}` and {} more generated files are out of date: run `cargo xtask codegen` and commit",
-                path.display(),
-                stale.len() - 1
-            );
+        let paths: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        let stale = paths.into_iter().filter(|path| before.get(*path) != after.get(*path));
+        let stale: Vec<_> = stale.map(|path| path.strip_prefix(root()).unwrap_or(path).display().to_string()).collect();
+        if !stale.is_empty() {
+            bail!("out of date: {}; run `cargo xtask codegen` and commit", stale.join(", "));
         }
         Ok(())
     })
