@@ -225,7 +225,7 @@ await fact("an SDK key is made and shown once", async () => {
   await dialog(page).getByRole("button", { name: "Create key" }).click();
   await dialog(page).getByText(/^tgs_/).waitFor();
   await dialog(page).getByRole("button", { name: "Done" }).click();
-  await page.getByRole("cell", { name: "browser test" }).waitFor();
+  await page.getByRole("cell", { name: "browser test", exact: true }).waitFor();
   await page.getByRole("button", { name: "Revoke browser test" }).click();
   await dialog(page).getByRole("button", { name: "Revoke", exact: true }).click();
   await page.getByRole("cell", { name: "browser test" }).waitFor({ state: "detached" });

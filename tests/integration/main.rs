@@ -14,7 +14,6 @@ mod config_api;
 mod simulation;
 mod stream;
 
-mod browser;
 mod cli;
 mod crash;
 mod demo;
