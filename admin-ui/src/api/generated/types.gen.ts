@@ -234,21 +234,12 @@ export type CompileIssue = {
  * A test of the context, or a group of conditions.
  */
 export type Condition = {
-    /**
-     * The members.
-     */
     any: Array<Condition>;
 } | {
-    /**
-     * The members.
-     */
     all: Array<Condition>;
 } | {
-    /**
-     * The members.
-     */
     none: Array<Condition>;
-} | Test | Value;
+} | Test;
 
 /**
  * A flag's configuration in one environment, as the API shows it.
