@@ -341,8 +341,8 @@ impl Comparison {
 
 /// Compiles the conditions of one flag or segment.
 #[derive(Debug)]
-pub(crate) struct ConditionCompiler<'i> {
-    pub(crate) issues: &'i mut Issues,
+pub(crate) struct ConditionCompiler<'i, 'k> {
+    pub(crate) issues: &'i mut Issues<'k>,
     /// Every segment named so far.
     pub(crate) uses: Vec<SegmentUse>,
     /// The rule being compiled.
@@ -351,8 +351,8 @@ pub(crate) struct ConditionCompiler<'i> {
     pub(crate) cost: u32,
 }
 
-impl<'i> ConditionCompiler<'i> {
-    pub(crate) fn new(issues: &'i mut Issues) -> Self {
+impl<'i, 'k> ConditionCompiler<'i, 'k> {
+    pub(crate) fn new(issues: &'i mut Issues<'k>) -> Self {
         Self { issues, uses: Vec::new(), rule: 0, cost: 0 }
     }
 

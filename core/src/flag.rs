@@ -97,7 +97,7 @@ pub(crate) enum Which {
 
 impl Flag {
     pub(crate) fn compile(config: &FlagConfig) -> Self {
-        let mut issues = Issues::of_flag(config.key.as_str());
+        let mut issues = Issues::of_flag(&config.key);
         let variants = variants(config, &mut issues);
         let readable = variants.is_some();
         let variants = variants.unwrap_or_default();
@@ -109,7 +109,7 @@ impl Flag {
         let readable = readable && off != Some(None);
         let off = off.flatten();
         if !readable {
-            return Self { version: config.version, ..Self::unreadable(config.key.clone(), issues) };
+            return Self { version: config.version, ..Self::unreadable(config.key.clone(), issues.finish()) };
         }
 
         let targets = parts.targets();
@@ -157,12 +157,13 @@ impl Flag {
 
     /// A flag whose configuration cannot be used at all.
     pub(crate) fn broken(key: FlagKey, code: &'static str, message: String) -> Self {
-        let mut issues = Issues::of_flag(key.as_str());
+        let mut issues = Issues::of_flag(&key);
         issues.report(Severity::FlagBroken, code, Path::Root, message);
+        let issues = issues.finish();
         Self::unreadable(key, issues)
     }
 
-    fn unreadable(key: FlagKey, issues: Issues) -> Self {
+    fn unreadable(key: FlagKey, issues: Box<[CompileIssue]>) -> Self {
         Self {
             key,
             version: 0,
@@ -175,13 +176,13 @@ impl Flag {
             default: Outlet::Nobody,
             uses: Box::default(),
             cost: 0,
-            issues: issues.finish(),
+            issues,
         }
     }
 }
 
 /// The variants; `None` where one cannot be used.
-fn variants(config: &FlagConfig, issues: &mut Issues) -> Option<Box<[Variant]>> {
+fn variants(config: &FlagConfig, issues: &mut Issues<'_>) -> Option<Box<[Variant]>> {
     let path = Path::Root.field("variants");
     if config.variants.is_empty() {
         issues.report(Severity::FlagBroken, "no_variants", path, "a flag needs a variant");
@@ -232,13 +233,13 @@ fn expected(kind: FlagKind) -> &'static str {
 }
 
 /// Compiles what names the variants of a flag.
-struct Parts<'a> {
+struct Parts<'a, 'k> {
     config: &'a FlagConfig,
     variants: &'a [Variant],
-    issues: &'a mut Issues,
+    issues: &'a mut Issues<'k>,
 }
 
-impl Parts<'_> {
+impl Parts<'_, '_> {
     fn variant(&mut self, key: &VariantKey, path: &Path<'_>) -> Option<Ordinal> {
         let found = self.known_variant(key);
         if found.is_none() {

@@ -1,11 +1,21 @@
-//! Who depends on whom: strongly connected components, dependencies first.
+//! Who depends on whom.
 
-/// The strongly connected components of the graph whose node `n` depends on `dependencies[n]`, each after those it
-/// depends on. A component of several nodes, or of one that depends on itself, is a cycle.
+/// A node in its place in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ordered {
+    pub(crate) node: usize,
+    /// Whether the node depends on itself, directly or through others.
+    pub(crate) cyclic: bool,
+}
+
+/// All nodes of the graph whose node `n` depends on `dependencies[n]`, each after those that it depends on, where there
+/// is no cycle.
 ///
-/// Tarjan's algorithm with a stack of its own, so that a chain of any length is safe. Costs O(nodes + edges).
-pub(crate) fn components(dependencies: &[Vec<usize>]) -> Vec<Vec<usize>> {
-    let mut search = Search { nodes: vec![Node::default(); dependencies.len()], ..Search::default() };
+/// Tarjan's strongly connected components, with a stack of its own, so that a chain of any length is safe. Costs
+/// O(nodes + edges).
+pub(crate) fn dependencies_first(dependencies: &[Vec<usize>]) -> Vec<Ordered> {
+    let nodes = vec![Node::default(); dependencies.len()];
+    let mut search = Search { nodes, order: Vec::with_capacity(dependencies.len()), open: Vec::new(), n_found: 0 };
     let mut path: Vec<(usize, std::slice::Iter<'_, usize>)> = Vec::new();
     for (root, edges) in dependencies.iter().enumerate() {
         if search.enter(root) {
@@ -28,7 +38,7 @@ pub(crate) fn components(dependencies: &[Vec<usize>]) -> Vec<Vec<usize>> {
             }
         }
     }
-    search.components
+    search.order
 }
 
 #[derive(Clone, Copy, Default)]
@@ -39,14 +49,15 @@ struct Node {
     reaches: usize,
     /// Whether its component is still open.
     open: bool,
+    /// Whether it is among its own dependencies.
+    needs_itself: bool,
 }
 
-#[derive(Default)]
 struct Search {
     nodes: Vec<Node>,
+    order: Vec<Ordered>,
     open: Vec<usize>,
     n_found: usize,
-    components: Vec<Vec<usize>>,
 }
 
 #[expect(clippy::indexing_slicing, reason = "nodes are made for all indexes, and edges are indexes")]
@@ -56,7 +67,7 @@ impl Search {
         let is_new = self.nodes[node].found == 0;
         if is_new {
             self.n_found += 1;
-            self.nodes[node] = Node { found: self.n_found, reaches: self.n_found, open: true };
+            self.nodes[node] = Node { found: self.n_found, reaches: self.n_found, open: true, needs_itself: false };
             self.open.push(node);
         }
         is_new
@@ -65,6 +76,7 @@ impl Search {
     fn reach(&mut self, node: usize, next: usize) {
         if self.nodes[next].open {
             self.nodes[node].reaches = self.nodes[node].reaches.min(self.nodes[next].reaches);
+            self.nodes[node].needs_itself |= node == next;
         }
     }
 
@@ -73,45 +85,45 @@ impl Search {
             return;
         }
         let first = self.open.iter().rposition(|open| *open == node).unwrap_or_default();
-        let component = self.open.split_off(first);
-        for member in &component {
-            self.nodes[*member].open = false;
+        let cyclic = self.open.len() - first > 1 || self.nodes[node].needs_itself;
+        for member in self.open.drain(first..) {
+            self.nodes[member].open = false;
+            self.order.push(Ordered { node: member, cyclic });
         }
-        self.components.push(component);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::components;
+    use super::{Ordered, dependencies_first};
 
+    /// `expected`: the nodes in their order, those of cycles with a `*`.
     #[track_caller]
-    fn check(dependencies: &[&[usize]], expected: &[&[usize]]) {
+    fn check(dependencies: &[&[usize]], expected: &str) {
         let dependencies: Vec<_> = dependencies.iter().map(|edges| edges.to_vec()).collect();
-        let mut found = components(&dependencies);
-        for component in &mut found {
-            component.sort_unstable();
-        }
-        assert_eq!(found, expected);
+        let order = dependencies_first(&dependencies);
+        let shown = order.iter().map(|Ordered { node, cyclic }| format!("{node}{}", if *cyclic { "*" } else { "" }));
+        assert_eq!(shown.collect::<Vec<_>>().join(" "), expected);
     }
 
     #[test]
     fn dependencies_come_first() {
-        check(&[&[1, 2], &[2], &[], &[0]], &[&[2], &[1], &[0], &[3]]);
+        check(&[&[1, 2], &[2], &[], &[0]], "2 1 0 3");
     }
 
     #[test]
-    fn cycles_are_components() {
-        check(&[&[0]], &[&[0]]);
-        check(&[&[1], &[2], &[0], &[0]], &[&[0, 1, 2], &[3]]);
+    fn cycles_are_found() {
+        check(&[&[0]], "0*");
+        check(&[&[1], &[2], &[0], &[0]], "0* 1* 2* 3");
         // Two cycles, and a node between them that is in neither.
-        check(&[&[1], &[0, 2], &[3], &[4], &[3]], &[&[3, 4], &[2], &[0, 1]]);
+        check(&[&[1], &[0, 2], &[3], &[4], &[3]], "3* 4* 2 0* 1*");
     }
 
     #[test]
     fn a_long_chain_needs_no_stack() {
         let n_nodes = 100_000;
         let chain: Vec<_> = (0..n_nodes).map(|node| if node + 1 < n_nodes { vec![node + 1] } else { vec![] }).collect();
-        assert_eq!(components(&chain).len(), n_nodes);
+        let order = dependencies_first(&chain);
+        assert!(order.iter().rev().map(|ordered| ordered.node).eq(0..n_nodes));
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::key::{FlagKey, SegmentKey};
+
 /// Something wrong with a configuration, found by compiling it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -66,19 +68,19 @@ impl fmt::Display for Path<'_> {
 
 /// Collects the issues of one flag or segment.
 #[derive(Debug)]
-pub(crate) struct Issues {
+pub(crate) struct Issues<'k> {
     collection: &'static str,
-    key: String,
+    key: &'k str,
     found: Vec<CompileIssue>,
 }
 
-impl Issues {
-    pub(crate) fn of_flag(key: &str) -> Self {
-        Self { collection: "flags", key: key.to_owned(), found: Vec::new() }
+impl<'k> Issues<'k> {
+    pub(crate) fn of_flag(key: &'k FlagKey) -> Self {
+        Self { collection: "flags", key: key.as_str(), found: Vec::new() }
     }
 
-    pub(crate) fn of_segment(key: &str) -> Self {
-        Self { collection: "segments", key: key.to_owned(), found: Vec::new() }
+    pub(crate) fn of_segment(key: &'k SegmentKey) -> Self {
+        Self { collection: "segments", key: key.as_str(), found: Vec::new() }
     }
 
     pub(crate) fn report(
@@ -92,7 +94,7 @@ impl Issues {
             severity,
             code,
             collection: self.collection,
-            key: self.key.clone(),
+            key: self.key.to_owned(),
             path: path.to_string(),
             message: message.into(),
         });

@@ -15,7 +15,7 @@ use crate::{
     evaluate::Outcome,
     evaluation::{ErrorCode, Reason},
     flag::{Flag, Outlet, State},
-    graph,
+    graph::{self, Ordered},
     issue::{CompileIssue, Issues, Path, Severity},
     key::{FlagKey, SegmentKey, VariantKey},
     limits,
@@ -100,16 +100,13 @@ impl Segments {
             .map(|segment| segment.uses.iter().filter_map(|named| linked.index.get(&named.segment).copied()).collect())
             .collect();
 
-        for component in graph::components(&dependencies) {
-            let cyclic = is_cycle(&component, &dependencies);
-            for place in component {
-                let Some(segment) = segments.get(place) else { continue };
-                let mut found = Issues::of_segment(segment.key.as_str());
-                let standing = linked.stand(segment, cyclic, &mut found);
-                issues.extend(found.finish());
-                if let Some(place) = linked.standings.get_mut(place) {
-                    *place = standing;
-                }
+        for Ordered { node, cyclic } in graph::dependencies_first(&dependencies) {
+            let Some(segment) = segments.get(node) else { continue };
+            let mut found = Issues::of_segment(&segment.key);
+            let standing = linked.stand(segment, cyclic, &mut found);
+            issues.extend(found.finish());
+            if let Some(place) = linked.standings.get_mut(node) {
+                *place = standing;
             }
         }
         linked.nodes =
@@ -118,7 +115,7 @@ impl Segments {
     }
 
     /// Judges a segment whose dependencies are judged.
-    fn stand(&self, segment: &Segment, cyclic: bool, issues: &mut Issues) -> Standing {
+    fn stand(&self, segment: &Segment, cyclic: bool, issues: &mut Issues<'_>) -> Standing {
         if cyclic {
             let message = "the segment uses itself, directly or through others";
             issues.report(Severity::RuleSkipped, "segment_cycle", Path::Root.field("rules"), message);
@@ -131,7 +128,7 @@ impl Segments {
     }
 
     /// What using segments costs, and which uses do not work.
-    fn need<'u>(&self, uses: &'u [SegmentUse], issues: &mut Issues) -> Needed<'u> {
+    fn need<'u>(&self, uses: &'u [SegmentUse], issues: &mut Issues<'_>) -> Needed<'u> {
         let mut needed = Needed { standing: Standing::default(), unusable: Vec::new() };
         for named in uses {
             let found = self.index.get(&named.segment).and_then(|place| self.standings.get(*place));
@@ -173,7 +170,7 @@ impl Standing {
     }
 
     /// Whether depth and cost are within bounds.
-    fn check(self, severity: Severity, path: &Path<'_>, issues: &mut Issues) -> bool {
+    fn check(self, severity: Severity, path: &Path<'_>, issues: &mut Issues<'_>) -> bool {
         if self.depth > limits::CHAIN {
             let message =
                 format!("this is the end of a chain of {}; at most {} are allowed", self.depth, limits::CHAIN);
@@ -204,31 +201,25 @@ fn link_flags(
 
     let mut standings = vec![Standing::default(); flags.len()];
     let mut skipped: Vec<Box<[usize]>> = vec![Box::default(); flags.len()];
-    for component in graph::components(&dependencies) {
-        let cyclic = is_cycle(&component, &dependencies);
-        for place in component {
-            let Some((flag, _)) = flags.get(place) else { continue };
-            let mut found = Issues::of_flag(flag.key.as_str());
-            let Needed { mut standing, unusable } = segments.need(&flag.uses, &mut found);
-            let prerequisites = dependencies.get(place).into_iter().flatten();
-            standing = prerequisites
-                .filter_map(|needed| standings.get(*needed))
-                .fold(standing, |sum, needed| sum.needing(*needed));
-            standing = standing.with_own(flag.cost);
-            let path = Path::Root.field("prerequisites");
-            standing.usable = standing.check(Severity::FlagBroken, &path, &mut found) && !cyclic;
-            if cyclic {
-                let message = "the flag is a prerequisite of itself, directly or through others";
-                found.report(Severity::FlagBroken, "prerequisite_cycle", path, message);
-            }
-            check_prerequisites(flag, flags, &index, &mut found);
-            issues.extend(found.finish());
-            if let Some((place, skipped)) = standings.get_mut(place).zip(skipped.get_mut(place)) {
-                *place = standing;
-                let mut rules: Vec<_> = unusable.iter().map(|named| named.rule).collect();
-                rules.dedup();
-                *skipped = rules.into();
-            }
+    for Ordered { node, cyclic } in graph::dependencies_first(&dependencies) {
+        let Some(((flag, _), needed)) = flags.get(node).zip(dependencies.get(node)) else { continue };
+        let mut found = Issues::of_flag(&flag.key);
+        let Needed { standing, unusable } = segments.need(&flag.uses, &mut found);
+        let needed = needed.iter().filter_map(|needed| standings.get(*needed));
+        let mut standing = needed.fold(standing, |sum, needed| sum.needing(*needed)).with_own(flag.cost);
+        let path = Path::Root.field("prerequisites");
+        standing.usable = standing.check(Severity::FlagBroken, &path, &mut found) && !cyclic;
+        if cyclic {
+            let message = "the flag is a prerequisite of itself, directly or through others";
+            found.report(Severity::FlagBroken, "prerequisite_cycle", path, message);
+        }
+        check_prerequisites(flag, flags, &index, &mut found);
+        issues.extend(found.finish());
+        if let Some((place, skipped)) = standings.get_mut(node).zip(skipped.get_mut(node)) {
+            *place = standing;
+            let mut rules: Vec<_> = unusable.iter().map(|named| named.rule).collect();
+            rules.dedup();
+            *skipped = rules.into();
         }
     }
 
@@ -257,7 +248,7 @@ fn link_flags(
     (nodes.collect(), index)
 }
 
-fn check_prerequisites(flag: &Flag, flags: &[(Arc<Flag>, bool)], index: &FlagIndex, issues: &mut Issues) {
+fn check_prerequisites(flag: &Flag, flags: &[(Arc<Flag>, bool)], index: &FlagIndex, issues: &mut Issues<'_>) {
     let path = Path::Root.field("prerequisites");
     for (place, needed) in flag.prerequisites.iter().enumerate() {
         let path = path.index(place);
@@ -277,13 +268,6 @@ fn check_prerequisites(flag: &Flag, flags: &[(Arc<Flag>, bool)], index: &FlagInd
             let message = format!("the flag `{}` has no variant `{key}`", needed.flag);
             issues.report(severity, "unknown_prerequisite_variant", path.index(place), message);
         }
-    }
-}
-
-fn is_cycle(component: &[usize], dependencies: &[Vec<usize>]) -> bool {
-    match component {
-        [only] => dependencies.get(*only).is_some_and(|needed| needed.contains(only)),
-        _ => true,
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Segment {
 
 impl Segment {
     pub(crate) fn compile(config: &SegmentConfig) -> Self {
-        let mut issues = Issues::of_segment(config.key.as_str());
+        let mut issues = Issues::of_segment(&config.key);
         let included = members(&config.included, &Path::Root.field("included"), &mut issues);
         let excluded = members(&config.excluded, &Path::Root.field("excluded"), &mut issues);
 
@@ -59,8 +59,9 @@ impl Segment {
 
     /// A segment whose configuration cannot be used at all.
     pub(crate) fn broken(key: SegmentKey, code: &'static str, message: String) -> Self {
-        let mut issues = Issues::of_segment(key.as_str());
+        let mut issues = Issues::of_segment(&key);
         issues.report(Severity::RuleSkipped, code, Path::Root, message);
+        let issues = issues.finish();
         Self {
             key,
             usable: false,
@@ -69,12 +70,12 @@ impl Segment {
             rules: Box::default(),
             uses: Box::default(),
             cost: 0,
-            issues: issues.finish(),
+            issues,
         }
     }
 }
 
-fn members(keys: &[String], path: &Path<'_>, issues: &mut Issues) -> TextMap<()> {
+fn members(keys: &[String], path: &Path<'_>, issues: &mut Issues<'_>) -> TextMap<()> {
     if keys.len() > limits::MEMBERS {
         let message = format!("a segment lists at most {} keys", limits::MEMBERS);
         issues.report(Severity::RuleSkipped, "too_many", path, message);
