@@ -5,7 +5,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tidegate_core::Ruleset;
 use tidegate_protocol::Position;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    task::yield_now,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -14,7 +17,7 @@ use super::{
     streams::Metering,
 };
 use crate::{
-    app::{App, wire},
+    app::{App, BrokenDocument, wire},
     ports::store::{EnvironmentDelta, EnvironmentId, StoreError},
 };
 
@@ -28,6 +31,8 @@ pub struct Hub {
     kills: watch::Sender<Option<KillFrame>>,
     compiled: ArcSwap<Compiled>,
     hint: Notify,
+    /// The right to ask the database for old changes: thousands that come back together ask the same.
+    lookups: Semaphore,
     pub(super) ledger: Ledger,
 }
 
@@ -45,7 +50,7 @@ impl Hub {
     pub(super) async fn load(environment: EnvironmentId, app: App, metering: Metering) -> Result<Self, StoreError> {
         let (state, compiled) = load(&environment, &app).await?;
         metering.configuration(&state, &compiled.ruleset);
-        Ok(Self {
+        let hub = Self {
             environment,
             app,
             metering,
@@ -53,8 +58,11 @@ impl Hub {
             kills: watch::Sender::new(None),
             compiled: ArcSwap::from_pointee(compiled),
             hint: Notify::new(),
+            lookups: Semaphore::new(1),
             ledger: Ledger::default(),
-        })
+        };
+        hub.warn_of(hub.state().broken());
+        Ok(hub)
     }
 
     /// The newest state.
@@ -86,6 +94,11 @@ impl Hub {
     pub(super) async fn changes_since(&self, state: &State, revision: u64) -> Arc<ChangeSet> {
         if state.reaches(revision) {
             return state.since(revision);
+        }
+        // Never closed; were it, everybody would ask.
+        let _turn = self.lookups.acquire().await.ok();
+        if let Some(known) = state.encoded_since(revision) {
+            return known;
         }
         match self.app.store.environment_delta(&self.environment, revision).await {
             // It may reach beyond the state. What it names then is sent as the state has it: that does no harm.
@@ -130,11 +143,13 @@ impl Hub {
             EnvironmentDelta::Changes { revision, .. } if revision == state.position.revision => Ok(()),
             EnvironmentDelta::Changes { revision, objects } => {
                 let delta = Delta::of_changes(&self.environment, &objects);
-                self.publish_kills(&state, revision, &delta);
+                self.warn_of(delta.broken());
+                self.publish_kills(&state, revision, &delta).await;
                 let next = Arc::new(state.after(revision, delta, self.app.clock.now()));
                 self.states.send_replace(Arc::clone(&next));
 
                 // Sent first, compiled after: nobody out there waits for the server's own copy.
+                yield_now().await;
                 let changes = objects
                     .iter()
                     .filter_map(|(touched, live)| wire::delta_change(&self.environment, touched, live.as_ref()))
@@ -147,10 +162,12 @@ impl Hub {
         }
     }
 
-    fn publish_kills(&self, state: &State, revision: u64, delta: &Delta) {
+    async fn publish_kills(&self, state: &State, revision: u64, delta: &Delta) {
         let flags = state.newly_killed(delta);
         if let Some(frame) = state::kill_frame(&state.position.epoch, revision, &flags, self.app.clock.now()) {
             self.kills.send_replace(Some(KillFrame { revision, frame }));
+            // Whom it woke on this thread goes first.
+            yield_now().await;
         }
     }
 
@@ -162,19 +179,23 @@ impl Hub {
             revision = state.position.revision,
             "loaded the environment anew"
         );
+        self.warn_of(state.broken());
         self.metering.configuration(&state, &compiled.ruleset);
         self.states.send_replace(Arc::new(state));
         self.compiled.store(Arc::new(compiled));
         Ok(())
+    }
+
+    fn warn_of<'b>(&self, broken: impl Iterator<Item = &'b BrokenDocument>) {
+        for document in broken {
+            tracing::warn!(environment = self.environment.scope(), "{document}");
+        }
     }
 }
 
 async fn load(environment: &EnvironmentId, app: &App) -> Result<(State, Compiled), StoreError> {
     let snapshot = app.store.environment_snapshot(environment).await?;
     let state = State::new(&snapshot.epoch, snapshot.revision, Delta::of_snapshot(environment, &snapshot));
-    for broken in state.broken() {
-        tracing::warn!(environment = environment.scope(), "{broken}");
-    }
     let (ruleset, _) = Ruleset::default().update(wire::snapshot_changes(environment, &snapshot));
     let position = state.position.clone();
     Ok((state, Compiled { position, ruleset }))

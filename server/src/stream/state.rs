@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::extract::ws::Utf8Bytes;
@@ -112,6 +112,11 @@ impl Delta {
             }
         }
         delta
+    }
+
+    /// The documents in it that cannot be read.
+    pub fn broken(&self) -> impl Iterator<Item = &BrokenDocument> {
+        self.objects.values().flatten().filter_map(|object| object.broken.as_deref())
     }
 
     fn put(&mut self, environment: &EnvironmentId, kind: TouchedKind, document: &Document, config: Option<&Document>) {
@@ -262,10 +267,19 @@ impl State {
         self.encoded_once(Some(revision), || self.encode(Transfer::Changes, Some(revision), &touched, &[]))
     }
 
+    /// What was encoded before for a client at `revision`.
+    pub fn encoded_since(&self, revision: u64) -> Option<Arc<ChangeSet>> {
+        self.encoded().get(&Some(revision)).cloned()
+    }
+
+    /// Encoding only reads: a map that a panic left behind is whole.
+    fn encoded(&self) -> MutexGuard<'_, BTreeMap<Option<u64>, Arc<ChangeSet>>> {
+        self.encoded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The first caller encodes, the others wait for it: a thousand clients that come back together cost one.
     fn encoded_once(&self, from: Option<u64>, encode: impl FnOnce() -> ChangeSet) -> Arc<ChangeSet> {
-        // Encoding only reads: a map that a panic left behind is whole.
-        let mut encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut encoded = self.encoded();
         if let Some(known) = encoded.get(&from) {
             return Arc::clone(known);
         }
