@@ -50,7 +50,8 @@ fn wanted<'a>(path: &'a str, headers: &HeaderMap) -> Wanted<'a> {
         return Wanted::Nothing;
     }
     let first = segments.next().unwrap_or_default();
-    let is_file = path.rsplit('/').next().is_some_and(|name| name.contains('.'));
+    // Keys may have dots in them, and stand last in the addresses of pages.
+    let is_file = first != "projects" && path.rsplit('/').next().is_some_and(|name| name.contains('.'));
     let wants_html = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
@@ -113,6 +114,7 @@ mod tests {
         let html = "text/html,*/*";
         check("/", "*/*", &Wanted::Page);
         check("/projects/shop", html, &Wanted::Page);
+        check("/projects/shop/flags/checkout.v2", html, &Wanted::Page);
         check("/projects/shop", "application/json", &Wanted::Nothing);
         check("/favicon.svg", html, &Wanted::File("favicon.svg"));
         check("/assets/index-1a2b.js", "*/*", &Wanted::File("assets/index-1a2b.js"));
