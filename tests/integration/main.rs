@@ -14,6 +14,7 @@ mod config_api;
 mod simulation;
 mod stream;
 
+mod browser;
 mod cli;
 mod crash;
 mod demo;

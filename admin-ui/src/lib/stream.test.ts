@@ -34,6 +34,7 @@ function follow() {
   const sockets: FakeSocket[] = [];
   const healths: Health[] = [];
   const changes: { revision: number; killed: string[] }[] = [];
+  let refusals = 0;
   const stream = followStream(
     {
       connect: () => {
@@ -45,14 +46,14 @@ function follow() {
       random: () => 0.5,
       after: time.after,
     },
-    { onHealth: (health) => healths.push(health), onChange: (change) => changes.push(change) },
+    { onHealth: (health) => healths.push(health), onChange: (change) => changes.push(change), onRefused: () => refusals++ },
   );
   const socket = () => {
     const last = sockets.at(-1);
     if (!last) throw new Error("not connected");
     return last;
   };
-  return { time, sockets, socket, stream, changes, phase: () => healths.at(-1)?.phase };
+  return { time, sockets, socket, stream, changes, phase: () => healths.at(-1)?.phase, refusals: () => refusals };
 }
 
 describe("followStream", () => {
@@ -138,6 +139,23 @@ describe("followStream", () => {
     }
     // Half of 30 s is the longest wait here, so no failure takes longer than that to be tried again.
     expect(sockets.length).toBe(13);
+  });
+
+  it("tells when it is not let in, or sent away, but not when a connection just broke", () => {
+    const { socket, sockets, time, refusals } = it_;
+    socket().greet(7);
+    socket().onclose?.();
+    expect(refusals()).toBe(0);
+    time.advance(30_000);
+    socket().onclose?.();
+    expect(refusals()).toBe(1);
+    time.advance(30_000);
+    socket().greet(8);
+    const before = sockets.length;
+    socket().receive({ type: "goodbye", reason: "revoked", retryAfterMs: 0 });
+    expect(refusals()).toBe(2);
+    time.advance(29_000);
+    expect(sockets.length).toBe(before);
   });
 
   it("stays silent once stopped", () => {

@@ -47,6 +47,8 @@ export interface StreamEvents {
   onHealth(health: Health): void;
   /** The environment is at another revision than before. */
   onChange(change: { revision: number; killed: string[] }): void;
+  /** The server would not have us, or could not be asked: perhaps the session has ended. */
+  onRefused(): void;
 }
 
 const SDK = "tidegate-admin-ui/0.1.0";
@@ -63,6 +65,7 @@ export function followStream(ports: StreamPorts, events: StreamEvents): { stop()
   let health: Health = { phase: "connecting", since: ports.now() };
   let failures = 0;
   let notBeforeMs = 0;
+  let greeted = false;
   let heartbeatMs = DEFAULT_HEARTBEAT_MS;
   let stopped = false;
   let cancelRetry = () => {};
@@ -99,6 +102,7 @@ export function followStream(ports: StreamPorts, events: StreamEvents): { stop()
   function lost() {
     if (stopped) return;
     drop();
+    if (!greeted) events.onRefused();
     if (health.phase === "live") show({ phase: "reconnecting", since: ports.now() });
     // Full jitter, so that a restarted server is not met by everybody at once.
     const ceiling = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** failures);
@@ -120,6 +124,7 @@ export function followStream(ports: StreamPorts, events: StreamEvents): { stop()
   function received(message: ServerMessage) {
     switch (message.type) {
       case "hello":
+        greeted = true;
         heartbeatMs = message.heartbeatMs;
         cancelHeartbeat();
         beat();
@@ -134,7 +139,9 @@ export function followStream(ports: StreamPorts, events: StreamEvents): { stop()
         events.onChange({ revision: message.revision, killed: message.flags });
         break;
       case "goodbye":
-        notBeforeMs = message.retryAfterMs;
+        // Whoever was sent away for good hears of it elsewhere soon: no need to knock before.
+        notBeforeMs = message.reason === "revoked" ? Math.max(message.retryAfterMs, MAX_BACKOFF_MS) : message.retryAfterMs;
+        greeted = message.reason !== "revoked";
         lost();
         break;
       default:
@@ -148,6 +155,7 @@ export function followStream(ports: StreamPorts, events: StreamEvents): { stop()
     drop();
     const opened = ports.connect();
     socket = opened;
+    greeted = false;
     opened.onopen = () => opened.send(JSON.stringify({ type: "hello", protocol: 1, sdk: SDK, ...(position ? { position } : {}) }));
     opened.onmessage = ({ data }) => {
       for (const message of messagesOf(data)) received(message);

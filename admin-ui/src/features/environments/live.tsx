@@ -3,13 +3,14 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, useContext, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 
+import { queries } from "../../api/queries";
 import type { Environment } from "../../api/types";
 import { followStream, worst, type Health, type Socket } from "../../lib/stream";
 
 /** More environments than this are not followed: browsers limit sockets per host. */
 const MAX_STREAMS = 12;
-/** Commits that come closer together than this are read once. */
-const GATHER_MS = 120;
+/** The first change is read at once; those that follow within this time are read together. */
+const GATHER_MS = 150;
 /** A stream that is down for longer makes the page stale, in so many words. */
 const STALE_AFTER_MS = 20_000;
 
@@ -48,19 +49,24 @@ export function LiveProvider({ project, environments, children }: { project: str
 
   useEffect(() => {
     let cancelGathering: (() => void) | null = null;
+    let gathered = false;
     const refresh = () => {
-      cancelGathering ??= after(GATHER_MS, () => {
+      gathered = cancelGathering !== null;
+      if (gathered) return;
+      void queryClient.invalidateQueries({ queryKey: ["project", project] });
+      cancelGathering = after(GATHER_MS, () => {
         cancelGathering = null;
-        void queryClient.invalidateQueries({ queryKey: ["project", project] });
+        if (gathered) refresh();
       });
     };
+    const askWhoIAm = () => void queryClient.invalidateQueries({ queryKey: queries.me().queryKey });
     streams.current = keys
       .split("\n")
       .filter((key) => key !== "")
       .map((key) =>
         followStream(
           { connect: () => openSocket(project, key), now: Date.now, random: Math.random, after },
-          { onHealth: (health) => setHealths((all) => ({ ...all, [key]: health })), onChange: refresh },
+          { onHealth: (health) => setHealths((all) => ({ ...all, [key]: health })), onChange: refresh, onRefused: askWhoIAm },
         ),
       );
     const online = () => streams.current.forEach((stream) => stream.retryNow());
