@@ -111,34 +111,77 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// An [`Evaluation`] as indexes into its flag: 16 bytes.
+/// An [`Evaluation`] as indexes into its flag: four words of four bytes, which travel in two registers. Smaller fields
+/// would go through memory, byte by byte.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Outcome {
     variant: Option<Ordinal>,
     rule: Option<Ordinal>,
     bucket: Option<Ordinal>,
-    reason: Reason,
-    error: Option<ErrorCode>,
+    why: Why,
+}
+
+const LEFT_OUT: Outcome = Outcome { variant: None, rule: None, bucket: None, why: Why::LeftOut };
+
+/// The reason of an outcome, or its error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(u32)]
+pub(crate) enum Why {
+    Static,
+    Default,
+    TargetingMatch,
+    Split,
+    Disabled,
+    /// The unit is not in the rollout: whoever asked goes on. Never an answer.
+    LeftOut,
+    ParseError,
+    TargetingKeyMissing,
+    InvalidContext,
+}
+
+impl Why {
+    #[inline]
+    fn reason(self) -> Reason {
+        match self {
+            Self::Static => Reason::Static,
+            Self::Default | Self::LeftOut => Reason::Default,
+            Self::TargetingMatch => Reason::TargetingMatch,
+            Self::Split => Reason::Split,
+            Self::Disabled => Reason::Disabled,
+            Self::ParseError | Self::TargetingKeyMissing | Self::InvalidContext => Reason::Error,
+        }
+    }
+
+    #[inline]
+    fn error(self) -> Option<ErrorCode> {
+        match self {
+            Self::Static | Self::Default | Self::TargetingMatch | Self::Split | Self::Disabled | Self::LeftOut => None,
+            Self::ParseError => Some(ErrorCode::ParseError),
+            Self::TargetingKeyMissing => Some(ErrorCode::TargetingKeyMissing),
+            Self::InvalidContext => Some(ErrorCode::InvalidContext),
+        }
+    }
 }
 
 impl Outcome {
     #[inline]
-    pub(crate) fn error(code: ErrorCode) -> Self {
-        Self { error: Some(code), ..Self::of(None, Reason::Error) }
-    }
-
-    #[inline]
-    pub(crate) fn of(variant: Option<Ordinal>, reason: Reason) -> Self {
-        Self { variant, rule: None, bucket: None, reason, error: None }
+    pub(crate) fn of(variant: Option<Ordinal>, why: Why) -> Self {
+        Self { variant, rule: None, bucket: None, why }
     }
 
     #[inline]
     fn split(variant: Ordinal, bucket: u32) -> Self {
-        Self { bucket: Ordinal::of(bucket), ..Self::of(Some(variant), Reason::Split) }
+        Self { bucket: Ordinal::of(bucket), ..Self::of(Some(variant), Why::Split) }
     }
 
+    #[inline]
     pub(crate) fn is_error(&self) -> bool {
-        self.error.is_some()
+        self.why.error().is_some()
+    }
+
+    #[inline]
+    fn is_left_out(&self) -> bool {
+        matches!(self.why, Why::LeftOut)
     }
 
     #[inline]
@@ -148,8 +191,8 @@ impl Outcome {
         Evaluation {
             value: variant.map(|variant| &variant.value),
             variant: variant.map(|variant| variant.key.as_str()),
-            reason: self.reason,
-            error: self.error,
+            reason: self.why.reason(),
+            error: self.why.error(),
             flag_version: flag.version,
             rule,
             bucket: self.bucket.map(Ordinal::get),
@@ -167,19 +210,24 @@ pub(crate) fn evaluate_node<'r, T: Trace>(
 ) -> Evaluation<'r> {
     let outcome = match node.answer {
         Answer::Fixed(outcome) => {
-            trace.note(outcome.error.is_none(), || node.tell_fixed());
+            trace.note(!outcome.is_error(), || node.tell_fixed());
             outcome
         }
-        Answer::Draw => serve_default(&node.flag, ctx, trace),
+        Answer::Draw => serve_default(&node.flag, ctx, Draw::serve, trace),
         Answer::Walk => walk(ruleset, node, ctx, now, trace),
     };
     outcome.resolve(&node.flag)
 }
 
 #[inline]
-fn serve_default<T: Trace>(flag: &Flag, ctx: &Context, trace: &mut T) -> Outcome {
-    let served = trace.within("default", None, |trace| serve(flag, &flag.default, Reason::Default, ctx, trace));
-    served.unwrap_or_else(|| Outcome::of(flag.off, Reason::Default))
+fn serve_default<T: Trace>(
+    flag: &Flag,
+    ctx: &Context,
+    draw: impl FnOnce(&Draw, &Context) -> Outcome,
+    trace: &mut T,
+) -> Outcome {
+    let served = trace.within("default", None, |trace| serve(flag, &flag.default, Why::Default, ctx, draw, trace));
+    if served.is_left_out() { Outcome::of(flag.off, Why::Default) } else { served }
 }
 
 /// Prerequisites → targets → rules → default.
@@ -187,27 +235,32 @@ fn walk<T: Trace>(ruleset: &Ruleset, node: &FlagNode, ctx: &Context, now: Timest
     let flag = &*node.flag;
     for (index, prerequisite) in node.prerequisites.iter().enumerate() {
         if !trace.within("prerequisites", index, |trace| prerequisite.is_met(ruleset, ctx, now, trace)) {
-            return Outcome::of(flag.off, Reason::Disabled);
+            return Outcome::of(flag.off, Why::Disabled);
         }
     }
     if !flag.targets.is_empty()
         && let Some(variant) = trace.within("targets", None, |trace| target(flag, ctx, trace))
     {
-        return Outcome::of(Some(variant), Reason::TargetingMatch);
+        return Outcome::of(Some(variant), Why::TargetingMatch);
     }
     let scope = Scope { ctx, now, segments: &ruleset.segments, links: &node.segments };
     for (index, rule) in flag.rules.iter().enumerate() {
         let served = trace.within("rules", index, |trace| {
             let matched = rule_matches(rule, node.skips_rule(index), &scope, trace);
-            if matched { serve(flag, &rule.serve, Reason::TargetingMatch, ctx, trace) } else { None }
+            if matched {
+                serve(flag, &rule.serve, Why::TargetingMatch, ctx, Draw::serve_apart, trace)
+            } else {
+                LEFT_OUT
+            }
         });
-        match served {
-            Some(outcome) if outcome.is_error() => return outcome,
-            Some(outcome) => return Outcome { rule: Ordinal::new(index), ..outcome },
-            None => {}
+        if served.is_error() {
+            return served;
+        }
+        if !served.is_left_out() {
+            return Outcome { rule: Ordinal::new(index), ..served };
         }
     }
-    serve_default(flag, ctx, trace)
+    serve_default(flag, ctx, Draw::serve_apart, trace)
 }
 
 impl PrerequisiteLink {
@@ -276,53 +329,74 @@ fn rule_matches<T: Trace>(rule: &Rule, skipped: bool, scope: &Scope<'_>, trace: 
 
 /// What `outlet` serves, for the reason `plain` where no bucket decides; `None`: the unit is not in the rollout.
 #[inline]
-fn serve<T: Trace>(flag: &Flag, outlet: &Outlet, plain: Reason, ctx: &Context, trace: &mut T) -> Option<Outcome> {
+fn serve<T: Trace>(
+    flag: &Flag,
+    outlet: &Outlet,
+    plain: Why,
+    ctx: &Context,
+    draw: impl FnOnce(&Draw, &Context) -> Outcome,
+    trace: &mut T,
+) -> Outcome {
     let served = match outlet {
-        Outlet::Variant(variant) => Some(Outcome::of(Some(*variant), plain)),
-        Outlet::Nobody => None,
-        Outlet::Draw(draw) => draw.serve(ctx),
+        Outlet::Variant(variant) => Outcome::of(Some(*variant), plain),
+        Outlet::Nobody => LEFT_OUT,
+        Outlet::Draw(drawn) => draw(drawn, ctx),
     };
-    trace.note(served.is_some_and(|outcome| !outcome.is_error()), || tell_served(flag, outlet, served, ctx));
+    trace.note(!served.is_error() && !served.is_left_out(), || tell_served(flag, outlet, served, ctx));
     served
 }
 
 impl Draw {
-    /// Apart, so that what needs no bucket needs no call.
+    #[inline]
+    fn serve(&self, ctx: &Context) -> Outcome {
+        match (&self.unit, ctx.targeting_key()) {
+            (Attribute::TargetingKey, Some(key)) => self.serve_unit(key),
+            _ => self.serve_attribute(ctx),
+        }
+    }
+
+    /// Apart, so that rules that need no bucket need no call and few registers.
     #[inline(never)]
-    fn serve(&self, ctx: &Context) -> Option<Outcome> {
+    fn serve_apart(&self, ctx: &Context) -> Outcome {
+        self.serve(ctx)
+    }
+
+    /// Apart, as it needs room for digits.
+    #[inline(never)]
+    fn serve_attribute(&self, ctx: &Context) -> Outcome {
         let mut digits = Digits::default();
         match self.unit(ctx, &mut digits) {
             Ok(unit) => self.serve_unit(unit),
-            Err(code) => Some(Outcome::error(code)),
+            Err(why) => Outcome::of(None, why),
         }
     }
 
     #[inline]
-    fn serve_unit(&self, unit: &str) -> Option<Outcome> {
+    fn serve_unit(&self, unit: &str) -> Outcome {
         let mut bucket = 0;
         if let Some((seed, share)) = self.rollout {
             bucket = seed.bucket(unit);
             if bucket >= share {
-                return None;
+                return LEFT_OUT;
             }
         }
         match &self.split {
-            Which::One(variant) => Some(Outcome::split(*variant, bucket)),
+            Which::One(variant) => Outcome::split(*variant, bucket),
             Which::Table(seed, table) => {
                 let bucket = seed.bucket(unit);
-                let (_, variant) = table.get(table.partition_point(|(end, _)| *end <= bucket))?;
-                Some(Outcome::split(*variant, bucket))
+                let range = table.get(table.partition_point(|(end, _)| *end <= bucket));
+                range.map_or(LEFT_OUT, |(_, variant)| Outcome::split(*variant, bucket))
             }
         }
     }
 
     #[inline]
-    fn unit<'a>(&self, ctx: &'a Context, digits: &'a mut Digits) -> Result<&'a str, ErrorCode> {
+    fn unit<'a>(&self, ctx: &'a Context, digits: &'a mut Digits) -> Result<&'a str, Why> {
         match self.unit.resolve(ctx) {
             Some(Value::String(text)) => Ok(text),
-            Some(Value::Number(number)) => digits.write(*number).ok_or(ErrorCode::InvalidContext),
-            Some(_) => Err(ErrorCode::InvalidContext),
-            None => Err(ErrorCode::TargetingKeyMissing),
+            Some(Value::Number(number)) => digits.write(*number).ok_or(Why::InvalidContext),
+            Some(_) => Err(Why::InvalidContext),
+            None => Err(Why::TargetingKeyMissing),
         }
     }
 }
@@ -367,9 +441,11 @@ impl Digits {
 }
 
 /// A sentence for explanations.
-fn tell_served(flag: &Flag, outlet: &Outlet, served: Option<Outcome>, ctx: &Context) -> String {
-    let Some(outcome) = served else { return tell_left_out(outlet, ctx) };
-    let Evaluation { variant, bucket, error, .. } = outcome.resolve(flag);
+fn tell_served(flag: &Flag, outlet: &Outlet, served: Outcome, ctx: &Context) -> String {
+    if served.is_left_out() {
+        return tell_left_out(outlet, ctx);
+    }
+    let Evaluation { variant, bucket, error, .. } = served.resolve(flag);
     match (error, outlet) {
         (None, _) => {
             let variant = variant.unwrap_or_default();

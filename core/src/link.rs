@@ -12,8 +12,7 @@ use hashbrown::HashMap;
 use crate::{
     condition::SegmentUse,
     config,
-    evaluate::Outcome,
-    evaluation::{ErrorCode, Reason},
+    evaluate::{Outcome, Why},
     flag::{Flag, Outlet, State},
     graph::{self, Ordered},
     issue::{CompileIssue, Issues, Path, Severity},
@@ -275,13 +274,13 @@ fn check_prerequisites(flag: &Flag, flags: &[(Arc<Flag>, bool)], index: &FlagInd
 fn answer(flag: &Flag, killed: bool, usable: bool) -> Answer {
     let plain = flag.prerequisites.is_empty() && flag.targets.is_empty() && flag.rules.is_empty();
     Answer::Fixed(match (flag.state, &flag.default) {
-        (State::Unreadable, _) => Outcome::error(ErrorCode::ParseError),
-        (State::Killed | State::Disabled, _) => Outcome::of(flag.off, Reason::Disabled),
-        _ if killed => Outcome::of(flag.off, Reason::Disabled),
-        (State::Broken, _) => Outcome::error(ErrorCode::ParseError),
-        _ if !usable => Outcome::error(ErrorCode::ParseError),
-        (State::Live, Outlet::Variant(variant)) if plain => Outcome::of(Some(*variant), Reason::Static),
-        (State::Live, Outlet::Nobody) if plain => Outcome::of(flag.off, Reason::Default),
+        (State::Unreadable, _) => Outcome::of(None, Why::ParseError),
+        (State::Killed | State::Disabled, _) => Outcome::of(flag.off, Why::Disabled),
+        _ if killed => Outcome::of(flag.off, Why::Disabled),
+        (State::Broken, _) => Outcome::of(None, Why::ParseError),
+        _ if !usable => Outcome::of(None, Why::ParseError),
+        (State::Live, Outlet::Variant(variant)) if plain => Outcome::of(Some(*variant), Why::Static),
+        (State::Live, Outlet::Nobody) if plain => Outcome::of(flag.off, Why::Default),
         (State::Live, Outlet::Draw(_)) if plain => return Answer::Draw,
         (State::Live, _) => return Answer::Walk,
     })
