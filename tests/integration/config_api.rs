@@ -458,6 +458,7 @@ async fn a_kill_needs_a_reason_and_the_role() {
     check_refused(&kill(json!({"flag": "pay"})).send().await, "/reason", "say why");
     check_refused(&kill(json!({"flag": "pay", "reason": "  "})).send().await, "/reason", "say why");
     check_refused(&kill(json!({"reason": "fire"})).send().await, "", "either");
+    check_refused(&kill(json!({"flag": "pay", "reason": "fi\0re"})).send().await, "/reason", "NUL");
     check_refused(&kill(json!({"flag": "pay", "tag": "x", "reason": "fire"})).send().await, "", "either");
     kill(json!({"flag": "nothing", "reason": "fire"})).send().await.expect_problem(404, "not_found");
     kill(json!({"tag": "nothing", "reason": "fire"})).send().await.expect_problem(404, "not_found");

@@ -456,6 +456,15 @@ async fn a_revoked_key_closes_its_streams_and_the_flags_stay() {
 }
 
 #[tokio::test]
+async fn an_archived_environment_closes_its_streams() {
+    let world = World::new().await;
+    let (_client, mut events) = world.client().await;
+    world.test.app.archive_environment(&TestApp::request(), &environment(), 1).await.unwrap();
+    told(&mut events, |event| matches!(event, Event::Fatal)).await;
+    assert!(app::keys::authenticate_sdk(&world.test.app, &world.key).await.is_err());
+}
+
+#[tokio::test]
 async fn a_client_key_gets_no_rules() {
     let world = World::new().await;
     let Caller::Bearer(key) = world.test.sdk_key("shop", "test", SdkKeyKind::Client).await else { unreachable!() };

@@ -138,7 +138,7 @@ impl App {
         self.environment_state(id, updated).await
     }
 
-    /// Archives an environment: it serves nobody any more.
+    /// Archives an environment: it serves nobody any more, and its SDK keys open nothing.
     pub async fn archive_environment(
         &self,
         request: &Request,
@@ -153,6 +153,8 @@ impl App {
         let mut draft = Draft::new(self, request);
         draft.archive(&before, "environment.archive");
         self.commit(request, draft.into_commit()).await?;
+        // Its streams look at their keys again, and end. Nobody listens: there are none.
+        let _ = self.changes.send(id.clone());
         Ok(())
     }
 

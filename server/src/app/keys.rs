@@ -179,10 +179,7 @@ pub async fn revoke(app: &App, request: &Request, environment: &EnvironmentId, i
 pub async fn authenticate_sdk(app: &App, presented: &str) -> Result<SdkPrincipal, AppError> {
     let refused = || AppError::Unauthenticated { detail: "the SDK key is not valid".to_owned() };
     let presented = Presented::parse(presented).ok_or_else(refused)?;
-    let key = match app.live::<SdkKeyRecord>(&id_of(presented.id)).await {
-        Err(AppError::NotFound { .. }) => return Err(refused()),
-        other => other?.body,
-    };
+    let Some(key) = opening(app, presented.id).await? else { return Err(refused()) };
     if presented.kind != key.kind.credential() || !presented.matches(&key.secret_hash) {
         return Err(refused());
     }
@@ -196,11 +193,19 @@ pub async fn authenticate_sdk(app: &App, presented: &str) -> Result<SdkPrincipal
 /// # Errors
 /// [`AppError::Store`] where the database does not answer: no reason to close the stream.
 pub async fn still_valid(app: &App, principal: &SdkPrincipal) -> Result<bool, AppError> {
-    match app.live::<SdkKeyRecord>(&id_of(&principal.key)).await {
-        Ok(_) => Ok(true),
-        Err(AppError::NotFound { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(opening(app, &principal.key).await?.is_some())
+}
+
+/// The key, where it is not revoked and its environment lives.
+async fn opening(app: &App, key: &str) -> Result<Option<SdkKeyRecord>, AppError> {
+    let key = match app.live::<SdkKeyRecord>(&id_of(key)).await {
+        Err(AppError::NotFound { .. }) => return Ok(None),
+        other => other?.body,
+    };
+    let environment = EnvironmentId { project: key.project.clone(), environment: key.environment.clone() };
+    let [_, environment] = documents_of(&environment);
+    let lives = app.store.document(&environment).await?.is_some_and(|environment| !environment.archived);
+    Ok(lives.then_some(key))
 }
 
 impl SdkKeyKind {

@@ -136,6 +136,10 @@ pub fn check_segment(segment: &Segment) -> Result<(), AppError> {
 
 /// Refuses a reason that is too long, or none where one is needed.
 pub fn check_reason(reason: &str) -> Result<(), AppError> {
+    // No database keeps it in a text.
+    if reason.contains('\0') {
+        return Err(AppError::invalid("/reason", "a reason has no NUL character"));
+    }
     check_length("/reason", reason.chars().count(), MAX_REASON, "characters")
 }
 
