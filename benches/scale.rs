@@ -51,7 +51,7 @@ async fn main() -> Result<()> {
     let serving = tokio::spawn(server.run(async move { drop(stopped.await) }));
     let listening = started.elapsed();
     let client = Client::builder(&url, &key).connect()?;
-    client.wait_ready(Duration::from_secs(60)).await?;
+    client.wait_ready(Duration::from_mins(1)).await?;
     let ready = started.elapsed();
 
     println!("| {FLAGS} flags, a segment of {MEMBERS} members | |");
@@ -74,8 +74,8 @@ struct Change {
 }
 
 fn report(what: &str, mut changes: Vec<Change>) {
-    changes.sort_by_key(|change| change.applied - change.committed);
-    let sent = |change: &Change| change.applied - change.committed;
+    changes.sort_by_key(|change| change.applied.saturating_sub(change.committed));
+    let sent = |change: &Change| change.applied.saturating_sub(change.committed);
     let middle = changes.get(changes.len() / 2);
     if let (Some(middle), Some(worst)) = (middle, changes.last()) {
         row(&format!("{what}: commit on SQLite"), middle.committed);

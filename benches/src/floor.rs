@@ -137,6 +137,7 @@ impl Rules {
 }
 
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "hash < 2^64, so the quotient is below 100,000")]
 fn bucket(unit: &str, seed: u64) -> u32 {
     ((u128::from(xxh3_64_with_seed(unit.as_bytes(), seed)) * 100_000) >> 64) as u32
 }

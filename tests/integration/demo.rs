@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::support::binary::Server;
 
 /// A process that is silent for so long has hung.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_application_follows_toggles_kills_and_a_restart() {
