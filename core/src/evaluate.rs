@@ -1,6 +1,6 @@
 //! Evaluate: one flag, one context, one answer.
 //!
-//! [`evaluate`] and [`explain`](crate::explain) are one walk; what differs is the [`Trace`] that it writes.
+//! [`evaluate`] and [`explain`](crate::explain()) are one walk; what differs is the `Trace` that it writes.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Explain: the same answer as [`evaluate`](crate::evaluate), with the trace that led to it.
+//! Explain: the same answer as [`evaluate`](crate::evaluate()), with the trace that led to it.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use crate::{
 /// An evaluation and how it came about.
 #[derive(Clone, Debug)]
 pub struct Explanation<'r> {
-    /// What [`evaluate`](crate::evaluate) answers.
+    /// What [`evaluate`](crate::evaluate()) answers.
     pub evaluation: Evaluation<'r>,
     /// Step by step, in the order of the evaluation; what was not looked at is not there.
     pub steps: Vec<Step>,
@@ -34,7 +34,7 @@ pub struct Step {
     pub detail: String,
 }
 
-/// Evaluates `flag` as [`evaluate`](crate::evaluate) does and tells every step.
+/// Evaluates `flag` as [`evaluate`](crate::evaluate()) does and tells every step.
 pub fn explain<'r>(ruleset: &'r Ruleset, flag: &str, ctx: &Context, now: Timestamp) -> Explanation<'r> {
     let mut recorder = Recorder::default();
     let evaluation = if let Some(node) = ruleset.find(flag) {

@@ -1,7 +1,7 @@
 //! The pure evaluator of Tidegate: configuration in, answers out.
 //!
 //! No async, clock, randomness, I/O or log lives here: server, Rust SDK and WASM SDK run this one crate and give the
-//! same answer to the bit. Configuration is compiled once ([`compile`], [`Ruleset::update`]); [`evaluate`] then only
+//! same answer to the bit. Configuration is compiled once ([`compile`], [`Ruleset::update`]); [`evaluate()`] then only
 //! looks things up, and never fails, blocks, panics or (for boolean, string and number flags) allocates.
 
 pub mod key;

@@ -1,6 +1,6 @@
 //! The application: every read and write that a person, a token, the CLI or the controller can ask for.
 //!
-//! A write is a typed command with a [`Principal`](principal::Principal) and a reason: authorised in one function
+//! A write is a typed command with a [`Principal`] and a reason: authorised in one function
 //! ([`access::authorize`]), validated by `core::compile`, committed by one [`Store::commit`](crate::ports::Store).
 
 pub mod access;

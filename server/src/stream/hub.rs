@@ -21,7 +21,7 @@ use crate::{
     ports::store::{EnvironmentDelta, EnvironmentId, StoreError},
 };
 
-/// One environment's hub. One task ([`follow`](Self::follow)) writes; sessions and requests read.
+/// One environment's hub. One task (`follow`) writes; sessions and requests read.
 pub struct Hub {
     /// Its environment.
     pub environment: EnvironmentId,
