@@ -191,7 +191,7 @@ impl SegmentTest {
         let found = scope.segments_at(self.uses.clone()).find(|segment| segment.contains(scope));
         let held = found.is_some() != self.negate;
         trace.note(held, || match found {
-            Some(segment) => format!("the context is in the segment `{}`", segment.key()),
+            Some(segment) => format!("the context is in the segment `{}`", segment.segment.key),
             None => "the context is in none of the segments".to_owned(),
         });
         held

@@ -13,6 +13,7 @@ use crate::{
     link::{Answer, FlagNode, PrerequisiteLink, SegmentNode},
     ordinal::Ordinal,
     ruleset::Ruleset,
+    table::Table,
 };
 
 /// Evaluates `flag` for `ctx` at `now`. Never fails: the [`Evaluation`] says what went wrong.
@@ -97,8 +98,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) ctx: &'a Context,
     pub(crate) now: Timestamp,
     /// All segments.
-    pub(crate) segments: &'a [SegmentNode],
-    /// For each place where the flag or segment names a segment, that segment's index.
+    pub(crate) segments: &'a Table<SegmentNode>,
+    /// For each time that the flag or segment names a segment, that segment's place.
     pub(crate) links: &'a [usize],
 }
 
@@ -266,7 +267,7 @@ fn walk<T: Trace>(ruleset: &Ruleset, node: &FlagNode, ctx: &Context, now: Timest
 impl PrerequisiteLink {
     /// Recurses at most [`limits::CHAIN`](crate::limits::CHAIN) deep: linking breaks flags whose chain is longer.
     fn is_met<T: Trace>(&self, ruleset: &Ruleset, ctx: &Context, now: Timestamp, trace: &mut T) -> bool {
-        let Some(node) = self.flag.and_then(|index| ruleset.flags.get(index)) else {
+        let Some(node) = ruleset.flags.get(self.flag) else {
             trace.note(false, || "there is no such flag".to_owned());
             return false;
         };

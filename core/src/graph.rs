@@ -8,14 +8,14 @@ pub(crate) struct Ordered {
     pub(crate) cyclic: bool,
 }
 
-/// All nodes of the graph whose node `n` depends on `dependencies[n]`, each after those that it depends on, where there
-/// is no cycle.
+/// The nodes `touched` of the graph whose node `n` depends on `dependencies[n]`, and all that depend on them, directly or
+/// through others: each after those of them that it depends on, where there is no cycle.
 ///
 /// Tarjan's strongly connected components, with a stack of its own, so that a chain of any length is safe. Costs
 /// O(nodes + edges).
-pub(crate) fn dependencies_first(dependencies: &[Vec<usize>]) -> Vec<Ordered> {
-    let nodes = vec![Node::default(); dependencies.len()];
-    let mut search = Search { nodes, order: Vec::with_capacity(dependencies.len()), open: Vec::new(), n_found: 0 };
+pub(crate) fn affected(dependencies: &[Vec<usize>], touched: &[usize]) -> Vec<Ordered> {
+    let nodes = affected_nodes(dependencies, touched);
+    let mut search = Search { nodes, order: Vec::new(), open: Vec::new(), n_found: 0 };
     let mut path: Vec<(usize, std::slice::Iter<'_, usize>)> = Vec::new();
     for (root, edges) in dependencies.iter().enumerate() {
         if search.enter(root) {
@@ -41,8 +41,32 @@ pub(crate) fn dependencies_first(dependencies: &[Vec<usize>]) -> Vec<Ordered> {
     search.order
 }
 
+/// Nodes that were not found yet, with [`Node::affected`] set.
+fn affected_nodes(dependencies: &[Vec<usize>], touched: &[usize]) -> Vec<Node> {
+    let mut dependents = vec![Vec::new(); dependencies.len()];
+    for (node, needed) in dependencies.iter().enumerate() {
+        for needed in needed {
+            if let Some(dependents) = dependents.get_mut(*needed) {
+                dependents.push(node);
+            }
+        }
+    }
+    let mut nodes = vec![Node::default(); dependencies.len()];
+    let mut reached = touched.to_vec();
+    while let Some(node) = reached.pop() {
+        if let Some(state) = nodes.get_mut(node)
+            && !std::mem::replace(&mut state.affected, true)
+        {
+            reached.extend(dependents.get(node).into_iter().flatten());
+        }
+    }
+    nodes
+}
+
 #[derive(Clone, Copy, Default)]
 struct Node {
+    /// Whether it is to be found.
+    affected: bool,
     /// When the node was found, counted from 1; 0: not yet.
     found: usize,
     /// The earliest found node that this one is known to reach.
@@ -62,12 +86,12 @@ struct Search {
 
 #[expect(clippy::indexing_slicing, reason = "nodes are made for all indexes, and edges are indexes")]
 impl Search {
-    /// Whether the node is new.
+    /// Whether the node is affected and new.
     fn enter(&mut self, node: usize) -> bool {
-        let is_new = self.nodes[node].found == 0;
+        let is_new = self.nodes[node].affected && self.nodes[node].found == 0;
         if is_new {
             self.n_found += 1;
-            self.nodes[node] = Node { found: self.n_found, reaches: self.n_found, open: true, needs_itself: false };
+            self.nodes[node] = Node { found: self.n_found, reaches: self.n_found, open: true, ..self.nodes[node] };
             self.open.push(node);
         }
         is_new
@@ -95,35 +119,42 @@ impl Search {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ordered, dependencies_first};
+    use super::{Ordered, affected};
 
     /// `expected`: the nodes in their order, those of cycles with a `*`.
     #[track_caller]
-    fn check(dependencies: &[&[usize]], expected: &str) {
+    fn check(dependencies: &[&[usize]], touched: &[usize], expected: &str) {
         let dependencies: Vec<_> = dependencies.iter().map(|edges| edges.to_vec()).collect();
-        let order = dependencies_first(&dependencies);
+        let order = affected(&dependencies, touched);
         let shown = order.iter().map(|Ordered { node, cyclic }| format!("{node}{}", if *cyclic { "*" } else { "" }));
         assert_eq!(shown.collect::<Vec<_>>().join(" "), expected);
     }
 
     #[test]
     fn dependencies_come_first() {
-        check(&[&[1, 2], &[2], &[], &[0]], "2 1 0 3");
+        check(&[&[1, 2], &[2], &[], &[0]], &[0, 1, 2, 3], "2 1 0 3");
     }
 
     #[test]
     fn cycles_are_found() {
-        check(&[&[0]], "0*");
-        check(&[&[1], &[2], &[0], &[0]], "0* 1* 2* 3");
+        check(&[&[0]], &[0], "0*");
+        check(&[&[1], &[2], &[0], &[0]], &[1], "0* 1* 2* 3");
         // Two cycles, and a node between them that is in neither.
-        check(&[&[1], &[0, 2], &[3], &[4], &[3]], "3* 4* 2 0* 1*");
+        check(&[&[1], &[0, 2], &[3], &[4], &[3]], &[4], "3* 4* 2 0* 1*");
+    }
+
+    #[test]
+    fn only_what_is_affected_is_found() {
+        check(&[&[1], &[2], &[], &[2]], &[1], "1 0");
+        check(&[&[1], &[0, 2], &[3], &[4], &[3]], &[0], "0* 1*");
+        check(&[&[], &[]], &[], "");
     }
 
     #[test]
     fn a_long_chain_needs_no_stack() {
         let n_nodes = 100_000;
         let chain: Vec<_> = (0..n_nodes).map(|node| if node + 1 < n_nodes { vec![node + 1] } else { vec![] }).collect();
-        let order = dependencies_first(&chain);
+        let order = affected(&chain, &[n_nodes - 1]);
         assert!(order.iter().rev().map(|ordered| ordered.node).eq(0..n_nodes));
     }
 }

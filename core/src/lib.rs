@@ -29,6 +29,7 @@ mod issue;
 mod limits;
 mod link;
 pub mod ruleset;
+mod table;
 
 pub mod evaluate;
 pub mod evaluation;

@@ -1,17 +1,12 @@
 //! Link: joins compiled flags and segments to what they refer to.
 //!
-//! Compiling looks at one object at a time and is shared between rulesets; linking looks at all of them and is done
-//! again with each change. It costs a few lookups for each object, and finds cycles, references to what is missing, and
-//! evaluations that would be too deep or too long.
+//! Compiling looks at one object at a time; linking finds cycles, references to what is missing, and evaluations that
+//! would be too deep or too long. A change links what it touches and what depends on that.
 
-use std::sync::Arc;
-
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     condition::SegmentUse,
-    config,
     evaluate::{Outcome, Why},
     flag::{Flag, Outlet, State},
     graph::{self, Ordered},
@@ -21,10 +16,8 @@ use crate::{
     ordinal::Ordinal,
     ruleset::Ruleset,
     segment::Segment,
+    table::{Keyed, Table},
 };
-
-/// Finds flags by key.
-pub(crate) type FlagIndex = HashMap<FlagKey, usize, FixedState>;
 
 /// A flag among all others.
 #[derive(Clone, Debug)]
@@ -34,10 +27,13 @@ pub(crate) struct FlagNode {
     pub(crate) killed: bool,
     pub(crate) answer: Answer,
     pub(crate) prerequisites: Box<[PrerequisiteLink]>,
-    /// The index of the segment that each [`SegmentUse`] names.
+    /// The place of the segment that each [`SegmentUse`] names.
     pub(crate) segments: Box<[usize]>,
     /// The rules that use a segment which cannot be used; in order, mostly empty.
     skipped_rules: Box<[usize]>,
+    standing: Standing,
+    /// What compiling and linking it found.
+    pub(crate) issues: Box<[CompileIssue]>,
 }
 
 /// Whether a flag's answer depends on the context.
@@ -52,8 +48,8 @@ pub(crate) enum Answer {
 /// A prerequisite, found.
 #[derive(Clone, Debug)]
 pub(crate) struct PrerequisiteLink {
-    /// `None`: there is no such flag.
-    pub(crate) flag: Option<usize>,
+    /// The flag's place; [`MISSING`]: there is no such flag.
+    pub(crate) flag: usize,
     /// The accepted variants, as that flag counts them.
     pub(crate) accepted: Box<[Ordinal]>,
 }
@@ -62,12 +58,18 @@ pub(crate) struct PrerequisiteLink {
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentNode {
     pub(crate) segment: Arc<Segment>,
-    /// The index of the segment that each [`SegmentUse`] names.
+    /// The place of the segment that each [`SegmentUse`] names.
     pub(crate) links: Box<[usize]>,
+    standing: Standing,
+    /// What compiling and linking it found.
+    pub(crate) issues: Box<[CompileIssue]>,
 }
 
+/// The place of what is not there: nothing is found at it.
+const MISSING: usize = usize::MAX;
+
 /// How an object stands with those that it needs.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Standing {
     usable: bool,
     /// The longest chain of objects that need each other, this one included.
@@ -75,88 +77,166 @@ struct Standing {
     cost: u32,
 }
 
-/// Links `flags`, each with whether it is killed, and `segments`, both in the order of their keys.
-pub(crate) fn link(flags: &[(Arc<Flag>, bool)], segments: Vec<Arc<Segment>>) -> Ruleset {
-    let mut issues = Vec::new();
-    let segments = Segments::link(segments, &mut issues);
-    let (flags, index) = link_flags(flags, &segments, &mut issues);
-    Ruleset { flags, index, segments: segments.nodes, link_issues: issues.into() }
+/// Objects of a ruleset, by their places.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) flags: Vec<usize>,
+    pub(crate) segments: Vec<usize>,
 }
 
-struct Segments {
-    index: HashMap<SegmentKey, usize, FixedState>,
-    nodes: Box<[SegmentNode]>,
-    standings: Vec<Standing>,
+/// Links the objects at `touched` and those that depend on them; returns whom it linked, in the order of their keys.
+pub(crate) fn link(ruleset: &mut Ruleset, touched: Places) -> Places {
+    let (segments, changed) = link_segments(&mut ruleset.segments, &touched.segments);
+    let flags = link_flags(&mut ruleset.flags, &ruleset.segments, touched.flags, &changed);
+    Places { flags, segments }
 }
 
-impl Segments {
-    fn link(segments: Vec<Arc<Segment>>, issues: &mut Vec<CompileIssue>) -> Self {
-        let index: HashMap<_, _, _> =
-            segments.iter().enumerate().map(|(place, segment)| (segment.key.clone(), place)).collect();
-        let mut linked = Self { standings: vec![Standing::default(); segments.len()], index, nodes: Box::default() };
-        let dependencies: Vec<Vec<usize>> = segments
-            .iter()
-            .map(|segment| segment.uses.iter().filter_map(|named| linked.index.get(&named.segment).copied()).collect())
-            .collect();
-
-        for Ordered { node, cyclic } in graph::dependencies_first(&dependencies) {
-            let Some(segment) = segments.get(node) else { continue };
-            let mut found = Issues::of_segment(&segment.key);
-            let standing = linked.stand(segment, cyclic, &mut found);
-            issues.extend(found.finish());
-            if let Some(place) = linked.standings.get_mut(node) {
-                *place = standing;
-            }
+/// Returns the segments that were linked, and those of them that now stand otherwise.
+fn link_segments(segments: &mut Table<SegmentNode>, touched: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    for &place in touched {
+        let links = segments.get(place).map(|node| find_segments(&node.segment.uses, segments));
+        if let Some((node, links)) = segments.get_mut(place).zip(links) {
+            node.links = links;
         }
-        linked.nodes =
-            segments.into_iter().map(|segment| SegmentNode { links: linked.links(&segment.uses), segment }).collect();
-        linked
+    }
+    let n_segments = segments.len();
+    let found = |node: &SegmentNode| node.links.iter().copied().filter(|place| *place < n_segments).collect();
+    let dependencies: Vec<Vec<_>> = segments.iter().map(found).collect();
+    let order = graph::affected(&dependencies, touched);
+    let mut changed = Vec::new();
+    for &Ordered { node: place, cyclic } in &order {
+        let Some(node) = segments.get(place) else { continue };
+        let mut issues = Issues::of_segment(&node.segment.key);
+        let standing = node.stand(cyclic, segments, &mut issues);
+        let issues = all_issues(&node.segment.issues, issues);
+        if let Some(node) = segments.get_mut(place) {
+            if node.standing != standing {
+                changed.push(place);
+            }
+            *node = SegmentNode {
+                standing,
+                issues,
+                links: std::mem::take(&mut node.links),
+                segment: Arc::clone(&node.segment),
+            };
+        }
+    }
+    (in_order(&order), changed)
+}
+
+fn link_flags(
+    flags: &mut Table<FlagNode>,
+    segments: &Table<SegmentNode>,
+    mut touched: Vec<usize>,
+    changed_segments: &[usize],
+) -> Vec<usize> {
+    for &place in &touched {
+        let links = flags.get(place).map(|node| {
+            let prerequisites = node.flag.prerequisites.iter().map(|needed| {
+                let flag = flags.place(needed.flag.as_str()).unwrap_or(MISSING);
+                PrerequisiteLink { flag, accepted: Box::default() }
+            });
+            (prerequisites.collect(), find_segments(&node.flag.uses, segments))
+        });
+        if let Some((node, (prerequisites, segments))) = flags.get_mut(place).zip(links) {
+            (node.prerequisites, node.segments) = (prerequisites, segments);
+        }
+    }
+    if !changed_segments.is_empty() {
+        let changed_segments: HashSet<_> = changed_segments.iter().collect();
+        let uses_changed = |node: &FlagNode| node.segments.iter().any(|segment| changed_segments.contains(segment));
+        touched.extend(flags.iter().enumerate().filter(|(_, node)| uses_changed(node)).map(|(place, _)| place));
+    }
+    let n_flags = flags.len();
+    let found = |needed: &PrerequisiteLink| Some(needed.flag).filter(|place| *place < n_flags);
+    let dependencies: Vec<Vec<_>> =
+        flags.iter().map(|node| node.prerequisites.iter().filter_map(found).collect()).collect();
+    let order = graph::affected(&dependencies, &touched);
+    for &Ordered { node: place, cyclic } in &order {
+        let linked = flags.get(place).map(|node| node.linked(cyclic, flags, segments));
+        if let Some((node, linked)) = flags.get_mut(place).zip(linked) {
+            *node = linked;
+        }
+    }
+    in_order(&order)
+}
+
+fn find_segments(uses: &[SegmentUse], segments: &Table<SegmentNode>) -> Box<[usize]> {
+    uses.iter().map(|named| segments.place(named.segment.as_str()).unwrap_or(MISSING)).collect()
+}
+
+fn in_order(order: &[Ordered]) -> Vec<usize> {
+    let mut places: Vec<_> = order.iter().map(|ordered| ordered.node).collect();
+    places.sort_unstable();
+    places
+}
+
+fn all_issues(compiled: &[CompileIssue], linked: Issues<'_>) -> Box<[CompileIssue]> {
+    compiled.iter().cloned().chain(linked.finish()).collect()
+}
+
+impl Keyed for SegmentNode {
+    type Key = SegmentKey;
+
+    fn key(&self) -> &SegmentKey {
+        &self.segment.key
+    }
+}
+
+impl SegmentNode {
+    /// To be linked.
+    pub(crate) fn new(segment: Segment) -> Self {
+        Self {
+            segment: Arc::new(segment),
+            links: Box::default(),
+            standing: Standing::default(),
+            issues: Box::default(),
+        }
     }
 
     /// Judges a segment whose dependencies are judged.
-    fn stand(&self, segment: &Segment, cyclic: bool, issues: &mut Issues<'_>) -> Standing {
+    fn stand(&self, cyclic: bool, segments: &Table<Self>, issues: &mut Issues<'_>) -> Standing {
         if cyclic {
             let message = "the segment uses itself, directly or through others";
             issues.report(Severity::RuleSkipped, "segment_cycle", Path::Root.field("rules"), message);
             return Standing::default();
         }
-        let Needed { standing, unusable } = self.need(&segment.uses, issues);
-        let standing = standing.with_own(segment.cost);
+        let Needed { standing, unusable } = need(&self.segment.uses, &self.links, segments, issues);
+        let standing = standing.with_own(self.segment.cost);
         let affordable = standing.check(Severity::RuleSkipped, &Path::Root.field("rules"), issues);
-        Standing { usable: segment.usable && unusable.is_empty() && affordable, ..standing }
-    }
-
-    /// What using segments costs, and which uses do not work.
-    fn need<'u>(&self, uses: &'u [SegmentUse], issues: &mut Issues<'_>) -> Needed<'u> {
-        let mut needed = Needed { standing: Standing::default(), unusable: Vec::new() };
-        for named in uses {
-            let found = self.index.get(&named.segment).and_then(|place| self.standings.get(*place));
-            match found {
-                Some(standing) if standing.usable => needed.standing = needed.standing.needing(*standing),
-                Some(_) => {
-                    let message = format!("the segment `{}` cannot be used; repair it first", named.segment);
-                    issues.report(Severity::RuleSkipped, "unusable_segment", &named.path, message);
-                    needed.unusable.push(named);
-                }
-                None => {
-                    let message = format!("there is no segment `{}`", named.segment);
-                    issues.report(Severity::RuleSkipped, "unknown_segment", &named.path, message);
-                    needed.unusable.push(named);
-                }
-            }
-        }
-        needed
-    }
-
-    fn links(&self, uses: &[SegmentUse]) -> Box<[usize]> {
-        // What is missing has an index that is never found; rules that use it are skipped.
-        uses.iter().map(|named| self.index.get(&named.segment).copied().unwrap_or(usize::MAX)).collect()
+        Standing { usable: self.segment.usable && unusable.is_empty() && affordable, ..standing }
     }
 }
 
 struct Needed<'u> {
     standing: Standing,
     unusable: Vec<&'u SegmentUse>,
+}
+
+/// What using segments costs, and which uses do not work.
+fn need<'u>(
+    uses: &'u [SegmentUse],
+    links: &[usize],
+    segments: &Table<SegmentNode>,
+    issues: &mut Issues<'_>,
+) -> Needed<'u> {
+    let mut needed = Needed { standing: Standing::default(), unusable: Vec::new() };
+    for (named, link) in uses.iter().zip(links) {
+        match segments.get(*link).map(|segment| segment.standing) {
+            Some(standing) if standing.usable => needed.standing = needed.standing.needing(standing),
+            Some(_) => {
+                let message = format!("the segment `{}` cannot be used; repair it first", named.segment);
+                issues.report(Severity::RuleSkipped, "unusable_segment", &named.path, message);
+                needed.unusable.push(named);
+            }
+            None => {
+                let message = format!("there is no segment `{}`", named.segment);
+                issues.report(Severity::RuleSkipped, "unknown_segment", &named.path, message);
+                needed.unusable.push(named);
+            }
+        }
+    }
+    needed
 }
 
 impl Standing {
@@ -187,71 +267,91 @@ impl Standing {
     }
 }
 
-fn link_flags(
-    flags: &[(Arc<Flag>, bool)],
-    segments: &Segments,
-    issues: &mut Vec<CompileIssue>,
-) -> (Box<[FlagNode]>, FlagIndex) {
-    let index: FlagIndex = flags.iter().enumerate().map(|(place, (flag, _))| (flag.key.clone(), place)).collect();
-    let dependencies: Vec<Vec<usize>> = flags
-        .iter()
-        .map(|(flag, _)| flag.prerequisites.iter().filter_map(|needed| index.get(&needed.flag).copied()).collect())
-        .collect();
+impl Keyed for FlagNode {
+    type Key = FlagKey;
 
-    let mut standings = vec![Standing::default(); flags.len()];
-    let mut skipped: Vec<Box<[usize]>> = vec![Box::default(); flags.len()];
-    for Ordered { node, cyclic } in graph::dependencies_first(&dependencies) {
-        let Some(((flag, _), needed)) = flags.get(node).zip(dependencies.get(node)) else { continue };
-        let mut found = Issues::of_flag(&flag.key);
-        let Needed { standing, unusable } = segments.need(&flag.uses, &mut found);
-        let needed = needed.iter().filter_map(|needed| standings.get(*needed));
-        let mut standing = needed.fold(standing, |sum, needed| sum.needing(*needed)).with_own(flag.cost);
-        let path = Path::Root.field("prerequisites");
-        standing.usable = standing.check(Severity::FlagBroken, &path, &mut found) && !cyclic;
-        if cyclic {
-            let message = "the flag is a prerequisite of itself, directly or through others";
-            found.report(Severity::FlagBroken, "prerequisite_cycle", path, message);
-        }
-        check_prerequisites(flag, flags, &index, &mut found);
-        issues.extend(found.finish());
-        if let Some((place, skipped)) = standings.get_mut(node).zip(skipped.get_mut(node)) {
-            *place = standing;
-            let mut rules: Vec<_> = unusable.iter().map(|named| named.rule).collect();
-            rules.dedup();
-            *skipped = rules.into();
+    fn key(&self) -> &FlagKey {
+        &self.flag.key
+    }
+}
+
+impl FlagNode {
+    /// To be linked.
+    pub(crate) fn new(flag: Flag) -> Self {
+        Self {
+            flag: Arc::new(flag),
+            killed: false,
+            answer: Answer::Walk,
+            prerequisites: Box::default(),
+            segments: Box::default(),
+            skipped_rules: Box::default(),
+            standing: Standing::default(),
+            issues: Box::default(),
         }
     }
 
-    let find = |needed: &config::Prerequisite| {
-        let place = index.get(&needed.flag).copied();
-        let target = place.and_then(|place| flags.get(place));
-        let accepted = target.map(|(target, _)| {
-            target
-                .variants
-                .iter()
-                .enumerate()
-                .filter(|(_, variant)| needed.variants.contains(&variant.key))
-                .filter_map(|(index, _)| Ordinal::new(index))
-                .collect()
+    /// Judges a flag whose prerequisites are judged, and whose links say where they are.
+    fn linked(&self, cyclic: bool, flags: &Table<Self>, segments: &Table<SegmentNode>) -> Self {
+        let flag = &self.flag;
+        let mut issues = Issues::of_flag(&flag.key);
+        let Needed { standing, unusable } = need(&flag.uses, &self.segments, segments, &mut issues);
+        let needed = self.prerequisites.iter().filter_map(|needed| flags.get(needed.flag));
+        let mut standing = needed.fold(standing, |sum, needed| sum.needing(needed.standing)).with_own(flag.cost);
+        let path = Path::Root.field("prerequisites");
+        standing.usable = standing.check(Severity::FlagBroken, &path, &mut issues) && !cyclic;
+        if cyclic {
+            let message = "the flag is a prerequisite of itself, directly or through others";
+            issues.report(Severity::FlagBroken, "prerequisite_cycle", path, message);
+        }
+        check_prerequisites(flag, flags, &mut issues);
+        let mut skipped_rules: Vec<_> = unusable.iter().map(|named| named.rule).collect();
+        skipped_rules.dedup();
+        Self {
+            flag: Arc::clone(flag),
+            killed: self.killed,
+            answer: answer(flag, self.killed, standing.usable),
+            prerequisites: self.accept(flags),
+            segments: self.segments.clone(),
+            skipped_rules: skipped_rules.into(),
+            standing,
+            issues: all_issues(&flag.issues, issues),
+        }
+    }
+
+    fn accept(&self, flags: &Table<Self>) -> Box<[PrerequisiteLink]> {
+        let links = self.flag.prerequisites.iter().zip(&self.prerequisites).map(|(needed, link)| {
+            let variants = flags.get(link.flag).map_or(&[][..], |target| &target.flag.variants);
+            let accepted = variants.iter().enumerate().filter(|(_, variant)| needed.variants.contains(&variant.key));
+            PrerequisiteLink { flag: link.flag, accepted: accepted.filter_map(|(at, _)| Ordinal::new(at)).collect() }
         });
-        PrerequisiteLink { flag: place, accepted: accepted.unwrap_or_default() }
-    };
-    let nodes = flags.iter().zip(standings).zip(skipped).map(|(((flag, killed), standing), skipped_rules)| FlagNode {
-        answer: answer(flag, *killed, standing.usable),
-        prerequisites: flag.prerequisites.iter().map(find).collect(),
-        segments: segments.links(&flag.uses),
-        skipped_rules,
-        flag: Arc::clone(flag),
-        killed: *killed,
-    });
-    (nodes.collect(), index)
+        links.collect()
+    }
+
+    #[inline]
+    pub(crate) fn skips_rule(&self, rule: usize) -> bool {
+        !self.skipped_rules.is_empty() && self.skipped_rules.contains(&rule)
+    }
+
+    /// Why the answer is fixed: a sentence for explanations.
+    pub(crate) fn tell_fixed(&self) -> String {
+        let sentence = match self.flag.state {
+            State::Unreadable => "the flag cannot be read",
+            State::Killed => "the flag is killed",
+            _ if self.killed => "the flag is killed",
+            State::Disabled => "the flag is disabled",
+            State::Broken => "the flag is broken",
+            State::Live if matches!(self.answer, Answer::Fixed(outcome) if outcome.is_error()) => "the flag is broken",
+            State::Live => "the flag serves the same to everybody",
+        };
+        sentence.to_owned()
+    }
 }
 
-fn check_prerequisites(flag: &Flag, flags: &[(Arc<Flag>, bool)], index: &FlagIndex, issues: &mut Issues<'_>) {
+fn check_prerequisites(flag: &Flag, flags: &Table<FlagNode>, issues: &mut Issues<'_>) {
     let path = Path::Root.field("prerequisites");
     for (place, needed) in flag.prerequisites.iter().enumerate() {
         let path = path.index(place);
-        let Some((target, _)) = index.get(&needed.flag).and_then(|place| flags.get(*place)) else {
+        let Some(FlagNode { flag: target, .. }) = flags.find(needed.flag.as_str()) else {
             let message = format!("there is no flag `{}`, so that the off variant is served", needed.flag);
             issues.report(Severity::RuleSkipped, "unknown_prerequisite", path.field("flag"), message);
             continue;
@@ -284,31 +384,4 @@ fn answer(flag: &Flag, killed: bool, usable: bool) -> Answer {
         (State::Live, Outlet::Draw(_)) if plain => return Answer::Draw,
         (State::Live, _) => return Answer::Walk,
     })
-}
-
-impl FlagNode {
-    #[inline]
-    pub(crate) fn skips_rule(&self, rule: usize) -> bool {
-        !self.skipped_rules.is_empty() && self.skipped_rules.contains(&rule)
-    }
-
-    /// Why the answer is fixed: a sentence for explanations.
-    pub(crate) fn tell_fixed(&self) -> String {
-        let sentence = match self.flag.state {
-            State::Unreadable => "the flag cannot be read",
-            State::Killed => "the flag is killed",
-            _ if self.killed => "the flag is killed",
-            State::Disabled => "the flag is disabled",
-            State::Broken => "the flag is broken",
-            State::Live if matches!(self.answer, Answer::Fixed(outcome) if outcome.is_error()) => "the flag is broken",
-            State::Live => "the flag serves the same to everybody",
-        };
-        sentence.to_owned()
-    }
-}
-
-impl SegmentNode {
-    pub(crate) fn key(&self) -> &SegmentKey {
-        &self.segment.key
-    }
 }

@@ -1,30 +1,22 @@
 //! Compile: configuration in, an immutable [`Ruleset`] and the issues found out.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{borrow::Borrow as _, collections::BTreeMap};
 
 pub use crate::issue::{CompileIssue, Severity};
 use crate::{
     config::{FlagConfig, FlagFile, SegmentConfig},
     flag::Flag,
     key::{FlagKey, SegmentKey},
-    link::{FlagIndex, FlagNode, SegmentNode, link},
+    link::{FlagNode, Places, SegmentNode, link},
     segment::Segment,
+    table::{Keyed, Table},
 };
 
 /// An environment's flags and segments, compiled. Immutable; [`update`](Self::update) shares what did not change.
 #[derive(Clone, Debug, Default)]
 pub struct Ruleset {
-    /// In the order of their keys.
-    pub(crate) flags: Box<[FlagNode]>,
-    /// Where in `flags` a key is.
-    pub(crate) index: FlagIndex,
-    /// In the order of their keys.
-    pub(crate) segments: Box<[SegmentNode]>,
-    /// What linking found; what compiling found is with the flags and segments.
-    pub(crate) link_issues: Box<[CompileIssue]>,
+    pub(crate) flags: Table<FlagNode>,
+    pub(crate) segments: Table<SegmentNode>,
 }
 
 /// One change of an environment's configuration.
@@ -61,26 +53,23 @@ pub enum Change {
 ///
 /// Where a key comes twice, nobody knows which was meant: the flag is broken, the segment cannot be used.
 pub fn compile(file: &FlagFile) -> (Ruleset, Vec<CompileIssue>) {
-    let mut objects = Objects::default();
+    let empty = Ruleset::default();
+    let mut draft = Draft::of(&empty);
     for config in &file.flags {
-        let flag = if objects.flags.contains_key(&config.key) {
+        draft.put_flag(if draft.flags.contains_key(&config.key) {
             Flag::broken(config.key.clone(), "duplicate_key", "several flags have this key".to_owned())
         } else {
             Flag::compile(config)
-        };
-        objects.put_flag(flag);
+        });
     }
     for config in &file.segments {
-        let segment = if objects.segments.contains_key(&config.key) {
+        draft.put_segment(if draft.segments.contains_key(&config.key) {
             Segment::broken(config.key.clone(), "duplicate_key", "several segments have this key".to_owned())
         } else {
             Segment::compile(config)
-        };
-        objects.put_segment(segment);
+        });
     }
-    let ruleset = objects.link();
-    let issues = ruleset.issues().cloned().collect();
-    (ruleset, issues)
+    draft.finish()
 }
 
 impl Ruleset {
@@ -88,24 +77,21 @@ impl Ruleset {
     ///
     /// Returns the issues of every flag and segment touched, and those that the changes brought upon others, such as
     /// the missing prerequisite of a flag that stays when the other is deleted. Costs one compilation for each object
-    /// put, and a few lookups for each object there is.
+    /// put, a few lookups for each that depends on it, and a look at each flag; where a key is added or removed, a few
+    /// lookups for every object.
     #[must_use]
     pub fn update(&self, changes: Vec<Change>) -> (Self, Vec<CompileIssue>) {
-        let mut objects = Objects::of(self);
-        let touched: HashSet<_> = changes.into_iter().map(|change| objects.apply(change)).collect();
-        let ruleset = objects.link();
-
-        let known: HashSet<&CompileIssue> = self.link_issues.iter().collect();
-        let is_touched = |issue: &CompileIssue| touched.contains(&(issue.collection, issue.key.clone()));
-        let own = ruleset.own_issues().filter(|issue| is_touched(issue));
-        let links = ruleset.link_issues.iter().filter(|issue| is_touched(issue) || !known.contains(issue));
-        let issues = own.chain(links).cloned().collect();
-        (ruleset, issues)
+        let mut draft = Draft::of(self);
+        for change in changes {
+            draft.apply(change);
+        }
+        draft.finish()
     }
 
     /// Everything that is wrong in the whole environment: what compiling it at once would report.
     pub fn issues(&self) -> impl Iterator<Item = &CompileIssue> {
-        self.own_issues().chain(&self.link_issues)
+        let of_flags = self.flags.iter().flat_map(|node| &node.issues);
+        of_flags.chain(self.segments.iter().flat_map(|node| &node.issues))
     }
 
     /// The keys of all flags, in the order of the keys.
@@ -115,66 +101,85 @@ impl Ruleset {
 
     #[inline]
     pub(crate) fn find(&self, flag: &str) -> Option<&FlagNode> {
-        self.flags.get(*self.index.get(flag)?)
-    }
-
-    fn own_issues(&self) -> impl Iterator<Item = &CompileIssue> {
-        let of_flags = self.flags.iter().flat_map(|node| &node.flag.issues);
-        of_flags.chain(self.segments.iter().flat_map(|node| &node.segment.issues))
+        self.flags.find(flag)
     }
 }
 
-/// Compiled flags, each with whether a kill frame has killed it, and segments: what linking makes a [`Ruleset`] of.
-#[derive(Default)]
-struct Objects {
-    flags: BTreeMap<FlagKey, (Arc<Flag>, bool)>,
-    segments: BTreeMap<SegmentKey, Arc<Segment>>,
+/// Changes of a ruleset: the last word on each object, `None` where it goes.
+struct Draft<'r> {
+    base: &'r Ruleset,
+    flags: BTreeMap<FlagKey, Option<FlagNode>>,
+    segments: BTreeMap<SegmentKey, Option<SegmentNode>>,
 }
 
-impl Objects {
-    fn of(ruleset: &Ruleset) -> Self {
-        let flags = ruleset.flags.iter().map(|node| (node.flag.key.clone(), (Arc::clone(&node.flag), node.killed)));
-        let segments = ruleset.segments.iter().map(|node| (node.segment.key.clone(), Arc::clone(&node.segment)));
-        Self { flags: flags.collect(), segments: segments.collect() }
+impl<'r> Draft<'r> {
+    fn of(base: &'r Ruleset) -> Self {
+        Self { base, flags: BTreeMap::new(), segments: BTreeMap::new() }
     }
 
-    /// Returns what `change` touched: the collection and the key.
-    fn apply(&mut self, change: Change) -> (&'static str, String) {
+    fn apply(&mut self, change: Change) {
         match change {
             Change::PutFlag(config) => self.put_flag(Flag::compile(&config)),
             Change::BrokenFlag { key, message } => self.put_flag(Flag::broken(key, "unreadable", message)),
             Change::KillFlag(key) => {
-                if let Some((_, killed)) = self.flags.get_mut(&key) {
-                    *killed = true;
+                let known = self.flags.entry(key).or_insert_with_key(|key| self.base.find(key.as_str()).cloned());
+                if let Some(node) = known {
+                    node.killed = true;
                 }
-                ("flags", key.into())
             }
-            Change::DeleteFlag(key) => {
-                self.flags.remove(&key);
-                ("flags", key.into())
-            }
+            Change::DeleteFlag(key) => drop(self.flags.insert(key, None)),
             Change::PutSegment(config) => self.put_segment(Segment::compile(&config)),
             Change::BrokenSegment { key, message } => self.put_segment(Segment::broken(key, "unreadable", message)),
-            Change::DeleteSegment(key) => {
-                self.segments.remove(&key);
-                ("segments", key.into())
-            }
+            Change::DeleteSegment(key) => drop(self.segments.insert(key, None)),
         }
     }
 
-    fn put_flag(&mut self, flag: Flag) -> (&'static str, String) {
-        let key = flag.key.clone();
-        self.flags.insert(key.clone(), (Arc::new(flag), false));
-        ("flags", key.into())
+    fn put_flag(&mut self, flag: Flag) {
+        self.flags.insert(flag.key.clone(), Some(FlagNode::new(flag)));
     }
 
-    fn put_segment(&mut self, segment: Segment) -> (&'static str, String) {
-        let key = segment.key.clone();
-        self.segments.insert(key.clone(), Arc::new(segment));
-        ("segments", key.into())
+    fn put_segment(&mut self, segment: Segment) {
+        self.segments.insert(segment.key.clone(), Some(SegmentNode::new(segment)));
     }
 
-    fn link(self) -> Ruleset {
-        link(&self.flags.into_values().collect::<Vec<_>>(), self.segments.into_values().collect())
+    /// The ruleset that it leads to, and what is wrong with the objects put, and newly wrong with others.
+    fn finish(self) -> (Ruleset, Vec<CompileIssue>) {
+        let base = self.base;
+        let flag_keys: Vec<_> = self.flags.keys().cloned().collect();
+        let segment_keys: Vec<_> = self.segments.keys().cloned().collect();
+        let mut ruleset = Ruleset { flags: base.flags.with(self.flags), segments: base.segments.with(self.segments) };
+
+        let segments_moved = !ruleset.segments.has_places_of(&base.segments);
+        let flags_moved = segments_moved || !ruleset.flags.has_places_of(&base.flags);
+        let touched = Places {
+            flags: places(&ruleset.flags, &flag_keys, flags_moved),
+            segments: places(&ruleset.segments, &segment_keys, segments_moved),
+        };
+        let linked = link(&mut ruleset, touched);
+
+        let flags = news(&ruleset.flags, &base.flags, &linked.flags, &flag_keys, |node| &node.issues);
+        let segments = news(&ruleset.segments, &base.segments, &linked.segments, &segment_keys, |node| &node.issues);
+        let issues = flags.chain(segments).cloned().collect();
+        (ruleset, issues)
     }
+}
+
+/// Where the objects with `keys` are now; every place, where places moved.
+fn places<T: Keyed>(table: &Table<T>, keys: &[T::Key], moved: bool) -> Vec<usize> {
+    if moved { (0..table.len()).collect() } else { keys.iter().filter_map(|key| table.place(key.borrow())).collect() }
+}
+
+/// The issues of the objects at `linked`: all of those in `put`, which is in order, and what is new of others.
+fn news<'t, T: Keyed>(
+    now: &'t Table<T>,
+    before: &'t Table<T>,
+    linked: &'t [usize],
+    put: &'t [T::Key],
+    issues: impl Fn(&T) -> &[CompileIssue] + Copy + 't,
+) -> impl Iterator<Item = &'t CompileIssue> {
+    linked.iter().filter_map(|place| now.get(*place)).flat_map(move |object| {
+        let was_put = put.binary_search(object.key()).is_ok();
+        let known = before.find(object.key().borrow()).filter(|_| !was_put).map(issues).unwrap_or_default();
+        issues(object).iter().filter(move |issue| !known.contains(issue))
+    })
 }

@@ -1,0 +1,138 @@
+//! Objects in the order of their keys. Tables share what they have in common: a change to one object of 10,000 copies a
+//! chunk and a list of chunks.
+
+use std::{borrow::Borrow, collections::BTreeMap, fmt, hash::Hash, sync::Arc};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+/// What a [`Table`] holds.
+pub(crate) trait Keyed: Clone + fmt::Debug {
+    type Key: Borrow<str> + Clone + Eq + Hash + Ord + fmt::Debug;
+
+    fn key(&self) -> &Self::Key;
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug)]
+pub(crate) struct Table<T: Keyed> {
+    /// All of them are full but the last.
+    chunks: Box<[Arc<[T]>]>,
+    /// Where each key is, counted over all chunks.
+    places: Arc<HashMap<T::Key, usize, FixedState>>,
+}
+
+/// Objects of one chunk: few to copy, and many enough that the list of chunks stays in the cache.
+const CHUNK: usize = 32;
+
+impl<T: Keyed> Default for Table<T> {
+    fn default() -> Self {
+        Self { chunks: Box::default(), places: Arc::default() }
+    }
+}
+
+impl<T: Keyed> Table<T> {
+    #[inline]
+    pub(crate) fn place(&self, key: &str) -> Option<usize> {
+        self.places.get(key).copied()
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, key: &str) -> Option<&T> {
+        self.get(self.place(key)?)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, place: usize) -> Option<&T> {
+        self.chunks.get(place / CHUNK)?.get(place % CHUNK)
+    }
+
+    /// To be changed, and not its key. Copies the chunk where other tables share it.
+    pub(crate) fn get_mut(&mut self, place: usize) -> Option<&mut T> {
+        Arc::make_mut(self.chunks.get_mut(place / CHUNK)?).get_mut(place % CHUNK)
+    }
+
+    /// In the order of the keys.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether each place has the same key in both tables.
+    pub(crate) fn has_places_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.places, &other.places)
+    }
+
+    /// The table with some objects put or removed (`None`). O(changes), and a pointer copied for each chunk, where
+    /// neither adds nor removes a key; else O(objects), and what was kept has other places.
+    pub(crate) fn with(&self, changes: BTreeMap<T::Key, Option<T>>) -> Self {
+        if changes.iter().all(|(key, object)| self.places.contains_key(key) == object.is_some()) {
+            let mut table = self.clone();
+            for object in changes.into_values().flatten() {
+                let place = table.place(object.key().borrow());
+                if let Some(old) = place.and_then(|place| table.get_mut(place)) {
+                    *old = object;
+                }
+            }
+            return table;
+        }
+        let kept = self.iter().filter(|object| !changes.contains_key::<str>(object.key().borrow())).cloned();
+        let mut objects: Vec<T> = kept.collect();
+        objects.extend(changes.into_values().flatten());
+        // Two runs, each in order: merged in one pass.
+        objects.sort_by(|left, right| left.key().cmp(right.key()));
+        let places = objects.iter().enumerate().map(|(place, object)| (object.key().clone(), place)).collect();
+        let mut objects = objects.into_iter();
+        let chunks = (0..objects.len().div_ceil(CHUNK)).map(|_| objects.by_ref().take(CHUNK).collect()).collect();
+        Self { chunks, places: Arc::new(places) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    impl Keyed for (String, u32) {
+        type Key = String;
+
+        fn key(&self) -> &String {
+            &self.0
+        }
+    }
+
+    /// Changes of some of 100 keys; `None` removes.
+    fn changes() -> impl Strategy<Value = BTreeMap<String, Option<u32>>> {
+        prop::collection::btree_map((0..100).prop_map(|n| format!("{n}")), any::<Option<u32>>(), 0..80)
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_is_a_map(steps in prop::collection::vec(changes(), 1..6)) {
+            let (mut table, mut map) = (Table::default(), BTreeMap::new());
+            for changes in steps {
+                let (before, known) = (table.clone(), map.clone());
+                table = table.with(changes.iter().map(|(key, n)| (key.clone(), n.map(|n| (key.clone(), n)))).collect());
+                for (key, n) in changes {
+                    match n {
+                        Some(n) => map.insert(key, n),
+                        None => map.remove(&key),
+                    };
+                }
+                for (table, map) in [(&table, &map), (&before, &known)] {
+                    prop_assert!(table.iter().map(|(key, n)| (key, n)).eq(map));
+                    prop_assert_eq!(table.len(), map.len());
+                    for (place, object) in table.iter().enumerate() {
+                        prop_assert_eq!((table.get(place), table.place(&object.0)), (Some(object), Some(place)));
+                    }
+                    prop_assert!(table.get(table.len()).is_none() && table.find("100").is_none());
+                }
+                prop_assert!(!table.has_places_of(&before) || map.keys().eq(known.keys()));
+            }
+        }
+    }
+}
