@@ -188,7 +188,9 @@ impl World {
         let revisions = self.app.store.revisions().await.unwrap();
         assert_eq!(revisions, [(environment(), at.revision)], "the hub is behind the store");
         let truth = self.app.ruleset(&environment()).await.unwrap();
-        assert_eq!(answers(&hub.compiled().ruleset), answers(&truth.ruleset), "the hub compiled something else");
+        let fresh =
+            self.app.compile(&environment(), &self.app.store.environment_snapshot(&environment()).await.unwrap());
+        assert_eq!(answers(&fresh.ruleset), answers(&truth.ruleset), "step by step it is something else");
         for sdk in sdks {
             let view = sdk.view.lock().unwrap();
             assert_eq!((view.status, &view.position), (Status::Ready, &Some(at.clone())), "SDK {}", sdk.number);

@@ -11,7 +11,7 @@ use std::{
 use tidegate_core::{Change, CompileIssue, Ruleset, ruleset::Severity};
 
 use super::{App, AppError, wire};
-use crate::ports::store::{EnvironmentDelta, EnvironmentId};
+use crate::ports::store::{EnvironmentDelta, EnvironmentId, EnvironmentSnapshot};
 
 /// An environment's ruleset at a revision.
 #[derive(Debug, Default)]
@@ -90,7 +90,12 @@ impl App {
             }
         }
         let snapshot = self.store.environment_snapshot(environment).await?;
-        let (ruleset, issues) = Ruleset::default().update(wire::snapshot_changes(environment, &snapshot));
+        Ok(self.compile(environment, &snapshot))
+    }
+
+    /// The ruleset of a snapshot, kept for [`ruleset`](Self::ruleset).
+    pub fn compile(&self, environment: &EnvironmentId, snapshot: &EnvironmentSnapshot) -> Arc<Compiled> {
+        let (ruleset, issues) = Ruleset::default().update(wire::snapshot_changes(environment, snapshot));
         for issue in issues.iter().filter(|issue| issue.severity == Severity::FlagBroken) {
             tracing::warn!(
                 environment = environment.scope(),
@@ -102,7 +107,7 @@ impl App {
         }
         let compiled = Arc::new(Compiled { revision: snapshot.revision, ruleset });
         self.rulesets.put(environment, &compiled);
-        Ok(compiled)
+        compiled
     }
 }
 

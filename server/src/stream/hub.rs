@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use tidegate_core::Ruleset;
-use tidegate_protocol::Position;
 use tokio::{
     sync::{Notify, Semaphore, watch},
     task::yield_now,
@@ -17,7 +14,7 @@ use super::{
     streams::Metering,
 };
 use crate::{
-    app::{App, BrokenDocument, wire},
+    app::{App, AppError, BrokenDocument, rulesets::Compiled},
     ports::store::{EnvironmentDelta, EnvironmentId, StoreError},
 };
 
@@ -29,20 +26,10 @@ pub struct Hub {
     metering: Metering,
     states: watch::Sender<Arc<State>>,
     kills: watch::Sender<Option<KillFrame>>,
-    compiled: ArcSwap<Compiled>,
     hint: Notify,
     /// The right to ask the database for old changes: thousands that come back together ask the same.
     lookups: Semaphore,
     pub(super) ledger: Ledger,
-}
-
-/// An environment's configuration, ready to be evaluated on the server.
-#[derive(Debug)]
-pub struct Compiled {
-    /// Where it stands.
-    pub position: Position,
-    /// Its flags and segments, and what is wrong with them.
-    pub ruleset: Ruleset,
 }
 
 impl Hub {
@@ -56,7 +43,6 @@ impl Hub {
             metering,
             states: watch::Sender::new(Arc::new(state)),
             kills: watch::Sender::new(None),
-            compiled: ArcSwap::from_pointee(compiled),
             hint: Notify::new(),
             lookups: Semaphore::new(1),
             ledger: Ledger::default(),
@@ -78,11 +64,6 @@ impl Hub {
     /// Is woken by kills, before the state that holds them is made. What it misses, that state still says.
     pub(super) fn kills(&self) -> watch::Receiver<Option<KillFrame>> {
         self.kills.subscribe()
-    }
-
-    /// The newest configuration, to evaluate with: at most moments behind [`state`](Self::state).
-    pub fn compiled(&self) -> Arc<Compiled> {
-        self.compiled.load_full()
     }
 
     /// Something may have changed: look. Cheap; any number of hints before the next look are one.
@@ -133,13 +114,13 @@ impl Hub {
     }
 
     /// Brings the published state up to the store's.
-    async fn refresh(&self) -> Result<(), StoreError> {
+    async fn refresh(&self) -> Result<(), AppError> {
         let state = self.state();
         if self.app.store.epoch().await? != *state.position.epoch {
-            return self.reload().await;
+            return Ok(self.reload().await?);
         }
         match self.app.store.environment_delta(&self.environment, state.position.revision).await? {
-            EnvironmentDelta::OutOfReach => self.reload().await,
+            EnvironmentDelta::OutOfReach => Ok(self.reload().await?),
             EnvironmentDelta::Changes { revision, .. } if revision == state.position.revision => Ok(()),
             EnvironmentDelta::Changes { revision, objects } => {
                 let delta = Delta::of_changes(&self.environment, &objects);
@@ -150,13 +131,7 @@ impl Hub {
 
                 // Sent first, compiled after: nobody out there waits for the server's own copy.
                 yield_now().await;
-                let changes = objects
-                    .iter()
-                    .filter_map(|(touched, live)| wire::delta_change(&self.environment, touched, live.as_ref()))
-                    .collect();
-                let (ruleset, _) = self.compiled.load().ruleset.update(changes);
-                self.metering.configuration(&next, &ruleset);
-                self.compiled.store(Arc::new(Compiled { position: next.position.clone(), ruleset }));
+                self.metering.configuration(&next, &self.app.ruleset(&self.environment).await?.ruleset);
                 Ok(())
             }
         }
@@ -182,7 +157,6 @@ impl Hub {
         self.warn_of(state.broken());
         self.metering.configuration(&state, &compiled.ruleset);
         self.states.send_replace(Arc::new(state));
-        self.compiled.store(Arc::new(compiled));
         Ok(())
     }
 
@@ -193,10 +167,8 @@ impl Hub {
     }
 }
 
-async fn load(environment: &EnvironmentId, app: &App) -> Result<(State, Compiled), StoreError> {
+async fn load(environment: &EnvironmentId, app: &App) -> Result<(State, Arc<Compiled>), StoreError> {
     let snapshot = app.store.environment_snapshot(environment).await?;
     let state = State::new(&snapshot.epoch, snapshot.revision, Delta::of_snapshot(environment, &snapshot));
-    let (ruleset, _) = Ruleset::default().update(wire::snapshot_changes(environment, &snapshot));
-    let position = state.position.clone();
-    Ok((state, Compiled { position, ruleset }))
+    Ok((state, app.compile(environment, &snapshot)))
 }

@@ -16,7 +16,7 @@ mod revocation;
 pub mod session;
 mod streams;
 
-pub use hub::{Compiled, Hub};
+pub use hub::Hub;
 pub use receipts::{Behind, Receipts};
 pub use revocation::Credential;
 pub use state::State;

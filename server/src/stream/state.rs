@@ -9,6 +9,7 @@ use std::{
 };
 
 use axum::extract::ws::Utf8Bytes;
+use rpds::RedBlackTreeMapSync;
 use serde_json::json;
 use tidegate_core::{FlagConfig, Timestamp};
 use tidegate_protocol::{
@@ -55,7 +56,7 @@ pub struct State {
     pub position: Position,
     /// When the newest change was accepted.
     pub changed_at: Timestamp,
-    objects: BTreeMap<ObjectRef, Object>,
+    objects: RedBlackTreeMapSync<ObjectRef, Object>,
     /// The steps after `reach`, oldest first.
     steps: VecDeque<Step>,
     /// The oldest revision from which the steps lead here.
@@ -179,7 +180,7 @@ impl Object {
 impl State {
     /// An environment as a snapshot tells it, without memory.
     pub fn new(epoch: &str, revision: u64, delta: Delta) -> Self {
-        let objects: BTreeMap<_, _> =
+        let objects: RedBlackTreeMapSync<_, _> =
             delta.objects.into_iter().filter_map(|(at, object)| Some((at, object?))).collect();
         let digest = objects.values().map(|object| object.digest).sum();
         Self {
@@ -192,7 +193,7 @@ impl State {
         }
     }
 
-    /// The state that `delta` leads to. O(objects), as the old state stays whole for whoever still sends it.
+    /// The state that `delta` leads to; the old one stays whole for whoever still sends it. O(changes · log objects).
     #[must_use]
     pub fn after(&self, revision: u64, delta: Delta, now: Timestamp) -> Self {
         let killed = self.newly_killed(&delta).into();
@@ -200,13 +201,13 @@ impl State {
         let mut objects = self.objects.clone();
         let mut digest = self.position.digest;
         for (at, object) in delta.objects {
-            let added = object.as_ref().map(|object| object.digest);
-            let removed = match object {
-                Some(object) => objects.insert(at, object),
-                None => objects.remove(&at),
-            };
-            digest += added.unwrap_or_default();
-            digest -= removed.map(|object| object.digest).unwrap_or_default();
+            digest -= objects.get(&at).map(|object| object.digest).unwrap_or_default();
+            if let Some(object) = object {
+                digest += object.digest;
+                objects.insert_mut(at, object);
+            } else {
+                objects.remove_mut(&at);
+            }
         }
         let mut steps = self.steps.clone();
         steps.push_back(Step { revision, touched, killed });
