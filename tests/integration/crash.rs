@@ -11,13 +11,14 @@ use std::{
     process::{Command, Stdio},
 };
 
+use reqwest::{Client, RequestBuilder};
 use serde_json::{Value as Json, json};
 use tidegate_core::Timestamp;
 use tidegate_server::{
-    audit::{self, AuditEntry},
+    audit::{self, AuditEntry, AuditRow},
     ports::store::{
-        AuditQuery, Commit, DocumentId, DocumentKind, EnvironmentDelta, EnvironmentId, Expected, IdempotencyRecord,
-        Store, Touched, TouchedKind, Write,
+        Commit, DocumentId, DocumentKind, EnvironmentDelta, EnvironmentId, Expected, IdempotencyRecord, Store, Touched,
+        TouchedKind, Write,
     },
     store::{Location, SqlStore},
     testing::SeededIds,
@@ -60,7 +61,7 @@ fn acknowledged_commits_survive_kill_9() {
     });
 }
 
-/// The same with the real server: requests instead of commits, answers instead of returns.
+/// The same with the real server: requests that change flags instead of commits, answers instead of returns.
 #[test]
 fn answered_requests_survive_kill_9() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -68,9 +69,10 @@ fn answered_requests_survive_kill_9() {
         let dir = tempfile::tempdir().unwrap();
         let printed = run(dir.path(), &["token", "create", "--name", "editor", "--instance-admin"]);
         let token = printed.split_whitespace().find(|word| word.starts_with("tgp_")).expect(&printed);
-        let mut people = Vec::new();
+        runtime.block_on(make_shop(dir.path(), token));
+        let mut writers: Vec<_> = (0..N_WRITERS).map(|name| Writer { name, n_changes: 0, n_answers: 0 }).collect();
         for _ in 0..n_rounds {
-            people = runtime.block_on(rename_until_killed(dir.path(), token, people, random));
+            writers = runtime.block_on(change_until_killed(dir.path(), token, writers, random));
 
             // Before any server has it again: what the file holds.
             let verdict = run(dir.path(), &["audit", "verify"]);
@@ -78,13 +80,16 @@ fn answered_requests_survive_kill_9() {
             runtime.block_on(async {
                 let location = Location::Sqlite(dir.path().join("tidegate.db"));
                 let store = SqlStore::open(&location, "epoch").await.unwrap();
-                for person in &mut people {
-                    person.check(&store).await;
+                let rows = store.audit_chain(0, u32::MAX).await.unwrap();
+                for writer in &mut writers {
+                    writer.check(&store, &rows).await;
                 }
+                let n_changes: u64 = writers.iter().map(|writer| writer.n_changes).sum();
+                assert_eq!(store.revisions().await.unwrap(), [(environment(), 1 + n_changes)], "one per change");
                 store.close().await;
             });
         }
-        people.iter().map(|person| person.n_answers).sum()
+        writers.iter().map(|writer| writer.n_answers).sum()
     });
 }
 
@@ -112,84 +117,152 @@ fn run(data_dir: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Somebody whose name is the version of their document.
-struct Person {
-    id: String,
-    /// As last answered.
-    version: u64,
+/// Makes the same changes in every run, one after the other: a flag, its configurations, a kill and a restore in between,
+/// then the next flag. What is stored follows from how many there were.
+struct Writer {
+    name: u64,
+    /// Those made, as far as answered.
+    n_changes: u64,
     n_answers: u64,
 }
 
-impl Person {
-    async fn create(url: &str, token: &str, n: usize) -> Self {
-        let body = json!({ "name": "1", "email": format!("person-{n}@example.org") });
-        let request = reqwest::Client::new().post(format!("{url}/api/v1/users")).bearer_auth(token).json(&body);
-        let answer: Json = request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap();
-        Self {
-            id: answer["id"].as_str().unwrap().to_owned(),
-            version: answer["version"].as_u64().unwrap(),
-            n_answers: 1,
+/// The first makes the flag; each of the others makes the version of its configuration that it has as its number.
+const CHANGES_PER_FLAG: u64 = 8;
+const KILL: u64 = 3;
+const RESTORE: u64 = 4;
+
+impl Writer {
+    /// The flag of the `n`th change.
+    fn flag(&self, n: u64) -> String {
+        format!("w{}-{}", self.name, n / CHANGES_PER_FLAG)
+    }
+
+    fn reason(&self, n: u64) -> String {
+        format!("change {n} of writer {}", self.name)
+    }
+
+    /// Every field says which change set it.
+    fn configuration(&self, n: u64) -> Json {
+        let ranges = json!([
+            { "start": 0, "end": n, "variant": "on" },
+            { "start": n, "end": 100_000, "variant": "off" },
+        ]);
+        json!({
+            "enabled": n.is_multiple_of(2),
+            "targets": [{ "variant": "on", "values": [self.reason(n)] }],
+            "default": { "distribution": { "ranges": ranges } },
+        })
+    }
+
+    fn request(&self, client: &Client, url: &str, n: u64) -> RequestBuilder {
+        let (flag, reason) = (self.flag(n), self.reason(n));
+        let shop = format!("{url}/api/v1/projects/shop");
+        let target = json!({ "flag": flag, "reason": reason });
+        match n % CHANGES_PER_FLAG {
+            0 => {
+                let flag = json!({ "key": flag, "name": flag, "kind": "boolean", "reason": reason });
+                client.post(format!("{shop}/flags")).json(&flag)
+            }
+            KILL => client.post(format!("{shop}/environments/prod/kill")).json(&target),
+            RESTORE => client.post(format!("{shop}/environments/prod/restore")).json(&target),
+            version => {
+                let mut patch = self.configuration(n);
+                patch["reason"] = json!(reason);
+                let request = client.patch(format!("{shop}/flags/{flag}/environments/prod"));
+                request.header("If-Match", format!("\"{}\"", version - 1)).json(&patch)
+            }
         }
     }
 
-    /// What was answered is there, at most one request more, and nothing by halves.
-    async fn check(&mut self, store: &SqlStore) {
-        let id = DocumentId { kind: DocumentKind::User, scope: String::new(), key: self.id.clone() };
-        let stored = store.document(&id).await.unwrap().expect("a person is lost");
-        let versions = self.version..=self.version + 1;
-        assert!(versions.contains(&stored.version), "{} stored, {} answered", stored.version, self.version);
-        let body: Json = serde_json::from_str(&stored.body).unwrap();
-        assert_eq!(body["name"], stored.version.to_string());
+    /// What was answered is there, at most one change more, and nothing by halves.
+    async fn check(&mut self, store: &SqlStore, rows: &[AuditRow]) {
+        let flags = format!("flag/w{}-", self.name);
+        let changes: Vec<_> = rows.iter().map(|row| &row.entry).filter(|it| it.resource.starts_with(&flags)).collect();
+        let n_changes = changes.len() as u64;
+        let possible = self.n_changes..=self.n_changes + 1;
+        assert!(possible.contains(&n_changes), "{n_changes} changes, {} answered", self.n_changes);
+        for (n, entry) in (0..).zip(changes) {
+            assert_eq!((&entry.resource, &entry.reason), (&format!("flag/{}", self.flag(n)), &self.reason(n)));
+            self.check_body(n, &entry.after);
+        }
+        self.n_changes = n_changes;
 
-        let resource = Some(format!("user/{}", self.id));
-        let query = AuditQuery { resource, limit: u32::MAX, ..AuditQuery::default() };
-        let rows = store.audit_page(&query).await.unwrap();
-        assert_eq!(rows.len() as u64, stored.version, "an audit row per version");
-        assert_eq!(rows[0].entry.after["name"], body["name"]);
-        self.version = stored.version;
+        // Up to the flag of the next change, which may not be there yet.
+        for flag_idx in 0..=n_changes / CHANGES_PER_FLAG {
+            let first = flag_idx * CHANGES_PER_FLAG;
+            let n_of_flag = CHANGES_PER_FLAG.min(n_changes - first);
+            let [flag, configuration, _] = documents(&self.flag(first));
+            let last = n_of_flag.saturating_sub(1);
+            for (id, version, n) in [(flag, n_of_flag.min(1), first), (configuration, last, first + last)] {
+                let stored = store.document(&id).await.unwrap();
+                assert_eq!(stored.as_ref().map_or(0, |document| document.version), version, "{id:?}");
+                if let Some(document) = stored {
+                    self.check_body(n, &serde_json::from_str(&document.body).unwrap());
+                }
+            }
+        }
+    }
+
+    /// What the `n`th change left of the document that it changed.
+    fn check_body(&self, n: u64, body: &Json) {
+        let configured_by = match n % CHANGES_PER_FLAG {
+            0 => return assert_eq!(body["name"], self.flag(n)),
+            KILL => n - 1,
+            RESTORE => n - 2,
+            _ => n,
+        };
+        for (field, value) in self.configuration(configured_by).as_object().unwrap() {
+            assert_eq!(body[field], *value, "`{field}` after {}", self.reason(n));
+        }
+        let killed_by = if n % CHANGES_PER_FLAG == KILL { json!(self.reason(n)) } else { Json::Null };
+        assert_eq!(body["kill"]["reason"], killed_by, "after {}", self.reason(n));
     }
 }
 
-/// Starts the server on that data folder, renames people (made now, if there are none yet), and kills it between its
-/// start and a few dozen answers.
-async fn rename_until_killed(data_dir: &Path, token: &str, mut people: Vec<Person>, random: &SeededIds) -> Vec<Person> {
+/// The project and the environment of all flags.
+async fn make_shop(data_dir: &Path, token: &str) {
     let server = Server::start(data_dir, &[]);
-    while (people.len() as u64) < N_WRITERS {
-        people.push(Person::create(&server.url, token, people.len()).await);
+    for (path, key) in [("", "shop"), ("/shop/environments", "prod")] {
+        let request = Client::new().post(format!("{}/api/v1/projects{path}", server.url)).bearer_auth(token);
+        request.json(&json!({ "key": key, "name": key })).send().await.unwrap().error_for_status().unwrap();
     }
+    server.kill();
+}
+
+/// Starts the server on that data folder, sets the writers to work, and kills it between its start and a few dozen
+/// answers.
+async fn change_until_killed(data_dir: &Path, token: &str, writers: Vec<Writer>, random: &SeededIds) -> Vec<Writer> {
+    let server = Server::start(data_dir, &[]);
     let (answered, mut answers) = mpsc::unbounded_channel();
-    let rename = |person| rename_for_ever(person, server.url.clone(), token.to_owned(), answered.clone());
-    let writers: Vec<_> = people.drain(..).map(|person| tokio::spawn(rename(person))).collect();
+    let change = |writer| change_for_ever(writer, server.url.clone(), token.to_owned(), answered.clone());
+    let at_work: Vec<_> = writers.into_iter().map(|writer| tokio::spawn(change(writer))).collect();
     for _ in 0..random.next_u64() % 40 {
         answers.recv().await.unwrap();
     }
     spin(random);
     server.kill();
-    for writer in writers {
-        people.push(writer.await.unwrap());
+    let mut writers = Vec::new();
+    for writer in at_work {
+        writers.push(writer.await.unwrap());
     }
-    people
+    writers
 }
 
-/// Renames until the server does not answer any more.
-async fn rename_for_ever(
-    mut person: Person,
+/// Makes changes until the server does not answer any more.
+async fn change_for_ever(
+    mut writer: Writer,
     url: String,
     token: String,
     answered: mpsc::UnboundedSender<()>,
-) -> Person {
-    let client = reqwest::Client::new();
+) -> Writer {
+    let client = Client::new();
     loop {
-        let request = client
-            .patch(format!("{url}/api/v1/users/{}", person.id))
-            .bearer_auth(&token)
-            .header("If-Match", format!("\"{}\"", person.version))
-            .json(&json!({ "name": (person.version + 1).to_string() }));
+        let request = writer.request(&client, &url, writer.n_changes).bearer_auth(&token);
         // The status line stands for the answer: it is sent when all is done.
-        let Ok(answer) = request.send().await else { return person };
-        assert_eq!(answer.status(), 200);
-        person.version += 1;
-        person.n_answers += 1;
+        let Ok(answer) = request.send().await else { return writer };
+        assert!(answer.status().is_success(), "{}: {}", answer.status(), writer.reason(writer.n_changes));
+        writer.n_changes += 1;
+        writer.n_answers += 1;
         // Nobody listens once the server is to be killed.
         let _ = answered.send(());
     }
@@ -253,7 +326,7 @@ async fn check(database: &Path, acks: &[Ack]) -> BTreeMap<u64, u64> {
     // No half change: documents, idempotency records, revision and change log tell the same as the audit log.
     for writer in 0..N_WRITERS {
         let n = made.get(&writer).copied();
-        for id in documents(writer) {
+        for id in documents(&format!("w{writer}")) {
             let found = store.document(&id).await.unwrap();
             assert_eq!(found.as_ref().map(|document| document.version), n, "{id:?}");
             assert_eq!(found.map(|document| document.body), n.map(|n| n.to_string()), "{id:?}");
@@ -277,9 +350,9 @@ async fn check(database: &Path, acks: &[Ack]) -> BTreeMap<u64, u64> {
     made
 }
 
-/// What every commit of a writer sets to its number.
-fn documents(writer: u64) -> [DocumentId; 3] {
-    let id = |kind, scope: &str| DocumentId { kind, scope: scope.to_owned(), key: format!("w{writer}") };
+/// A flag, its configuration, and a segment with the same key: what every commit of [`writer`] sets to its number.
+fn documents(key: &str) -> [DocumentId; 3] {
+    let id = |kind, scope: &str| DocumentId { kind, scope: scope.to_owned(), key: key.to_owned() };
     [
         id(DocumentKind::Flag, "shop"),
         id(DocumentKind::FlagEnvironment, "shop/prod"),
@@ -307,7 +380,7 @@ fn writer() {
 }
 
 async fn write_for_ever(store: SqlStore, writer: u64) {
-    let ids = documents(writer);
+    let ids = documents(&format!("w{writer}"));
     let stored = store.document(&ids[0]).await.unwrap();
     let start = stored.map_or(0, |document| document.version);
     for n in start + 1.. {
