@@ -435,4 +435,24 @@ mod tests {
         flags.retain(|flag| flag != "config");
         assert_eq!(flags, SETTINGS);
     }
+
+    #[test]
+    fn every_command_takes_the_settings_after_its_name_unless_it_opens_nothing() {
+        let mut command = Cli::command();
+        command.build();
+        let takes_settings = |it: &&clap::Command| it.get_arguments().any(|argument| argument.get_id() == "data_dir");
+        let without = commands_below(&command).into_iter().filter(|it| !takes_settings(it));
+        let names: Vec<_> = without.filter_map(clap::Command::get_bin_name).collect();
+        let expected = ["flags validate", "evaluate", "explain", "generate"].map(|name| format!("tidegate {name}"));
+        assert_eq!(names, expected);
+    }
+
+    /// The commands that do something themselves.
+    fn commands_below(command: &clap::Command) -> Vec<&clap::Command> {
+        if command.has_subcommands() {
+            command.get_subcommands().filter(|it| it.get_name() != "help").flat_map(commands_below).collect()
+        } else {
+            vec![command]
+        }
+    }
 }
