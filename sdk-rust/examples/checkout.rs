@@ -1,7 +1,7 @@
 //! A shop that asks three flags at every checkout, and says when the answers change.
 //!
 //! ```text
-//! TIDEGATE_SDK_KEY=tgs_… cargo run --package tidegate --example checkout
+//! TIDEGATE_SDK_KEY=tgs_… cargo run --example checkout
 //! ```
 //!
 //! `TIDEGATE_URL` is `http://localhost:8580` unless set. Toggle or kill `new-checkout` in the UI, and watch; stop the

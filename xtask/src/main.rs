@@ -16,7 +16,7 @@ use crate::{
     bench::Report,
     codegen::Generated,
     prepare::Wasm,
-    step::{cargo, installed, run, step},
+    step::{at_root, cargo, installed, run, step, target_dir},
 };
 
 /// Everything that is done to this repository, by people and by CI.
@@ -107,7 +107,7 @@ fn run_command(command: Command) -> Result<()> {
         Command::Check => check(),
         Command::Codegen(args) => {
             ui::install()?;
-            step("build the server", || run(cargo().args(["build", "--package", "tidegate-server"])))?;
+            build_server()?;
             codegen::run(if args.check { Generated::MustBeCurrent } else { Generated::Write })
         }
         Command::Bench(args) => {
@@ -119,13 +119,17 @@ fn run_command(command: Command) -> Result<()> {
 fn serve_demo(args: &RunArgs) -> Result<()> {
     ui::install()?;
     ui::build()?;
-    step("build the server", || run(cargo().args(["build", "--package", "tidegate-server"])))?;
+    build_server()?;
     // Replaced, not spawned: Ctrl-C and SIGTERM reach the server, which shuts down gracefully.
-    let error = cargo()
-        .args(["run", "--quiet", "--package", "tidegate-server", "--", "serve", "--demo"])
-        .args(&args.serve_args)
-        .exec();
-    Err(anyhow!(error).context("cannot run `cargo`"))
+    let server = target_dir().join("debug/tidegate");
+    let error = at_root(&server).args(["serve", "--demo"]).args(&args.serve_args).exec();
+    Err(anyhow!(error).context(format!("cannot run {}", server.display())))
+}
+
+/// Builds the server, and the example that the demo asks for. With an example among the targets, features resolve as for
+/// `cargo test` and `cargo run --example`: none of the three builds the dependencies anew.
+fn build_server() -> Result<()> {
+    step("build the server", || run(cargo().args(["build", "--bin", "tidegate", "--example", "checkout"])))
 }
 
 fn test() -> Result<()> {

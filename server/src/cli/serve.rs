@@ -69,10 +69,7 @@ async fn show_round(app: &App, server: &Server, location: &Location, out: &mut d
     let key = demo.server_keys.get("development").map(String::as_str).unwrap_or_default();
     writeln!(out, "A shop's ten flags in three environments, kept in {location}; delete it to start over.")?;
     writeln!(out, "1. Open {link} (it works once)")?;
-    writeln!(
-        out,
-        "2. In a second terminal: TIDEGATE_URL={url} TIDEGATE_SDK_KEY={key} cargo run -p tidegate --example checkout"
-    )?;
+    writeln!(out, "2. In a second terminal: TIDEGATE_URL={url} TIDEGATE_SDK_KEY={key} cargo run --example checkout")?;
     writeln!(
         out,
         "3. Toggle `new-checkout` in development, or kill it: the application changes its mind at once; then see Audit."
