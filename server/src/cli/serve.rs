@@ -26,6 +26,8 @@ pub enum Data {
 
 /// Serves until SIGTERM or SIGINT; prints how to sign in, where that is not known yet, and the address.
 pub async fn serve(config: &Config, data: Data, out: &mut dyn Write) -> Result<()> {
+    // First: whoever reads the greeting may already stop us.
+    let stop = told_to_stop()?;
     telemetry::log(config.log_format, &config.log_level);
     let location = match data {
         Data::Configured => config.database.clone(),
@@ -39,7 +41,7 @@ pub async fn serve(config: &Config, data: Data, out: &mut dyn Write) -> Result<(
     }
     writeln!(out, "tidegate listens on http://{}", server.address())?;
     out.flush()?;
-    server.run(told_to_stop()?).await
+    server.run(stop).await
 }
 
 /// The demo's keys are known to everybody, and so it is for this machine only.
