@@ -1,14 +1,15 @@
 //! Objects in the order of their keys. Tables share what they have in common: a change to one object of 10,000 copies a
 //! chunk and a list of chunks.
 
-use std::{borrow::Borrow, collections::BTreeMap, fmt, hash::Hash, sync::Arc};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, sync::Arc};
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+
+use crate::text::{hash, same};
 
 /// What a [`Table`] holds.
 pub(crate) trait Keyed: Clone + fmt::Debug {
-    type Key: Borrow<str> + Clone + Eq + Hash + Ord + fmt::Debug;
+    type Key: Borrow<str> + Clone + Ord + fmt::Debug;
 
     fn key(&self) -> &Self::Key;
 }
@@ -19,7 +20,7 @@ pub(crate) struct Table<T: Keyed> {
     /// All of them are full but the last.
     chunks: Box<[Arc<[T]>]>,
     /// Where each key is, counted over all chunks.
-    places: Arc<HashMap<T::Key, usize, FixedState>>,
+    places: Arc<HashTable<(T::Key, usize)>>,
 }
 
 /// Objects of one chunk: few to copy, and many enough that the list of chunks stays in the cache.
@@ -34,7 +35,8 @@ impl<T: Keyed> Default for Table<T> {
 impl<T: Keyed> Table<T> {
     #[inline]
     pub(crate) fn place(&self, key: &str) -> Option<usize> {
-        self.places.get(key).copied()
+        let found = self.places.find(hash(key), |(known, _)| same(known.borrow().as_bytes(), key.as_bytes()));
+        found.map(|(_, place)| *place)
     }
 
     #[inline]
@@ -69,7 +71,7 @@ impl<T: Keyed> Table<T> {
     /// The table with some objects put or removed (`None`). O(changes), and a pointer copied for each chunk, where
     /// neither adds nor removes a key; else O(objects), and what was kept has other places.
     pub(crate) fn with(&self, changes: BTreeMap<T::Key, Option<T>>) -> Self {
-        if changes.iter().all(|(key, object)| self.places.contains_key(key) == object.is_some()) {
+        if changes.iter().all(|(key, object)| self.place(key.borrow()).is_some() == object.is_some()) {
             let mut table = self.clone();
             for object in changes.into_values().flatten() {
                 let place = table.place(object.key().borrow());
@@ -84,7 +86,11 @@ impl<T: Keyed> Table<T> {
         objects.extend(changes.into_values().flatten());
         // Two runs, each in order: merged in one pass.
         objects.sort_by(|left, right| left.key().cmp(right.key()));
-        let places = objects.iter().enumerate().map(|(place, object)| (object.key().clone(), place)).collect();
+        let mut places = HashTable::with_capacity(objects.len());
+        for (place, object) in objects.iter().enumerate() {
+            let key = object.key().clone();
+            places.insert_unique(hash(key.borrow()), (key, place), |(key, _)| hash(key.borrow()));
+        }
         let mut objects = objects.into_iter();
         let chunks = (0..objects.len().div_ceil(CHUNK)).map(|_| objects.by_ref().take(CHUNK).collect()).collect();
         Self { chunks, places: Arc::new(places) }

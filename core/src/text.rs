@@ -56,7 +56,7 @@ impl<V: Copy> TextMap<V> {
         let mut table = HashTable::with_capacity(keys.len());
         for (key, value) in keys {
             let hash = hash(key);
-            if table.find(hash, |entry| slice(&text, entry) == Some(key.as_bytes())).is_some() {
+            if table.find(hash, |entry| same(slice(&text, entry), key.as_bytes())).is_some() {
                 continue;
             }
             let span = u32::try_from(text.len()).ok().zip(u32::try_from(key.len()).ok());
@@ -74,7 +74,7 @@ impl<V: Copy> TextMap<V> {
             Self::Few { codes, .. } if codes.is_empty() => None,
             Self::Few { codes, entries } => TextCode::new(key).find(key, codes, entries).copied(),
             Self::Many { text, table } => {
-                let found = table.find(hash(key), |entry| slice(text, entry) == Some(key.as_bytes()));
+                let found = table.find(hash(key), |entry| same(slice(text, entry), key.as_bytes()));
                 found.map(|entry| entry.value)
             }
         }
@@ -93,18 +93,36 @@ impl<V: Copy> TextMap<V> {
     }
 }
 
-/// The seed is fixed: the keys come from the configuration, not from attackers.
+/// The hash that tables of texts use. The seed is fixed: the keys come from the configuration, not from attackers.
 #[inline]
-fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     let mut hasher = FixedState::default().build_hasher();
     hasher.write(text.as_bytes());
     hasher.finish()
 }
 
+/// Whether two texts are the same. Short ones are compared here, by two loads that overlap: for them, calling `memcmp`
+/// costs more than comparing.
 #[inline]
-fn slice<'t, V>(text: &'t str, entry: &Entry<V>) -> Option<&'t [u8]> {
+pub(crate) fn same(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len()
+        && match left.len() {
+            8..=16 => same_ends::<8>(left, right),
+            17..=32 => same_ends::<16>(left, right),
+            _ => left == right,
+        }
+}
+
+#[inline]
+fn same_ends<const N: usize>(left: &[u8], right: &[u8]) -> bool {
+    left.first_chunk::<N>() == right.first_chunk() && left.last_chunk::<N>() == right.last_chunk()
+}
+
+/// The text of an entry; empty for entries of other tables.
+#[inline]
+fn slice<'t, V>(text: &'t str, entry: &Entry<V>) -> &'t [u8] {
     let start = entry.start as usize;
-    text.as_bytes().get(start..start + entry.len as usize)
+    text.as_bytes().get(start..start + entry.len as usize).unwrap_or_default()
 }
 
 impl FoldedSet {
@@ -223,6 +241,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_same_is_what_is_equal(left in "[ab]{0,40}", place in 0_usize..40, right in "[ab]{0,40}") {
+            let mut changed = left.clone().into_bytes();
+            if let Some(byte) = changed.get_mut(place) {
+                *byte ^= 1;
+            }
+            for right in [left.as_bytes(), &changed, right.as_bytes()] {
+                prop_assert_eq!(same(left.as_bytes(), right), left.as_bytes() == right);
+            }
+        }
+
         #[test]
         fn ignoring_case_is_comparing_lower_cased_texts(text in "[aAbBiIİ]{0,6}", part in "[aAbBiIİ]{0,3}") {
             let lowered = |text: &str| lower(text).collect::<String>();
