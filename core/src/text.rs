@@ -145,7 +145,7 @@ impl Case {
     #[inline]
     pub(crate) fn starts_with(self, text: &str, prefix: &str) -> bool {
         match self {
-            Self::Sensitive => text.starts_with(prefix),
+            Self::Sensitive => text.as_bytes().get(..prefix.len()).is_some_and(|start| same(start, prefix.as_bytes())),
             Self::Ignored => begins_folded(text, prefix),
         }
     }
@@ -153,7 +153,10 @@ impl Case {
     #[inline]
     pub(crate) fn ends_with(self, text: &str, suffix: &str) -> bool {
         match self {
-            Self::Sensitive => text.ends_with(suffix),
+            Self::Sensitive => {
+                let start = text.len().checked_sub(suffix.len());
+                start.and_then(|start| text.as_bytes().get(start..)).is_some_and(|end| same(end, suffix.as_bytes()))
+            }
             Self::Ignored => ends_folded(text, suffix),
         }
     }
