@@ -146,8 +146,9 @@ fn contains(list: &[String], value: &str) -> bool {
     list.iter().any(|item| item == value)
 }
 
+/// Of three numbers, and trusting that they are.
 fn version(text: &str) -> Option<(u64, u64, u64)> {
-    let mut parts = text.split('.');
-    let mut next = || parts.next()?.parse().ok();
-    Some((next()?, next()?, next()?))
+    let number = |part: &str| part.bytes().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+    let mut parts = text.split('.').map(number);
+    Some((parts.next()?, parts.next()?, parts.next()?))
 }
