@@ -185,7 +185,8 @@ impl Outcome {
         matches!(self.why, Why::LeftOut)
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "see `evaluate_node`")]
     fn resolve(self, flag: &Flag) -> Evaluation<'_> {
         let variant = self.variant.and_then(|variant| flag.variants.get(variant.index()));
         let rule = self.rule.and_then(|rule| Some((rule.index(), &*flag.rules.get(rule.index())?.id)));
@@ -201,7 +202,8 @@ impl Outcome {
     }
 }
 
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "callers want a value, mostly: the rest of the answer is then never made")]
 pub(crate) fn evaluate_node<'r, T: Trace>(
     ruleset: &'r Ruleset,
     node: &'r FlagNode,
