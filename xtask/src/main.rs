@@ -38,6 +38,8 @@ enum Command {
     /// ten flags and some history, on SQLite in `.tidegate/demo.db`. The database is kept between runs; every run prints
     /// a fresh sign-in link. Stop it with Ctrl-C.
     Run(RunArgs),
+    /// Build the binary for production, with the admin UI inside: `target/release/tidegate`
+    Build,
     /// Install what is missing, then run every test: what CI runs
     ///
     /// Installs npm packages, the wasm32 target of Rust (by rustup) and, as root on Debian, `chromium` and `postgresql`,
@@ -103,6 +105,11 @@ fn main() -> ExitCode {
 fn run_command(command: Command) -> Result<()> {
     match command {
         Command::Run(args) => serve_demo(&args),
+        Command::Build => {
+            ui::install()?;
+            ui::build()?;
+            step("build the server", || run(cargo().args(["build", "--release", "--package", "tidegate-server"])))
+        }
         Command::Test => test(),
         Command::Check => check(),
         Command::Codegen(args) => {
