@@ -516,6 +516,13 @@ async fn a_poisoned_document_is_that_documents_problem() {
     assert_eq!(keys(&list), ["good", "odd", "poisoned"]);
     assert!(list.body["items"][1]["environments"]["production"]["broken"].is_string(), "{}", list.text);
     assert!(list.body["items"][2]["broken"].as_str().unwrap().contains("`poisoned`"), "{}", list.text);
+    let alone = shop.get("/flags/poisoned").send().await.expect(StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(alone.body["code"], "broken");
+    assert!(
+        alone.body["detail"].as_str().unwrap().contains("the stored flag `poisoned` cannot be read"),
+        "{}",
+        alone.text
+    );
     let segments = shop.get("/environments/production/segments").send().await.expect(StatusCode::OK);
     assert!(segments.body["items"][0]["broken"].as_str().unwrap().contains("`crowd`"), "{}", segments.text);
     assert_eq!(shop.evaluate("good", json!({})).await["variant"], "on");

@@ -42,6 +42,8 @@ function titleOf(code: string): string {
       return "The server does not answer";
     case "too_many_requests":
       return "Too many requests";
+    case "broken":
+      return "What is stored cannot be read";
     case "does_not_compile":
       return "The change does not compile";
     default:

@@ -69,7 +69,8 @@ export function createQueryClient(): QueryClient {
       queries: {
         staleTime: 30_000,
         refetchOnWindowFocus: true,
-        retry: (failures, error) => failures < 2 && (!isProblem(error) || error.status === 0 || error.status >= 500),
+        retry: (failures, error) =>
+          failures < 2 && !isProblem(error, "broken") && (!isProblem(error) || error.status === 0 || error.status >= 500),
       },
       mutations: { retry: false },
     },

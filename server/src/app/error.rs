@@ -83,6 +83,9 @@ pub enum AppError {
         /// Seconds to wait, at least 1.
         retry_after_s: u64,
     },
+    /// What is stored cannot be read.
+    #[error("{0}; delete it, or have its row restored")]
+    Broken(BrokenDocument),
     /// The store refused or does not answer.
     #[error(transparent)]
     Store(StoreError),
@@ -112,8 +115,14 @@ impl AppError {
 }
 
 impl From<BrokenDocument> for AppError {
+    /// What a project holds is told to whoever reads it; of accounts and keys, the log alone hears.
     fn from(broken: BrokenDocument) -> Self {
-        Self::Store(StoreError::Internal(broken.into()))
+        match broken.id.kind {
+            DocumentKind::SdkKey | DocumentKind::User | DocumentKind::Token => {
+                Self::Store(StoreError::Internal(broken.into()))
+            }
+            _ => Self::Broken(broken),
+        }
     }
 }
 

@@ -47,6 +47,8 @@ pub enum Code {
     VersionRequired,
     /// 429: too many attempts; see `Retry-After`.
     TooManyRequests,
+    /// 500: what is stored cannot be read.
+    Broken,
     /// 500: the server's fault.
     Internal,
     /// 503: not now; see `Retry-After`.
@@ -70,7 +72,7 @@ impl Code {
             Self::Invalid | Self::DoesNotCompile | Self::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
             Self::VersionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Broken | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         }
@@ -152,6 +154,10 @@ impl From<AppError> for Problem {
             AppError::VersionRequired => Self::new(Code::VersionRequired, detail),
             AppError::KeyTaken { .. } => Self::new(Code::KeyTaken, detail),
             AppError::InUse { .. } => Self::new(Code::InUse, detail),
+            AppError::Broken(broken) => {
+                tracing::error!("{broken}");
+                Self::new(Code::Broken, detail)
+            }
             AppError::IdempotencyMismatch => Self::new(Code::IdempotencyMismatch, detail),
             AppError::TooManyRequests { retry_after_s } => {
                 Self::new(Code::TooManyRequests, detail).with_retry_after(retry_after_s)

@@ -198,7 +198,7 @@ export type BucketRange = {
 /**
  * Why a request was refused, for programs.
  */
-export type Code = 'malformed' | 'unauthenticated' | 'forbidden' | 'csrf' | 'not_found' | 'method_not_allowed' | 'key_taken' | 'in_use' | 'stale' | 'too_large' | 'unsupported_media_type' | 'invalid' | 'does_not_compile' | 'idempotency_mismatch' | 'version_required' | 'too_many_requests' | 'internal' | 'unavailable' | 'disk_full';
+export type Code = 'malformed' | 'unauthenticated' | 'forbidden' | 'csrf' | 'not_found' | 'method_not_allowed' | 'key_taken' | 'in_use' | 'stale' | 'too_large' | 'unsupported_media_type' | 'invalid' | 'does_not_compile' | 'idempotency_mismatch' | 'version_required' | 'too_many_requests' | 'broken' | 'internal' | 'unavailable' | 'disk_full';
 
 /**
  * Something wrong with a configuration, found by compiling it.
