@@ -99,18 +99,28 @@ impl App {
     /// Evaluates one flag, or all. Whether the caller may is decided before: people by their role, SDKs by their key.
     pub async fn evaluate(&self, environment: &EnvironmentId, command: &Evaluate) -> Result<Evaluated, AppError> {
         let ctx = context(&command.context)?;
-        let compiled = self.ruleset(environment).await?;
-        let now = self.clock.now();
         Ok(match &command.flag {
-            Some(flag) => {
-                Evaluated::One(Answer::new(flag.as_str(), &evaluate(&compiled.ruleset, flag.as_str(), &ctx, now)))
-            }
-            None => Evaluated::All {
-                flags: evaluate_all(&compiled.ruleset, &ctx, now)
-                    .map(|(flag, evaluation)| Answer::new(flag, &evaluation))
-                    .collect(),
-            },
+            Some(flag) => Evaluated::One(self.evaluate_flag(environment, flag.as_str(), &ctx).await?),
+            None => Evaluated::All { flags: self.evaluate_flags(environment, &ctx).await? },
         })
+    }
+
+    /// Evaluates one flag. As [`evaluate`](App::evaluate) for who may.
+    pub async fn evaluate_flag(
+        &self,
+        environment: &EnvironmentId,
+        flag: &str,
+        ctx: &Context,
+    ) -> Result<Answer, AppError> {
+        let compiled = self.ruleset(environment).await?;
+        Ok(Answer::new(flag, &evaluate(&compiled.ruleset, flag, ctx, self.clock.now())))
+    }
+
+    /// Evaluates every flag, in the order of the keys. As [`evaluate`](App::evaluate) for who may.
+    pub async fn evaluate_flags(&self, environment: &EnvironmentId, ctx: &Context) -> Result<Vec<Answer>, AppError> {
+        let compiled = self.ruleset(environment).await?;
+        let answers = evaluate_all(&compiled.ruleset, ctx, self.clock.now());
+        Ok(answers.map(|(flag, evaluation)| Answer::new(flag, &evaluation)).collect())
     }
 
     /// Evaluates one flag and tells every step. As [`evaluate`](App::evaluate) for who may.

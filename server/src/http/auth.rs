@@ -111,7 +111,7 @@ fn admit(access: Access, bearer: Bearer, scope: &Scope<'_>) -> Result<Caller, Ap
             let detail = "sign in, or send an API token as `Authorization: Bearer tgp_…`".to_owned();
             return Err(AppError::Unauthenticated { detail });
         }
-        Bearer::Sdk(key) => return admit_sdk(access, &key, scope),
+        Bearer::Sdk(key) => return admit_sdk(access, key, scope),
         Bearer::Session(sessions::SignedIn { session, me, principal }) => {
             (principal, Some(CallerSession { id: session, me }))
         }
@@ -122,25 +122,27 @@ fn admit(access: Access, bearer: Bearer, scope: &Scope<'_>) -> Result<Caller, Ap
         Access::Session if session.is_some() => {}
         Access::Session => return Err(AppError::Forbidden { needed: "of a signed-in person".to_owned() }),
         Access::Project(action) | Access::ProjectOrServerKey(action) => authorize(&principal, action, scope.project)?,
+        Access::ServerKey => return Err(AppError::Forbidden { needed: "of a server key".to_owned() }),
         Access::Instance | Access::Metrics => authorize(&principal, Action::AdministerInstance, None)?,
     }
-    Ok(Caller { principal, session })
+    Ok(Caller { principal, session, key: None })
 }
 
 /// A server key stands for a viewer of its project, on the few routes that take it, in its own environment.
-fn admit_sdk(access: Access, key: &SdkPrincipal, scope: &Scope<'_>) -> Result<Caller, AppError> {
-    let Access::ProjectOrServerKey(_) = access else {
+fn admit_sdk(access: Access, key: SdkPrincipal, scope: &Scope<'_>) -> Result<Caller, AppError> {
+    if !matches!(access, Access::ServerKey | Access::ProjectOrServerKey(_)) {
         return Err(AppError::Forbidden { needed: "of a person or an API token, not an SDK key".to_owned() });
-    };
+    }
     if key.kind != SdkKeyKind::Server {
         return Err(AppError::Forbidden { needed: "of a server key".to_owned() });
     }
-    if scope.project != Some(&key.project) || scope.environment != Some(&key.environment) {
+    let is_elsewhere = scope.project != Some(&key.project) || scope.environment != Some(&key.environment);
+    if access != Access::ServerKey && is_elsewhere {
         return Err(AppError::NotFound { what: "such environment for this key".to_owned() });
     }
     let actor = Actor { id: format!("key:{}", key.key), name: "SDK key".to_owned() };
     let roles = [(key.project.clone(), Role::Viewer)].into();
-    Ok(Caller { principal: Principal { actor, instance_admin: false, roles }, session: None })
+    Ok(Caller { principal: Principal { actor, instance_admin: false, roles }, session: None, key: Some(key) })
 }
 
 /// A browser sends the session cookie by itself, so an unsafe request must show that our own page sent it: by a header

@@ -16,7 +16,10 @@ use super::{
     idempotency,
     layers::RequestId,
 };
-use crate::app::{AppError, Principal, Request, sessions::Me};
+use crate::{
+    app::{AppError, Principal, Request, SdkPrincipal, sessions::Me},
+    ports::store::EnvironmentId,
+};
 
 /// Who asks: put there by the route's guard, never taken from the URL.
 #[derive(Clone, Debug)]
@@ -25,6 +28,8 @@ pub struct Caller {
     pub principal: Principal,
     /// The session by which they ask; `None`: a token or key.
     pub session: Option<CallerSession>,
+    /// The SDK key by which they ask; `None`: a session or token.
+    pub key: Option<SdkPrincipal>,
 }
 
 /// The session by which a person asks.
@@ -42,6 +47,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, HttpError> {
         let caller = parts.extensions.get::<Self>().cloned();
         caller.ok_or_else(|| AppError::Unauthenticated { detail: "sign in first".to_owned() }.into())
+    }
+}
+
+/// The environment of the server key that asks, on routes of [`Access::ServerKey`](super::Access::ServerKey).
+#[derive(Debug)]
+pub struct KeyEnvironment(pub EnvironmentId);
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyEnvironment {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let Some(SdkPrincipal { project, environment, .. }) = caller.key else {
+            return Err(AppError::Forbidden { needed: "of a server key".to_owned() }.into());
+        };
+        Ok(Self(EnvironmentId { project, environment }))
     }
 }
 

@@ -34,6 +34,7 @@ mod evaluate;
 mod flag_file;
 mod flags;
 mod kill;
+mod ofrep;
 mod projects;
 mod segments;
 

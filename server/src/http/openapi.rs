@@ -95,6 +95,7 @@ pub(super) fn describe_operation(operation: &mut Operation, access: Access) {
     let schemes: &[&str] = match access {
         Access::Probe | Access::Public => &[],
         Access::Session => &["session"],
+        Access::ServerKey => &["serverKey"],
         Access::SignedIn | Access::Project(_) | Access::Instance | Access::Metrics => &["session", "token"],
         Access::ProjectOrServerKey(_) | Access::Stream => &["session", "token", "serverKey"],
     };

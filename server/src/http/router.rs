@@ -41,6 +41,8 @@ pub enum Access {
     Project(Action),
     /// As [`Project`](Access::Project), or a server key of the `{environment}` in the path.
     ProjectOrServerKey(Action),
+    /// A server key: what it opens is its own environment.
+    ServerKey,
     /// An instance administrator.
     Instance,
     /// As [`MetricsAccess`](super::MetricsAccess) says, and instance administrators.
@@ -59,6 +61,7 @@ impl std::fmt::Display for Access {
             Self::SignedIn => f.write_str("signedIn"),
             Self::Project(action) => write!(f, "project:{action}"),
             Self::ProjectOrServerKey(action) => write!(f, "projectOrServerKey:{action}"),
+            Self::ServerKey => f.write_str("serverKey"),
             Self::Instance => f.write_str("instance"),
             Self::Metrics => f.write_str("metrics"),
             Self::Stream => f.write_str("stream"),
@@ -138,7 +141,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
 }
 
-/// Every route of the server. Resources write their paths without `/api/v1`.
+/// Every route of the server. Resources write their paths without the prefix.
 pub(super) fn routes() -> Routes {
     let api = Routes::new()
         .merge(openapi::routes())
@@ -156,7 +159,8 @@ pub(super) fn routes() -> Routes {
         .merge(super::segments::routes())
         .merge(super::evaluate::routes())
         .merge(super::flag_file::routes());
-    Routes::new().merge(super::health::routes()).merge(api.under("/api/v1"))
+    let ofrep = super::ofrep::routes().under("/ofrep/v1/evaluate");
+    Routes::new().merge(super::health::routes()).merge(api.under("/api/v1")).merge(ofrep)
 }
 
 /// The server as one service.

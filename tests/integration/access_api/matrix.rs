@@ -129,7 +129,7 @@ impl Operation {
         };
         let (kind, action) = self.access.split_once(':').unwrap_or((&self.access, ""));
         match (kind, who) {
-            ("public" | "probe", _) | ("projectOrServerKey", Who::ServerKey) => Promise::Admitted,
+            ("public" | "probe", _) | ("projectOrServerKey" | "serverKey", Who::ServerKey) => Promise::Admitted,
             (_, Who::Nobody) => Promise::Unauthenticated,
             (_, who) if who.is_sdk_key() => Promise::Forbidden,
             ("project" | "projectOrServerKey", _) => needed(match action {
@@ -141,7 +141,7 @@ impl Operation {
                 action => panic!("`{action}` is no action"),
             }),
             ("instance" | "metrics", Who::InstanceAdmin) | ("session", _) => Promise::Admitted,
-            ("instance" | "metrics", _) => Promise::Forbidden,
+            ("instance" | "metrics" | "serverKey", _) => Promise::Forbidden,
             ("signedIn", _) => match self.id.as_str() {
                 // A token that is not there is not there, whoever asks.
                 "listProjects" | "revokeToken" => Promise::Admitted,

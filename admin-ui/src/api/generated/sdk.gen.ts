@@ -2,7 +2,7 @@
 
 import type { Client, Options as Options2, TDataShape } from './client';
 import { client } from './client.gen';
-import type { ApplyFlagFileData, ApplyFlagFileErrors, ApplyFlagFileResponses, ArchiveEnvironmentData, ArchiveEnvironmentErrors, ArchiveEnvironmentResponses, ArchiveFlagData, ArchiveFlagErrors, ArchiveFlagResponses, ArchiveProjectData, ArchiveProjectErrors, ArchiveProjectResponses, ArchiveSegmentData, ArchiveSegmentErrors, ArchiveSegmentResponses, ArchiveUserData, ArchiveUserErrors, ArchiveUserResponses, CompleteSetupData, CompleteSetupErrors, CompleteSetupResponses, ConfigureFlagData, ConfigureFlagErrors, ConfigureFlagResponses, CreateEnvironmentData, CreateEnvironmentErrors, CreateEnvironmentResponses, CreateFlagData, CreateFlagErrors, CreateFlagResponses, CreateKeyData, CreateKeyErrors, CreateKeyResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateSegmentData, CreateSegmentErrors, CreateSegmentResponses, CreateSignInLinkData, CreateSignInLinkErrors, CreateSignInLinkResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, EvaluateData, EvaluateErrors, EvaluateResponses, ExplainData, ExplainErrors, ExplainResponses, FollowLinkData, FollowLinkErrors, FollowLinkResponses, GetConfigurationData, GetConfigurationErrors, GetConfigurationResponses, GetEnvironmentData, GetEnvironmentErrors, GetEnvironmentResponses, GetFlagData, GetFlagErrors, GetFlagFileData, GetFlagFileErrors, GetFlagFileResponses, GetFlagResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOpenApiData, GetOpenApiErrors, GetOpenApiResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReceiptsData, GetReceiptsErrors, GetReceiptsResponses, GetSegmentData, GetSegmentErrors, GetSegmentResponses, GetSessionData, GetSessionErrors, GetSessionResponses, GetSetupData, GetSetupErrors, GetSetupResponses, GetUserData, GetUserErrors, GetUserResponses, KillData, KillErrors, KillResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListEnvironmentsData, ListEnvironmentsErrors, ListEnvironmentsResponses, ListFlagsData, ListFlagsErrors, ListFlagsResponses, ListKeysData, ListKeysErrors, ListKeysResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListSegmentsData, ListSegmentsErrors, ListSegmentsResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LiveData, LiveErrors, LiveResponses, OpenStreamData, OpenStreamErrors, OpenStreamResponses, ReadyData, ReadyErrors, ReadyResponses, RemoveMemberData, RemoveMemberErrors, RemoveMemberResponses, RestoreData, RestoreErrors, RestoreResponses, RevokeKeyData, RevokeKeyErrors, RevokeKeyResponses, RevokeTokenData, RevokeTokenErrors, RevokeTokenResponses, SetMemberData, SetMemberErrors, SetMemberResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutResponses, UpdateEnvironmentData, UpdateEnvironmentErrors, UpdateEnvironmentResponses, UpdateFlagData, UpdateFlagErrors, UpdateFlagResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UpdateSegmentData, UpdateSegmentErrors, UpdateSegmentResponses, UpdateUserData, UpdateUserErrors, UpdateUserResponses } from './types.gen';
+import type { ApplyFlagFileData, ApplyFlagFileErrors, ApplyFlagFileResponses, ArchiveEnvironmentData, ArchiveEnvironmentErrors, ArchiveEnvironmentResponses, ArchiveFlagData, ArchiveFlagErrors, ArchiveFlagResponses, ArchiveProjectData, ArchiveProjectErrors, ArchiveProjectResponses, ArchiveSegmentData, ArchiveSegmentErrors, ArchiveSegmentResponses, ArchiveUserData, ArchiveUserErrors, ArchiveUserResponses, CompleteSetupData, CompleteSetupErrors, CompleteSetupResponses, ConfigureFlagData, ConfigureFlagErrors, ConfigureFlagResponses, CreateEnvironmentData, CreateEnvironmentErrors, CreateEnvironmentResponses, CreateFlagData, CreateFlagErrors, CreateFlagResponses, CreateKeyData, CreateKeyErrors, CreateKeyResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateSegmentData, CreateSegmentErrors, CreateSegmentResponses, CreateSignInLinkData, CreateSignInLinkErrors, CreateSignInLinkResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, EvaluateData, EvaluateErrors, EvaluateResponses, ExplainData, ExplainErrors, ExplainResponses, FollowLinkData, FollowLinkErrors, FollowLinkResponses, GetConfigurationData, GetConfigurationErrors, GetConfigurationResponses, GetEnvironmentData, GetEnvironmentErrors, GetEnvironmentResponses, GetFlagData, GetFlagErrors, GetFlagFileData, GetFlagFileErrors, GetFlagFileResponses, GetFlagResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOpenApiData, GetOpenApiErrors, GetOpenApiResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReceiptsData, GetReceiptsErrors, GetReceiptsResponses, GetSegmentData, GetSegmentErrors, GetSegmentResponses, GetSessionData, GetSessionErrors, GetSessionResponses, GetSetupData, GetSetupErrors, GetSetupResponses, GetUserData, GetUserErrors, GetUserResponses, KillData, KillErrors, KillResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListEnvironmentsData, ListEnvironmentsErrors, ListEnvironmentsResponses, ListFlagsData, ListFlagsErrors, ListFlagsResponses, ListKeysData, ListKeysErrors, ListKeysResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListSegmentsData, ListSegmentsErrors, ListSegmentsResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LiveData, LiveErrors, LiveResponses, OfrepEvaluateFlagData, OfrepEvaluateFlagErrors, OfrepEvaluateFlagResponses, OfrepEvaluateFlagsData, OfrepEvaluateFlagsErrors, OfrepEvaluateFlagsResponses, OpenStreamData, OpenStreamErrors, OpenStreamResponses, ReadyData, ReadyErrors, ReadyResponses, RemoveMemberData, RemoveMemberErrors, RemoveMemberResponses, RestoreData, RestoreErrors, RestoreResponses, RevokeKeyData, RevokeKeyErrors, RevokeKeyResponses, RevokeTokenData, RevokeTokenErrors, RevokeTokenResponses, SetMemberData, SetMemberErrors, SetMemberResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutResponses, UpdateEnvironmentData, UpdateEnvironmentErrors, UpdateEnvironmentResponses, UpdateFlagData, UpdateFlagErrors, UpdateFlagResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UpdateSegmentData, UpdateSegmentErrors, UpdateSegmentResponses, UpdateUserData, UpdateUserErrors, UpdateUserResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -803,6 +803,35 @@ export const getMetrics = <ThrowOnError extends boolean = false>(options?: Optio
         }, { scheme: 'bearer', type: 'http' }],
     url: '/metrics',
     ...options
+});
+
+/**
+ * Evaluates all flags for a context.
+ *
+ * The `ETag` stands for the context and the answers: sent back as `If-None-Match`, it is answered with 304 as long as
+ * both are the same.
+ */
+export const ofrepEvaluateFlags = <ThrowOnError extends boolean = false>(options: Options<OfrepEvaluateFlagsData, ThrowOnError>) => (options.client ?? client).post<OfrepEvaluateFlagsResponses, OfrepEvaluateFlagsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/ofrep/v1/evaluate/flags',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Evaluates one flag for a context.
+ */
+export const ofrepEvaluateFlag = <ThrowOnError extends boolean = false>(options: Options<OfrepEvaluateFlagData, ThrowOnError>) => (options.client ?? client).post<OfrepEvaluateFlagResponses, OfrepEvaluateFlagErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/ofrep/v1/evaluate/flags/{key}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
 });
 
 /**

@@ -1002,6 +1002,77 @@ export type Nothing = {
 };
 
 /**
+ * What one flag says.
+ */
+export type OfrepAnswer = {
+    /**
+     * The flag's key.
+     */
+    key: string;
+    /**
+     * What else is known.
+     */
+    metadata: OfrepMetadata;
+    /**
+     * Why this value.
+     */
+    reason: string;
+    /**
+     * The value.
+     */
+    value?: unknown;
+    /**
+     * The variant's key.
+     */
+    variant?: string | null;
+} | {
+    /**
+     * Why not.
+     */
+    errorCode: string;
+    /**
+     * Why not, for people.
+     */
+    errorDetails: string;
+    /**
+     * The flag's key.
+     */
+    key: string;
+};
+
+/**
+ * What every flag says.
+ */
+export type OfrepFlags = {
+    /**
+     * One answer for each flag, in the order of the keys.
+     */
+    flags: Array<OfrepAnswer>;
+};
+
+/**
+ * OFREP's metadata of a flag.
+ */
+export type OfrepMetadata = {
+    /**
+     * The flag's version.
+     */
+    version: number;
+};
+
+/**
+ * The body of an OFREP request. Fields that are not known are ignored, as the protocol grows.
+ */
+export type OfrepRequest = {
+    /**
+     * The evaluation context; its `targetingKey` may be missing where no flag needs one.
+     */
+    context?: {
+        [key: string]: unknown;
+    } | null;
+};
+
+/**
  * One page of a list.
  */
 export type PageAuditRecord = {
@@ -4344,6 +4415,73 @@ export type GetMetricsResponses = {
 };
 
 export type GetMetricsResponse = GetMetricsResponses[keyof GetMetricsResponses];
+
+export type OfrepEvaluateFlagsData = {
+    body: OfrepRequest;
+    path?: never;
+    query?: never;
+    url: '/ofrep/v1/evaluate/flags';
+};
+
+export type OfrepEvaluateFlagsErrors = {
+    /**
+     * The context cannot be used
+     */
+    400: OfrepAnswer;
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type OfrepEvaluateFlagsError = OfrepEvaluateFlagsErrors[keyof OfrepEvaluateFlagsErrors];
+
+export type OfrepEvaluateFlagsResponses = {
+    /**
+     * OK
+     */
+    200: OfrepFlags;
+};
+
+export type OfrepEvaluateFlagsResponse = OfrepEvaluateFlagsResponses[keyof OfrepEvaluateFlagsResponses];
+
+export type OfrepEvaluateFlagData = {
+    body: OfrepRequest;
+    path: {
+        /**
+         * The flag's key
+         */
+        key: string;
+    };
+    query?: never;
+    url: '/ofrep/v1/evaluate/flags/{key}';
+};
+
+export type OfrepEvaluateFlagErrors = {
+    /**
+     * The context or the flag cannot be used
+     */
+    400: OfrepAnswer;
+    /**
+     * There is no such flag
+     */
+    404: OfrepAnswer;
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type OfrepEvaluateFlagError = OfrepEvaluateFlagErrors[keyof OfrepEvaluateFlagErrors];
+
+export type OfrepEvaluateFlagResponses = {
+    /**
+     * OK
+     */
+    200: OfrepAnswer;
+};
+
+export type OfrepEvaluateFlagResponse = OfrepEvaluateFlagResponses[keyof OfrepEvaluateFlagResponses];
 
 export type ReadyData = {
     body?: never;

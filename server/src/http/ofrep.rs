@@ -1,0 +1,247 @@
+//! `/ofrep/v1`: the OpenFeature Remote Evaluation Protocol 0.3, for every OpenFeature SDK in any language.
+//!
+//! The environment is the key's. What a client must know beyond the protocol is in `docs/ofrep.md`.
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State, rejection::BytesRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tidegate_core::{Context, ErrorCode, Reason};
+use utoipa::ToSchema;
+use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{
+    Access, AppState, HttpError, Routes,
+    extract::{KeyEnvironment, Path},
+    router::limit,
+};
+use crate::app::evaluation::Answer;
+
+pub(super) fn routes() -> Routes {
+    let context = || DefaultBodyLimit::max(limit::EVALUATE);
+    Routes::new()
+        .route(Access::ServerKey, routes!(evaluate_flag).layer(context()))
+        .route(Access::ServerKey, routes!(evaluate_flags).layer(context()))
+}
+
+/// The body of an OFREP request. Fields that are not known are ignored, as the protocol grows.
+#[derive(Debug, Deserialize, ToSchema)]
+struct OfrepRequest {
+    /// The evaluation context; its `targetingKey` may be missing where no flag needs one.
+    #[schema(value_type = Option<Object>)]
+    context: Option<Context>,
+}
+
+/// What one flag says.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[serde(untagged)]
+enum OfrepAnswer {
+    /// A value, or, without `value` and `variant`, the caller's default.
+    #[serde(rename_all = "camelCase")]
+    Success {
+        /// The flag's key.
+        key: String,
+        /// Why this value.
+        #[schema(value_type = String)]
+        reason: Reason,
+        /// The variant's key.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        variant: Option<String>,
+        /// The value.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<Value>)]
+        value: Option<Value>,
+        /// What else is known.
+        metadata: OfrepMetadata,
+    },
+    /// No value.
+    #[serde(rename_all = "camelCase")]
+    Failure {
+        /// The flag's key.
+        key: String,
+        /// Why not.
+        #[schema(value_type = String)]
+        error_code: ErrorCode,
+        /// Why not, for people.
+        error_details: String,
+    },
+}
+
+/// OFREP's metadata of a flag.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+struct OfrepMetadata {
+    /// The flag's version.
+    version: u64,
+}
+
+/// What every flag says.
+#[derive(Debug, Serialize, ToSchema)]
+struct OfrepFlags {
+    /// One answer for each flag, in the order of the keys.
+    flags: Vec<OfrepAnswer>,
+}
+
+/// Evaluates one flag for a context.
+#[utoipa::path(
+    post, path = "/flags/{key}", tag = "ofrep", operation_id = "ofrepEvaluateFlag",
+    params(("key" = String, Path, description = "The flag's key")), request_body = OfrepRequest,
+    responses(
+        (status = 200, body = OfrepAnswer),
+        (status = 400, body = OfrepAnswer, description = "The context or the flag cannot be used"),
+        (status = 404, body = OfrepAnswer, description = "There is no such flag"),
+    )
+)]
+async fn evaluate_flag(
+    State(state): State<AppState>,
+    KeyEnvironment(environment): KeyEnvironment,
+    Path(key): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, HttpError> {
+    let body = body?;
+    let context = match read(&body) {
+        Ok(context) => context,
+        Err((code, details)) => return Ok(failure(key, code, details).into_response()),
+    };
+    let answer = state.app.evaluate_flag(&environment, &key, &context).await?;
+    Ok(OfrepAnswer::from(answer).into_response())
+}
+
+/// Evaluates all flags for a context.
+///
+/// The `ETag` stands for the context and the answers: sent back as `If-None-Match`, it is answered with 304 as long as
+/// both are the same.
+#[utoipa::path(
+    post, path = "/flags", tag = "ofrep", operation_id = "ofrepEvaluateFlags", request_body = OfrepRequest,
+    responses(
+        (status = 200, body = OfrepFlags),
+        (status = 304, description = "As it was for that `If-None-Match`"),
+        (status = 400, body = OfrepAnswer, description = "The context cannot be used"),
+    )
+)]
+async fn evaluate_flags(
+    State(state): State<AppState>,
+    KeyEnvironment(environment): KeyEnvironment,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, HttpError> {
+    let body = body?;
+    let context = match read(&body) {
+        Ok(context) => context,
+        Err((code, details)) => return Ok(refusal(code, &details)),
+    };
+    let answers = state.app.evaluate_flags(&environment, &context).await?;
+    let flags = OfrepFlags { flags: answers.into_iter().map(OfrepAnswer::from).collect() };
+    let answer = serde_json::to_vec(&flags)
+        .unwrap_or_else(|error| unreachable!("answers have only string keys and finite numbers: {error}"));
+    let etag = etag(&body, &answer);
+    if headers.get_all(header::IF_NONE_MATCH).iter().any(|known| names(known, &etag)) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+    }
+    Ok(([(header::ETAG, etag), (header::CONTENT_TYPE, "application/json".to_owned())], answer).into_response())
+}
+
+/// The context of a request, or the refusal.
+fn read(body: &[u8]) -> Result<Context, (ErrorCode, String)> {
+    let request: Value = serde_json::from_slice(body)
+        .map_err(|error| (ErrorCode::ParseError, format!("the body is not JSON: {error}")))?;
+    if !request.is_object() {
+        return Err((ErrorCode::ParseError, "the body is a JSON object with the member `context`".to_owned()));
+    }
+    let request = OfrepRequest::deserialize(&request);
+    request
+        .map(|request| request.context.unwrap_or_default())
+        .map_err(|error| (ErrorCode::InvalidContext, format!("`context`: {error}")))
+}
+
+/// Over context and answers, as a client sends the tag of its last answer whatever context it asks for next.
+fn etag(request: &[u8], answer: &[u8]) -> String {
+    let mut hasher = Xxh3::new();
+    hasher.update(&(request.len() as u64).to_le_bytes());
+    hasher.update(request);
+    hasher.update(answer);
+    format!("\"{:032x}\"", hasher.digest128())
+}
+
+/// Whether an `If-None-Match` names the tag (RFC 9110 §13.1.2: compared weakly).
+fn names(known: &HeaderValue, etag: &str) -> bool {
+    let tags = known.to_str().unwrap_or_default().split(',').map(str::trim);
+    tags.into_iter().any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+}
+
+fn failure(key: String, error_code: ErrorCode, error_details: String) -> OfrepAnswer {
+    OfrepAnswer::Failure { key, error_code, error_details }
+}
+
+/// A refusal of a request that names no flag.
+fn refusal(code: ErrorCode, details: &str) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({ "errorCode": code, "errorDetails": details }))).into_response()
+}
+
+impl From<Answer> for OfrepAnswer {
+    fn from(answer: Answer) -> Self {
+        let Answer { flag: key, value, variant, reason, error_code, version, .. } = answer;
+        match error_code {
+            Some(code) => failure(key, code, details(code).to_owned()),
+            None => Self::Success {
+                value: variant.is_some().then_some(value),
+                key,
+                reason,
+                variant,
+                metadata: OfrepMetadata { version },
+            },
+        }
+    }
+}
+
+/// Why there is no value, for people.
+fn details(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::FlagNotFound => "there is no such flag in the key's environment",
+        ErrorCode::ParseError => "the flag is broken: its page in the admin UI says where",
+        ErrorCode::TargetingKeyMissing => {
+            "the flag's rollout needs a `targetingKey`, or the attribute that it buckets by"
+        }
+        ErrorCode::InvalidContext => {
+            "the attribute that the flag buckets by is neither a string nor an integral number"
+        }
+        _ => "the flag could not be evaluated",
+    }
+}
+
+impl IntoResponse for OfrepAnswer {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::Success { .. } => StatusCode::OK,
+            Self::Failure { error_code: ErrorCode::FlagNotFound, .. } => StatusCode::NOT_FOUND,
+            Self::Failure { .. } => StatusCode::BAD_REQUEST,
+        };
+        (status, Json(self)).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_stand_for_context_and_answers() {
+        assert_eq!(etag(b"a", b"b"), etag(b"a", b"b"));
+        assert_ne!(etag(b"a", b"b"), etag(b"", b"ab"));
+        let tag = etag(b"a", b"b");
+        for (known, matches) in [
+            (tag.clone(), true),
+            (format!("W/{tag}"), true),
+            (format!("\"x\", {tag}"), true),
+            ("*".to_owned(), true),
+            ("\"x\"".to_owned(), false),
+        ] {
+            assert_eq!(names(&HeaderValue::try_from(&known).unwrap(), &tag), matches, "{known}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! OFREP as its clients see it: through the real router, with a server key.
+
+use axum::http::StatusCode;
+use serde_json::{Value as Json, json};
+use tidegate_server::app::{Role, SdkKeyKind};
+
+use crate::support::app::{Answer, Call, Caller, TestApp};
+
+/// A project `shop` whose environment `test` has flags of every sort, seen by a server key.
+struct Shop {
+    app: TestApp,
+    editor: Caller,
+    key: Caller,
+}
+
+impl Shop {
+    async fn new() -> Self {
+        let app = TestApp::with_projects().await;
+        let editor = app.project_token("shop", Role::Editor).await;
+        let key = app.sdk_key("shop", "test", SdkKeyKind::Server).await;
+        let shop = Self { app, editor, key };
+        shop.flag("new-checkout", json!({ "enabled": true })).await;
+        let half = json!({ "distribution": { "weights": [
+            { "variant": "on", "weight": 50_000 }, { "variant": "off", "weight": 50_000 },
+        ] } });
+        shop.flag("half", json!({ "enabled": true, "default": half })).await;
+        shop.flag("left-to-callers", json!({ "enabled": false, "offVariant": null })).await;
+        shop
+    }
+
+    async fn flag(&self, key: &str, configuration: Json) {
+        let flag = json!({ "key": key, "name": key, "kind": "boolean" });
+        self.app.post("/api/v1/projects/shop/flags", flag).by(&self.editor).send().await.expect(StatusCode::CREATED);
+        self.configure(key, 0, configuration).await;
+    }
+
+    async fn configure(&self, key: &str, version: u64, configuration: Json) {
+        let path = format!("/api/v1/projects/shop/flags/{key}/environments/test");
+        let call = self.app.patch(&path, configuration).if_match(version).by(&self.editor);
+        call.send().await.expect(StatusCode::OK);
+    }
+
+    fn ask(&self, flag: &str, body: Json) -> Call<'_> {
+        self.app.post(&format!("/ofrep/v1/evaluate/flags/{flag}"), body).by(&self.key)
+    }
+
+    fn ask_all(&self, context: &Json) -> Call<'_> {
+        self.app.post("/ofrep/v1/evaluate/flags", json!({ "context": context })).by(&self.key)
+    }
+}
+
+fn tag(answer: &Answer) -> String {
+    answer.headers["etag"].to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn one_flag_is_evaluated_as_clients_expect_it() {
+    let shop = Shop::new().await;
+    let answer = shop.ask("new-checkout", json!({ "context": {} })).send().await.expect(StatusCode::OK);
+    let expected = json!({
+        "key": "new-checkout", "value": true, "variant": "on", "reason": "STATIC", "metadata": { "version": 2 },
+    });
+    assert_eq!(answer.body, expected);
+    assert_eq!(answer.headers["content-type"], "application/json");
+    // A client without a context, and fields of a later protocol.
+    shop.ask("new-checkout", json!({})).send().await.expect(StatusCode::OK);
+    shop.ask("new-checkout", json!({ "context": null, "later": 1 })).send().await.expect(StatusCode::OK);
+
+    let context = json!({ "targetingKey": "ada", "nested": { "list": [1, null, "x"] } });
+    let answer = shop.ask("half", json!({ "context": context })).send().await.expect(StatusCode::OK);
+    assert_eq!(answer.body["reason"], "SPLIT");
+
+    // The caller's default: neither value nor variant.
+    let answer = shop.ask("left-to-callers", json!({})).send().await.expect(StatusCode::OK);
+    assert_eq!(answer.body, json!({ "key": "left-to-callers", "reason": "DISABLED", "metadata": { "version": 2 } }));
+}
+
+#[tokio::test]
+async fn what_cannot_be_evaluated_says_why() {
+    let shop = Shop::new().await;
+    for (flag, body, status, code) in [
+        ("nothing", json!({}), 404, "FLAG_NOT_FOUND"),
+        ("no%2Fkey", json!({}), 404, "FLAG_NOT_FOUND"),
+        ("half", json!({ "context": {} }), 400, "TARGETING_KEY_MISSING"),
+        ("half", json!({ "context": { "targetingKey": 7 } }), 400, "INVALID_CONTEXT"),
+        ("half", json!({ "context": "ada" }), 400, "INVALID_CONTEXT"),
+        ("half", json!([]), 400, "PARSE_ERROR"),
+    ] {
+        let answer = shop.ask(flag, body).send().await;
+        assert_eq!(answer.status.as_u16(), status, "{flag}: {}", answer.text);
+        assert_eq!(answer.body["errorCode"], code, "{flag}: {}", answer.text);
+        assert_eq!(answer.body["key"], flag.replace("%2F", "/"));
+        assert!(answer.body["errorDetails"].is_string(), "{}", answer.text);
+    }
+    let answer = shop.ask("half", json!({})).body("{").send().await.expect(StatusCode::BAD_REQUEST);
+    assert_eq!(answer.body["errorCode"], "PARSE_ERROR");
+    let large = json!({ "context": { "text": "x".repeat(70_000) } });
+    shop.ask("half", large).send().await.expect_problem(413, "too_large");
+    let answer = shop.app.post("/ofrep/v1/evaluate/flags", json!([])).by(&shop.key).send().await;
+    assert_eq!(answer.expect(StatusCode::BAD_REQUEST).body["errorCode"], "PARSE_ERROR");
+}
+
+#[tokio::test]
+async fn all_flags_are_evaluated_and_sent_again_when_something_differs() {
+    let shop = Shop::new().await;
+    let nobody = json!({});
+    let first = shop.ask_all(&nobody).send().await.expect(StatusCode::OK);
+    let flags = first.body["flags"].as_array().unwrap();
+    assert_eq!(
+        flags.iter().map(|flag| flag["key"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["half", "left-to-callers", "new-checkout"]
+    );
+    assert_eq!(flags[0]["errorCode"], "TARGETING_KEY_MISSING");
+    assert_eq!(flags[2]["value"], true);
+
+    let same =
+        shop.ask_all(&nobody).header("if-none-match", &tag(&first)).send().await.expect(StatusCode::NOT_MODIFIED);
+    assert_eq!((same.text.as_str(), tag(&same)), ("", tag(&first)));
+
+    // The tag of another context, as clients keep it: not even equal answers make it fit.
+    let other = shop.ask_all(&json!({ "plan": "pro" })).header("if-none-match", &tag(&first)).send().await;
+    assert_eq!(other.expect(StatusCode::OK).body, first.body);
+
+    shop.configure("new-checkout", 1, json!({ "enabled": false })).await;
+    let changed = shop.ask_all(&nobody).header("if-none-match", &tag(&first)).send().await.expect(StatusCode::OK);
+    assert_ne!(tag(&changed), tag(&first));
+    assert_eq!(changed.body["flags"][2]["reason"], "DISABLED");
+}
