@@ -285,8 +285,7 @@ async fn a_server_greets_a_newcomer_and_stops_when_told_to() {
 #[track_caller]
 fn demo(folder: &Path) -> (Server, String) {
     let server = Server::start(folder, &["--demo"]);
-    let mut words = server.greeting.iter().flat_map(|line| line.split_whitespace());
-    let key = words.find_map(|word| word.strip_prefix("TIDEGATE_SDK_KEY=")).unwrap().to_owned();
+    let key = server.told("TIDEGATE_SDK_KEY=");
     (server, key)
 }
 

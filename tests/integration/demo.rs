@@ -22,7 +22,7 @@ async fn the_example_application_follows_toggles_kills_and_a_restart() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path(), &["--demo"]);
     let address = server.address().to_owned();
-    let application = Application::start(&server.url, &word(&server.greeting, "TIDEGATE_SDK_KEY="));
+    let application = Application::start(&server.url, &server.told("TIDEGATE_SDK_KEY="));
     application.says("NEW checkout");
 
     let person = Person::sign_in(&server).await;
@@ -47,14 +47,6 @@ async fn the_example_application_follows_toggles_kills_and_a_restart() {
     let person = Person::sign_in(&server).await;
     person.enable("new-checkout", false).await;
     application.says("old checkout");
-}
-
-/// The word of the greeting that starts with `prefix`, without it.
-#[track_caller]
-fn word(greeting: &[String], prefix: &str) -> String {
-    let mut words = greeting.iter().flat_map(|line| line.split_whitespace());
-    let found = words.find_map(|word| word.strip_prefix(prefix));
-    found.unwrap_or_else(|| panic!("no {prefix} in {greeting:?}")).to_owned()
 }
 
 /// The example `checkout`.

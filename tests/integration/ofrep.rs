@@ -1,10 +1,15 @@
 //! OFREP as its clients see it: through the real router, with a server key.
 
+use std::{path::Path, process::Command};
+
 use axum::http::StatusCode;
 use serde_json::{Value as Json, json};
 use tidegate_server::app::{Role, SdkKeyKind};
 
-use crate::support::app::{Answer, Call, Caller, TestApp};
+use crate::support::{
+    app::{Answer, Call, Caller, TestApp},
+    binary::{Server, tidegate},
+};
 
 /// A project `shop` whose environment `test` has flags of every sort, seen by a server key.
 struct Shop {
@@ -125,4 +130,28 @@ async fn all_flags_are_evaluated_and_sent_again_when_something_differs() {
     let changed = shop.ask_all(&nobody).header("if-none-match", &tag(&first)).send().await.expect(StatusCode::OK);
     assert_ne!(tag(&changed), tag(&first));
     assert_eq!(changed.body["flags"][2]["reason"], "DISABLED");
+}
+
+#[test]
+fn openfeatures_own_clients_understand_every_answer() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--demo"]);
+    let key = server.told("TIDEGATE_SDK_KEY=");
+    let create = ["token", "create", "--name", "test", "--role", "shop=editor", "--database", "demo.db"];
+    let created = tidegate().current_dir(data.path()).args(create).output().unwrap();
+    let created = String::from_utf8(created.stdout).unwrap();
+    let token = created.split_whitespace().find(|word| word.starts_with("tgp_")).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+    assert!(
+        folder.join("node_modules").exists(),
+        "please run `npm ci` in tests/clients (`cargo xtask test` does): there are no packages"
+    );
+    let clients = Command::new("node")
+        .arg("ofrep.mjs")
+        .current_dir(&folder)
+        .envs([("TIDEGATE_URL", server.url.as_str()), ("TIDEGATE_SDK_KEY", &key), ("TIDEGATE_TOKEN", token)])
+        .output()
+        .expect("please install Node.js 20.19 or newer");
+    let (stdout, stderr) = (String::from_utf8_lossy(&clients.stdout), String::from_utf8_lossy(&clients.stderr));
+    assert!(clients.status.success(), "{stdout}\n{stderr}\nserver:\n{}", server.log());
 }

@@ -158,6 +158,7 @@ fn check() -> Result<()> {
 fn prepare_and_check_ui() -> Result<Wasm> {
     prepare::system_packages()?;
     let wasm = prepare::wasm_target()?;
+    ui::install_clients()?;
     ui::install()?;
     ui::check()?;
     ui::build()?;

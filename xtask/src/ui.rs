@@ -14,16 +14,26 @@ use crate::step::{at_root, installed, root, run, step, target_dir};
 /// Written by `npm run build`, embedded by the server.
 const BUILT: &str = "admin-ui/dist/index.html";
 
-/// Installs the packages of the lock file.
+/// Installs the packages of the UI.
 pub fn install() -> Result<()> {
+    install_in(&folder())
+}
+
+/// Installs other people's clients, which the tests run against the server.
+pub fn install_clients() -> Result<()> {
+    install_in(&root().join("tests/clients"))
+}
+
+/// Installs the packages of a folder's lock file.
+fn install_in(folder: &Path) -> Result<()> {
     if !(installed("node") && installed("npm")) {
         bail!("please install Node.js 20.19 or newer with npm: the admin UI is built with it");
     }
-    let lock_file = folder().join("package-lock.json");
-    let lock_hash = hash_files(&[lock_file])?;
+    let lock_hash = hash_files(&[folder.join("package-lock.json")])?;
+    let what = format!("npm ci in {}", folder.strip_prefix(root()).unwrap_or(folder).display());
     // Inside node_modules, so that it goes when they go.
-    unless_stamped(&folder().join("node_modules/.xtask-stamp"), lock_hash, || {
-        step("npm ci", || run(npm().args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])))
+    unless_stamped(&folder.join("node_modules/.xtask-stamp"), lock_hash, || {
+        step(&what, || run(npm().current_dir(folder).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])))
     })
 }
 

@@ -74,6 +74,14 @@ impl Server {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// What follows `prefix` in a word of the greeting.
+    #[track_caller]
+    pub fn told(&self, prefix: &str) -> String {
+        let mut words = self.greeting.iter().flat_map(|line| line.split_whitespace());
+        let found = words.find_map(|word| word.strip_prefix(prefix));
+        found.unwrap_or_else(|| panic!("no {prefix} in {:?}", self.greeting)).to_owned()
+    }
+
     /// The first `http…/#/link/…` of the greeting.
     #[track_caller]
     pub fn link(&self) -> String {
