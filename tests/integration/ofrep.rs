@@ -81,6 +81,24 @@ async fn one_flag_is_evaluated_as_clients_expect_it() {
 }
 
 #[tokio::test]
+async fn a_key_may_come_as_an_api_key() {
+    let shop = Shop::new().await;
+    let Caller::Bearer(key) = &shop.key else { unreachable!() };
+    let ask = || shop.app.post("/ofrep/v1/evaluate/flags", json!({}));
+    ask().header("x-api-key", key).send().await.expect(StatusCode::OK);
+    ask().header("x-api-key", "tgs_wrong").send().await.expect_problem(401, "unauthenticated");
+    // A key that is wrong is nobody, whatever else is sent.
+    ask()
+        .header("x-api-key", key)
+        .header("authorization", "Bearer tgs_wrong")
+        .send()
+        .await
+        .expect_problem(401, "unauthenticated");
+    let Caller::Bearer(token) = &shop.editor else { unreachable!() };
+    ask().header("x-api-key", token).send().await.expect_problem(401, "unauthenticated");
+}
+
+#[tokio::test]
 async fn what_cannot_be_evaluated_says_why() {
     let shop = Shop::new().await;
     for (flag, body, status, code) in [

@@ -87,6 +87,11 @@ async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Bearer, A
             tokens::authenticate(&state.app, presented).await.map(Bearer::Token)
         };
     }
+    // OFREP's other way to send a key. Tokens come by `Authorization` alone.
+    if let Some(presented) = headers.get("x-api-key") {
+        let presented = presented.to_str().unwrap_or_default();
+        return keys::authenticate_sdk(&state.app, presented).await.map(Bearer::Sdk);
+    }
     let Some(cookie) = session_cookie(headers, &state.config) else { return Ok(Bearer::Nobody) };
     let session = sessions::authenticate(&state.app, state.config.sessions, &cookie).await?;
     Ok(session.map_or(Bearer::Nobody, Bearer::Session))
