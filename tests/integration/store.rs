@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::{Value as Json, json};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, SqliteConnection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
@@ -207,6 +208,7 @@ conformance!(
     a_snapshot_has_what_is_alive,
     a_delta_coalesces_and_knows_tombstones,
     a_delta_out_of_reach_says_so,
+    what_others_commit_is_announced_or_nothing_is,
     concurrent_commits_keep_chain_and_revisions_whole,
     reads_see_one_state,
     a_poisoned_body_comes_back_as_it_is,
@@ -460,6 +462,25 @@ async fn a_delta_out_of_reach_says_so(bench: &Bench) {
     assert_eq!(bench.store.prune_changes(0).await.unwrap(), 5);
     assert_eq!(bench.delta(&prod, 4).await, None);
     assert_eq!(bench.delta(&prod, 5).await, Some((5, vec![])));
+}
+
+async fn what_others_commit_is_announced_or_nothing_is(bench: &Bench) {
+    let mut announcements = bench.replica.announcements();
+    let Place::Postgres(_) = bench.place else {
+        assert_eq!(announcements.next().now_or_never(), None, "there is nobody else");
+        return;
+    };
+    // Whoever listens for the first time may miss the first: commits go on until one is heard.
+    let committing = async {
+        loop {
+            bench.store.commit(change(vec![write(&flag("a"), "1")], &[(TouchedKind::Flag, "a")])).await.unwrap();
+        }
+    };
+    let heard = tokio::select! {
+        heard = announcements.next() => heard,
+        never = committing => never,
+    };
+    assert_eq!(heard, Some(environment("prod")));
 }
 
 async fn concurrent_commits_keep_chain_and_revisions_whole(bench: &Bench) {

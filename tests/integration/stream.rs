@@ -14,6 +14,7 @@ use tidegate_server::{
     audit::AuditEntry,
     http::{AppState, HttpConfig, router, serve},
     ports::store::{self, DocumentId, DocumentKind, EnvironmentId, Touched, TouchedKind, Write},
+    store::{Location, SqlStore},
     stream,
     telemetry::Metrics,
 };
@@ -24,7 +25,10 @@ use tokio_tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::app::{Caller, TestApp};
+use crate::support::{
+    app::{Caller, TestApp},
+    postgres,
+};
 
 /// Nothing here takes long; what does, hangs.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -334,6 +338,39 @@ async fn a_change_that_nobody_announced_is_found() {
     enable(&elsewhere, "checkout", true).await;
     assert_eq!(keys(&change(&mut events).await), ["checkout"]);
     assert!(client.bool("checkout", false, &ada()));
+}
+
+#[tokio::test]
+async fn what_one_server_accepts_the_clients_of_another_have() {
+    let database = Location::Postgres(Box::new(postgres::database().await));
+    let store = async || Arc::new(SqlStore::open(&database, "epoch").await.unwrap());
+    let one = TestApp::on(store().await, HttpConfig::default());
+    one.project("shop", &["test"]).await;
+    create(&one.app, "checkout").await;
+    let Caller::Bearer(key) = one.sdk_key("shop", "test", SdkKeyKind::Server).await else { unreachable!() };
+
+    // The other does not poll: what it hears, the database told it.
+    let settings = stream::Settings { poll: Duration::from_hours(1), ..settings() };
+    let test = TestApp::on(store().await, HttpConfig::default());
+    let server = Server::start(&test.app, settings, "127.0.0.1:0".parse().unwrap()).await;
+    let other = World { test, key, server };
+    let (client, mut events) = other.client().await;
+
+    // It may not listen yet: changes go on until one is heard.
+    let changing = async {
+        loop {
+            for enabled in [true, false] {
+                enable(&one.app, "checkout", enabled).await;
+            }
+        }
+    };
+    let changed = tokio::select! {
+        changed = change(&mut events) => changed,
+        never = changing => never,
+    };
+    assert_eq!(keys(&changed), ["checkout"]);
+    client.close().await;
+    other.server.stop().await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! never cross this port.
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use tidegate_core::Timestamp;
 
 use crate::audit::{AuditEntry, AuditRow};
@@ -365,6 +366,10 @@ pub trait Store: Send + Sync {
 
     /// The revision of every environment that ever changed: the version poll.
     async fn revisions(&self) -> Result<Vec<(EnvironmentId, u64)>, StoreError>;
+
+    /// The environments that change, as they do, whoever on this database changes them; without end. A hint, where the
+    /// database gives any: some are missing, and the version poll is the truth.
+    fn announcements(&self) -> BoxStream<'static, EnvironmentId>;
 
     /// Forgets the change log of each environment below its newest `keep` revisions. Returns how many rows went.
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError>;

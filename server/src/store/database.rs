@@ -3,6 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use tidegate_core::Timestamp;
 
 use super::{
@@ -148,6 +152,14 @@ impl Store for SqlStore {
         rows.into_iter()
             .map(|(project, environment, revision)| Ok((EnvironmentId { project, environment }, count(revision)?)))
             .collect()
+    }
+
+    fn announcements(&self) -> BoxStream<'static, EnvironmentId> {
+        match &self.engine {
+            // One server has the file.
+            Engine::Sqlite { .. } => stream::pending().boxed(),
+            Engine::Postgres(pool) => postgres::announcements(pool.clone()),
+        }
     }
 
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError> {

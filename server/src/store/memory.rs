@@ -7,6 +7,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use tidegate_core::Timestamp;
 
 use super::admit;
@@ -197,6 +201,10 @@ impl Store for MemoryStore {
 
     async fn revisions(&self) -> Result<Vec<(EnvironmentId, u64)>, StoreError> {
         Ok(self.state().environments.iter().map(|(id, log)| (id.clone(), log.revision)).collect())
+    }
+
+    fn announcements(&self) -> BoxStream<'static, EnvironmentId> {
+        stream::pending().boxed()
     }
 
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError> {

@@ -7,7 +7,7 @@ use std::{
 
 use axum::extract::ws::Message;
 use dashmap::DashMap;
-use futures_util::{Sink, Stream};
+use futures_util::{Sink, Stream, StreamExt as _};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
@@ -182,9 +182,11 @@ impl Streams {
         self.tasks.wait().await;
     }
 
-    /// Wakes the hubs: at a hint, and when the database's revisions say so.
+    /// Wakes the hubs: at a hint from this process or, through the database, from another, and when the database's
+    /// revisions say so.
     async fn watch_changes(self: Arc<Self>) {
         let mut hints = self.app.changes.subscribe();
+        let mut announcements = self.app.store.announcements();
         let mut poll = interval(self.settings.poll);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -192,8 +194,9 @@ impl Streams {
                 biased;
                 () = self.shutdown.cancelled() => return,
                 _ = poll.tick() => self.poll().await,
+                Some(environment) = announcements.next() => self.nudge(&environment),
                 hint = hints.recv() => match hint {
-                    Ok(environment) => self.loaded(&environment).iter().for_each(|hub| hub.nudge()),
+                    Ok(environment) => self.nudge(&environment),
                     Err(RecvError::Lagged(_)) => self.poll().await,
                     // Cannot be: `app` holds a sender. Were it so, the poll would do.
                     Err(RecvError::Closed) => hints = self.app.changes.subscribe(),
@@ -219,6 +222,10 @@ impl Streams {
                 }
             }
         }
+    }
+
+    fn nudge(&self, environment: &EnvironmentId) {
+        self.loaded(environment).iter().for_each(|hub| hub.nudge());
     }
 
     fn loaded(&self, environment: &EnvironmentId) -> Option<Arc<Hub>> {
