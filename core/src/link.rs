@@ -84,15 +84,20 @@ pub(crate) struct Places {
     pub(crate) segments: Vec<usize>,
 }
 
-/// Links the objects at `touched` and those that depend on them; returns whom it linked, in the order of their keys.
-pub(crate) fn link(ruleset: &mut Ruleset, touched: Places) -> Places {
-    let (segments, changed) = link_segments(&mut ruleset.segments, &touched.segments);
+/// Links the objects at `touched`, which were put since `before`, and those that depend on them; returns whom it linked,
+/// in the order of their keys. Where places moved, everything is touched.
+pub(crate) fn link(ruleset: &mut Ruleset, before: &Ruleset, touched: Places) -> Places {
+    let (segments, changed) = link_segments(&mut ruleset.segments, &before.segments, &touched.segments);
     let flags = link_flags(&mut ruleset.flags, &ruleset.segments, touched.flags, &changed);
     Places { flags, segments }
 }
 
-/// Returns the segments that were linked, and those of them that now stand otherwise.
-fn link_segments(segments: &mut Table<SegmentNode>, touched: &[usize]) -> (Vec<usize>, Vec<usize>) {
+/// Returns the segments that were linked, and those of them that now stand otherwise than `before`.
+fn link_segments(
+    segments: &mut Table<SegmentNode>,
+    before: &Table<SegmentNode>,
+    touched: &[usize],
+) -> (Vec<usize>, Vec<usize>) {
     for &place in touched {
         let links = segments.get(place).map(|node| find_segments(&node.segment.uses, segments));
         if let Some((node, links)) = segments.get_mut(place).zip(links) {
@@ -109,10 +114,10 @@ fn link_segments(segments: &mut Table<SegmentNode>, touched: &[usize]) -> (Vec<u
         let mut issues = Issues::of_segment(&node.segment.key);
         let standing = node.stand(cyclic, segments, &mut issues);
         let issues = all_issues(&node.segment.issues, issues);
+        if before.get(place).is_none_or(|before| before.standing != standing) {
+            changed.push(place);
+        }
         if let Some(node) = segments.get_mut(place) {
-            if node.standing != standing {
-                changed.push(place);
-            }
             *node = SegmentNode {
                 standing,
                 issues,

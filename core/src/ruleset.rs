@@ -155,7 +155,7 @@ impl<'r> Draft<'r> {
             flags: places(&ruleset.flags, &flag_keys, flags_moved),
             segments: places(&ruleset.segments, &segment_keys, segments_moved),
         };
-        let linked = link(&mut ruleset, touched);
+        let linked = link(&mut ruleset, base, touched);
 
         let flags = news(&ruleset.flags, &base.flags, &linked.flags, &flag_keys, |node| &node.issues);
         let segments = news(&ruleset.segments, &base.segments, &linked.segments, &segment_keys, |node| &node.issues);
@@ -182,4 +182,51 @@ fn news<'t, T: Keyed>(
         let known = before.find(object.key().borrow()).filter(|_| !was_put).map(issues).unwrap_or_default();
         issues(object).iter().filter(move |issue| !known.contains(issue))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::{Context, Timestamp, evaluate};
+
+    fn segment(key: &str, rules: &Json) -> Change {
+        Change::PutSegment(serde_json::from_value(json!({ "key": key, "included": ["ada"], "rules": rules })).unwrap())
+    }
+
+    /// A flag that is on for the members of the segment `beta`.
+    fn flag(key: &str) -> Change {
+        let rule =
+            json!({ "conditions": [{ "operator": "segment", "values": ["beta"] }], "serve": { "variant": "on" } });
+        let flag = json!({
+            "key": key, "kind": "boolean", "enabled": true, "salt": key, "rules": [rule],
+            "variants": [{ "key": "on", "value": true }, { "key": "off", "value": false }], "default": { "variant": "off" },
+        });
+        Change::PutFlag(serde_json::from_value(flag).unwrap())
+    }
+
+    #[track_caller]
+    fn check(ruleset: &Ruleset, variant: &str) {
+        let ada = Context::new("ada");
+        assert_eq!(evaluate(ruleset, "checkout", &ada, Timestamp(0)).variant, Some(variant));
+    }
+
+    #[test]
+    fn flags_hear_when_a_segment_stands_otherwise() {
+        let uses = |key: &str| json!([{ "conditions": [{ "operator": "segment", "values": [key] }] }]);
+        let (usable, issues) = Ruleset::default().update(vec![flag("checkout"), segment("beta", &json!([]))]);
+        assert_eq!(issues, []);
+        check(&usable, "on");
+        // The segment now uses itself, or one that is not there: it cannot be used, and the flag says so.
+        for broken in ["beta", "nothing"] {
+            let (unusable, issues) = usable.update(vec![segment("beta", &uses(broken))]);
+            let told: Vec<_> = issues.iter().map(|issue| (issue.key.as_str(), issue.code)).collect();
+            assert!(told.contains(&("checkout", "unusable_segment")), "{told:?}");
+            check(&unusable, "off");
+            let (repaired, issues) = unusable.update(vec![segment("beta", &json!([]))]);
+            assert_eq!(issues, []);
+            check(&repaired, "on");
+        }
+    }
 }
