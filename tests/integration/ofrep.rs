@@ -86,6 +86,8 @@ async fn a_key_may_come_as_an_api_key() {
     let Caller::Bearer(key) = &shop.key else { unreachable!() };
     let ask = || shop.app.post("/ofrep/v1/evaluate/flags", json!({}));
     ask().header("x-api-key", key).send().await.expect(StatusCode::OK);
+    let nobody = ask().send().await.expect_problem(401, "unauthenticated");
+    assert!(nobody.text.contains("tgs_"), "{}", nobody.text);
     ask().header("x-api-key", "tgs_wrong").send().await.expect_problem(401, "unauthenticated");
     // A key that is wrong is nobody, whatever else is sent.
     ask()

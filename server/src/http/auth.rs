@@ -113,8 +113,11 @@ pub(crate) fn session_cookie(headers: &HeaderMap, config: &HttpConfig) -> Option
 fn admit(access: Access, bearer: Bearer, scope: &Scope<'_>) -> Result<Caller, AppError> {
     let (principal, session) = match bearer {
         Bearer::Nobody => {
-            let detail = "sign in, or send an API token as `Authorization: Bearer tgp_…`".to_owned();
-            return Err(AppError::Unauthenticated { detail });
+            let detail = match access {
+                Access::ServerKey => "send a server key as `Authorization: Bearer tgs_…`",
+                _ => "sign in, or send an API token as `Authorization: Bearer tgp_…`",
+            };
+            return Err(AppError::Unauthenticated { detail: detail.to_owned() });
         }
         Bearer::Sdk(key) => return admit_sdk(access, key, scope),
         Bearer::Session(sessions::SignedIn { session, me, principal }) => {
