@@ -134,6 +134,8 @@ impl Driver {
                     self.note(reason);
                 }
                 Effect::Send(frame) => self.send(frame).await,
+                // Not asked for without `Settings::polling`.
+                Effect::Poll(_) => {}
                 Effect::Apply(update) => {
                     self.shared.apply(update);
                     if let Some(cache) = &mut self.cache {
@@ -196,7 +198,7 @@ pub(crate) fn show(shared: &Shared, effects: Vec<Effect>) {
         match effect {
             Effect::Apply(update) => shared.apply(update),
             Effect::Status(status) => shared.enter(status),
-            Effect::Connect | Effect::Disconnect { .. } | Effect::Send(_) => {}
+            Effect::Connect | Effect::Disconnect { .. } | Effect::Send(_) | Effect::Poll(_) => {}
         }
     }
 }

@@ -398,6 +398,8 @@ impl Driver {
                         todo.extend(self.lose());
                     }
                 }
+                // Not asked for: the settings are without polling.
+                Effect::Poll(_) => {}
                 Effect::Apply(update) => self.apply(update),
                 Effect::Status(status) => self.view.lock().unwrap().status = status,
             }

@@ -3,24 +3,30 @@
 //! A [`Synchronizer`] does no I/O and reads no clock. Whoever drives it owns one socket and one timer:
 //!
 //! ```text
-//! start                        ──►            ──► Connect, Disconnect, Send
+//! start                        ──►            ──► Connect, Disconnect, Send, Poll
 //! socket opened, message, lost ──►  machine   ──► Apply (to the ruleset)
-//! timer at wake_at()           ──►            ──► Status (for the application)
+//! answer of a poll             ──►            ──► Status (for the application)
+//! timer at wake_at()           ──►
 //! ```
 //!
 //! The effects of one call are to be carried out in their order, so that a receipt says what is true: it comes after
 //! the change that it is for.
 
 mod backoff;
+mod poll;
 mod replica;
 #[cfg(test)]
 mod tests;
 
 use tidegate_core::{Change, FlagKey, SegmentKey};
 
-pub use self::backoff::Backoff;
+pub use self::{
+    backoff::Backoff,
+    poll::{Poll, Polled, Polling},
+};
 use self::{
     backoff::Jitter,
+    poll::{Memory, Poller},
     replica::{Outcome, Replica},
 };
 use crate::{
@@ -59,6 +65,8 @@ pub struct Settings {
     pub handshake_timeout_ms: u64,
     /// From the server's hello to a first complete change set; also from a resync to its full transfer.
     pub transfer_timeout_ms: u64,
+    /// What to do where no stream can be had; absent: only try again.
+    pub polling: Option<Polling>,
     /// Whether objects are kept for [`Synchronizer::snapshot`].
     pub retention: Retention,
     /// What the machine takes in at most.
@@ -68,7 +76,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings every SDK starts from: waits up to 5 s, which is below the grace period of 10 s.
+    /// The settings every SDK starts from: waits up to 5 s, which is below the grace period of 10 s; without polling,
+    /// which a driver must know to do.
     pub fn new(sdk: &str, seed: u64) -> Self {
         Self {
             sdk: sdk.to_owned(),
@@ -78,6 +87,7 @@ impl Settings {
             connect_timeout_ms: 5_000,
             handshake_timeout_ms: 5_000,
             transfer_timeout_ms: 30_000,
+            polling: None,
             retention: Retention::Digests,
             limits: Limits::default(),
             seed,
@@ -122,6 +132,9 @@ pub enum Effect {
     },
     /// Send this text frame.
     Send(String),
+    /// Ask over HTTP, then call [`on_polled`](Synchronizer::on_polled). A question before, if it is still open, is to be
+    /// given up. Only under [`Settings::polling`].
+    Poll(Poll),
     /// Change the ruleset.
     Apply(Update),
     /// Tell the application.
@@ -227,6 +240,10 @@ pub struct Synchronizer {
     status: Status,
     /// When an outage becomes an error.
     grace_ends: Option<Moment>,
+    /// Attempts since a stream last committed something.
+    streamless: u32,
+    poller: Poller,
+    polls: Memory,
     counters: Counters,
 }
 
@@ -253,6 +270,8 @@ struct Session {
     expected: Option<Moment>,
     /// A resync was asked for, and its full transfer is not here yet.
     resyncing: bool,
+    /// It has brought the client in step.
+    committed: bool,
 }
 
 /// A side that hears nothing for this many heartbeats takes the other for dead.
@@ -275,6 +294,9 @@ impl Synchronizer {
             attempt: 0,
             status: Status::NotReady,
             grace_ends: None,
+            streamless: 0,
+            poller: Poller::Off,
+            polls: Memory::default(),
             counters: Counters::default(),
             settings,
         }
@@ -301,7 +323,9 @@ impl Synchronizer {
     /// Begins to connect.
     pub fn start(&mut self, now: Moment) -> Vec<Effect> {
         self.grace_ends = Some(now.after(self.settings.grace_ms));
-        self.connect(now)
+        let mut effects = self.connect(now);
+        self.poll_where_streamless(now, &mut effects);
+        effects
     }
 
     /// The socket is open.
@@ -362,6 +386,15 @@ impl Synchronizer {
         effects
     }
 
+    /// What came of the last [`Effect::Poll`]; ignored where nothing is asked any more.
+    pub fn on_polled(&mut self, polled: Polled<'_>, now: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let Poller::Asked { .. } = self.poller {
+            self.answered(polled, now, &mut effects);
+        }
+        effects
+    }
+
     /// The time of [`wake_at`](Self::wake_at) has come; an early call does nothing.
     pub fn on_timer(&mut self, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -370,6 +403,13 @@ impl Synchronizer {
             if self.status != Status::Fatal {
                 self.enter(Status::Error, &mut effects);
             }
+        }
+        match self.poller {
+            Poller::Waiting { at } if at <= now => self.ask(now, &mut effects),
+            Poller::Asked { deadline } if deadline <= now => {
+                self.answered(Polled::Failed(Lost::Broken), now, &mut effects);
+            }
+            Poller::Off | Poller::Waiting { .. } | Poller::Asked { .. } => {}
         }
         let timed_out = match &mut self.phase {
             Phase::Waiting { until } if *until <= now => {
@@ -408,13 +448,15 @@ impl Synchronizer {
                 [Some(session.dead_at()), Some(session.heartbeat_at()), session.expected].into_iter().flatten().min()
             }
         };
-        [phase, self.grace_ends].into_iter().flatten().min()
+        [phase, self.grace_ends, self.poller.wake_at()].into_iter().flatten().min()
     }
 
     /// Ends it all; [`start`](Self::start) begins anew.
     pub fn close(&mut self) {
         self.phase = Phase::Idle;
         self.grace_ends = None;
+        self.streamless = 0;
+        self.poller = Poller::Off;
         self.replica.unstage();
     }
 
@@ -485,6 +527,7 @@ impl Synchronizer {
             sent: now,
             expected: Some(now.after(self.settings.transfer_timeout_ms)),
             resyncing: false,
+            committed: false,
         });
     }
 
@@ -526,6 +569,10 @@ impl Synchronizer {
         let (Phase::Connected(session), Some(held)) = (&mut self.phase, self.replica.position()) else { return };
         session.expected = None;
         session.resyncing = false;
+        session.committed = true;
+        self.streamless = 0;
+        self.poller = Poller::Off;
+        self.polls = Memory::default();
         self.grace_ends = None;
         let ack = ClientMessage::Ack(Ack { epoch: held.epoch.clone(), revision: held.revision });
         effects.push(send(&ack));
@@ -552,25 +599,133 @@ impl Synchronizer {
 
     fn lose(&mut self, lost: Lost, now: Moment, effects: &mut Vec<Effect>) {
         self.replica.unstage();
-        let random = self.jitter.draw();
-        let wait_ms = match lost {
-            Lost::Broken => self.settings.backoff.delay_ms(self.attempt, random),
-            // A server that says "in a year" must not have the last word.
-            Lost::Busy { retry_after_ms } => {
-                retry_after_ms.min(MAX_RETRY_AFTER_MS) + self.settings.backoff.delay_ms(self.attempt, random)
-            }
-            Lost::Refused => self.settings.refused_backoff.delay_ms(self.attempt, random),
-        };
+        // A server that is too busy for a stream is too busy for polls; one that refuses the key refuses it there, too.
+        let had_stream = matches!(&self.phase, Phase::Connected(session) if session.committed);
+        if lost == Lost::Broken && !had_stream {
+            self.streamless = self.streamless.saturating_add(1);
+        }
+        let mut backoff = self.settings.backoff;
+        if let (true, Some(polling)) = (self.polls.in_step, self.settings.polling) {
+            // Polls do; a stream would be better, and is tried about as often.
+            backoff.cap_ms = backoff.cap_ms.max(polling.interval_ms);
+        }
+        let wait_ms = self.wait_ms(lost, backoff, self.attempt);
         self.attempt = self.attempt.saturating_add(1);
         self.phase = Phase::Waiting { until: now.after(wait_ms) };
+        self.out_of_step(lost, now, effects);
+        self.poll_where_streamless(now, effects);
+    }
+
+    /// Stream and polls: the last that worked does not any more, or there was none.
+    fn out_of_step(&mut self, lost: Lost, now: Moment, effects: &mut Vec<Effect>) {
         match (lost, self.status) {
             (Lost::Refused, _) => self.enter(Status::Fatal, effects),
-            (_, Status::Ready) => {
+            (_, Status::Ready) if !self.polls.in_step => {
                 self.grace_ends = Some(now.after(self.settings.grace_ms));
                 self.enter(Status::Stale, effects);
             }
             _ => {}
         }
+    }
+
+    fn wait_ms(&mut self, lost: Lost, backoff: Backoff, attempt: u32) -> u64 {
+        let random = self.jitter.draw();
+        match lost {
+            Lost::Broken => backoff.delay_ms(attempt, random),
+            // A server that says "in a year" must not have the last word.
+            Lost::Busy { retry_after_ms } => retry_after_ms.min(MAX_RETRY_AFTER_MS) + backoff.delay_ms(attempt, random),
+            Lost::Refused => self.settings.refused_backoff.delay_ms(attempt, random),
+        }
+    }
+
+    fn poll_where_streamless(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let due = self.settings.polling.is_some_and(|polling| self.streamless >= polling.after_attempts);
+        if due && matches!(self.poller, Poller::Off) {
+            self.ask(now, effects);
+        }
+    }
+
+    fn ask(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let Some(polling) = self.settings.polling else { return };
+        self.poller = Poller::Asked { deadline: now.after(polling.timeout_ms) };
+        let held = self.replica.position().filter(|_| !self.polls.whole).cloned();
+        let etag = self.polls.etag.clone().filter(|_| held.is_some());
+        effects.push(Effect::Poll(Poll { position: held, etag }));
+    }
+
+    fn answered(&mut self, polled: Polled<'_>, now: Moment, effects: &mut Vec<Effect>) {
+        let Some(polling) = self.settings.polling else { return };
+        let result = match polled {
+            Polled::Changes { body, etag } => self.take_polled(body, effects).map(|()| {
+                self.polls.etag = etag.map(str::to_owned);
+                self.polls.whole = false;
+            }),
+            Polled::Unchanged if self.replica.position().is_some() => Ok(()),
+            Polled::Unchanged => Err(Lost::Broken),
+            Polled::Failed(lost) => Err(lost),
+        };
+        let wait_ms = match result {
+            Ok(()) => {
+                self.polls.failures = 0;
+                self.polls.in_step = true;
+                self.grace_ends = None;
+                self.enter(Status::Ready, effects);
+                let tenth = polling.interval_ms / 10;
+                let spread = Backoff { base_ms: tenth, cap_ms: tenth };
+                polling.interval_ms - self.wait_ms(Lost::Broken, spread, 0)
+            }
+            Err(lost) => {
+                let backoff = Backoff { cap_ms: polling.interval_ms, ..self.settings.backoff };
+                let wait_ms = self.wait_ms(lost, backoff, self.polls.failures);
+                self.polls.failures = self.polls.failures.saturating_add(1);
+                self.polls.in_step = false;
+                self.out_of_step(lost, now, effects);
+                if let (Lost::Refused, Phase::Waiting { until }) = (lost, &mut self.phase) {
+                    // Browsers do not tell why a socket did not open: now we know.
+                    *until = now.after(wait_ms).max(*until);
+                }
+                wait_ms
+            }
+        };
+        self.poller = Poller::Waiting { at: now.after(wait_ms) };
+    }
+
+    /// Takes the change set of an answer as a whole. One that a stream has half transferred is given up for it: the stream
+    /// notices, and asks for everything.
+    fn take_polled(&mut self, body: &str, effects: &mut Vec<Effect>) -> Result<(), Lost> {
+        let mut in_step = false;
+        for line in frame::lines(body) {
+            let outcome = match ServerMessage::parse(line) {
+                Ok(ServerMessage::Intent(intent)) => self.replica.intent(intent),
+                Ok(ServerMessage::Objects(objects)) => self.replica.objects(objects),
+                Ok(ServerMessage::Commit(commit)) => self.replica.commit(commit),
+                Ok(_) => Outcome::Nothing,
+                Err(_) => {
+                    self.counters.unreadable += 1;
+                    Outcome::Nothing
+                }
+            };
+            match outcome {
+                Outcome::Nothing => {}
+                Outcome::UpToDate => in_step = true,
+                Outcome::Applied(update) => {
+                    self.counters.change_sets += 1;
+                    effects.push(Effect::Apply(update));
+                    in_step = true;
+                }
+                Outcome::Resync(_) | Outcome::Unusable(_) => {
+                    in_step = false;
+                    break;
+                }
+            }
+        }
+        self.replica.unstage();
+        if !in_step {
+            self.polls.whole = true;
+            self.counters.resyncs += 1;
+            return Err(Lost::Broken);
+        }
+        Ok(())
     }
 
     fn enter(&mut self, status: Status, effects: &mut Vec<Effect>) {

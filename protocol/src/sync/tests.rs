@@ -103,6 +103,18 @@ impl Server {
         [vec![hello], self.change_set()].concat()
     }
 
+    /// What it answers to a poll: the body, and its tag. The stream's cursor stays where it is.
+    fn poll(&mut self, poll: &Poll) -> Option<(String, String)> {
+        let tag = serde_json::to_string(&self.position()).unwrap();
+        if poll.etag.as_ref() == Some(&tag) {
+            return None;
+        }
+        let cursor = self.cursor;
+        let messages = self.hello(poll.position.as_ref());
+        self.cursor = cursor;
+        Some((frame::encode(&messages[1..]), tag))
+    }
+
     fn change_set(&mut self) -> Vec<ServerMessage> {
         let to = self.position();
         let (transfer, keys): (_, BTreeSet<String>) = match self.cursor {
@@ -145,6 +157,10 @@ struct World {
     server: Server,
     machine: Synchronizer,
     connected: bool,
+    /// No socket opens.
+    blocked: bool,
+    /// A question that is not answered yet.
+    poll: Option<Poll>,
     channel: VecDeque<ServerMessage>,
     /// What an SDK would evaluate with.
     applied: Flags,
@@ -158,11 +174,14 @@ impl World {
     fn new() -> Self {
         let mut settings = Settings::new("test/1", 7);
         settings.retention = Retention::Bodies;
+        settings.polling = Some(Polling { after_attempts: 2, interval_ms: 5_000, timeout_ms: 2_000 });
         let mut world = Self {
             now: Moment(0),
             server: Server::new(),
             machine: Synchronizer::new(settings),
             connected: false,
+            blocked: false,
+            poll: None,
             channel: VecDeque::new(),
             applied: Flags::new(),
             kills: BTreeMap::new(),
@@ -177,6 +196,11 @@ impl World {
     fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
+                Effect::Connect if self.blocked => {
+                    let effects = self.machine.on_disconnected(Lost::Broken, self.now);
+                    self.perform(effects);
+                }
+                Effect::Poll(poll) => self.poll = Some(poll),
                 Effect::Connect => {
                     self.connected = true;
                     self.channel.clear();
@@ -288,6 +312,25 @@ impl World {
         self.perform(effects);
     }
 
+    /// Answers the open question, well or badly.
+    fn answer(&mut self, answer: Answer) {
+        let Some(poll) = self.poll.take() else { return };
+        let whole = self.server.poll(&poll);
+        let effects = match (answer, &whole) {
+            (Answer::Good, None) => self.machine.on_polled(Polled::Unchanged, self.now),
+            (Answer::Good, Some((body, tag))) => {
+                self.machine.on_polled(Polled::Changes { body, etag: Some(tag) }, self.now)
+            }
+            (Answer::Torn(end), Some((body, tag))) => {
+                let lines: Vec<_> = frame::lines(body).collect();
+                let body = lines[..end.index(lines.len())].join("\n");
+                self.machine.on_polled(Polled::Changes { body: &body, etag: Some(tag) }, self.now)
+            }
+            (Answer::None | Answer::Torn(_), _) => self.machine.on_polled(Polled::Failed(Lost::Broken), self.now),
+        };
+        self.perform(effects);
+    }
+
     fn cut(&mut self) {
         if std::mem::take(&mut self.connected) {
             let effects = self.machine.on_disconnected(Lost::Broken, self.now);
@@ -325,6 +368,12 @@ impl World {
                 self.channel.swap(at(one, len), at(other, len));
             }
             Step::Cut => self.cut(),
+            Step::Block => {
+                self.cut();
+                self.blocked = true;
+            }
+            Step::Unblock => self.blocked = false,
+            Step::Answer(answer) => self.answer(*answer),
             Step::Restore => {
                 self.cut();
                 self.server.restore();
@@ -343,8 +392,16 @@ impl World {
             let heartbeat = Heartbeat { revision: self.server.cursor };
             self.channel.push_back(ServerMessage::Heartbeat(heartbeat));
             self.deliver(usize::MAX);
+            self.answer(Answer::Good);
         }
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Good,
+    Torn(prop::sample::Index),
+    None,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -363,6 +420,9 @@ enum Step {
     Repeat(prop::sample::Index),
     Swap(prop::sample::Index, prop::sample::Index),
     Cut,
+    Block,
+    Unblock,
+    Answer(Answer),
     Restore,
     Wait(u64),
 }
@@ -379,6 +439,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => index().prop_map(Step::Repeat),
         1 => (index(), index()).prop_map(|(one, other)| Step::Swap(one, other)),
         1 => Just(Step::Cut),
+        1 => Just(Step::Block),
+        1 => Just(Step::Unblock),
+        2 => Just(Step::Answer(Answer::Good)),
+        1 => index().prop_map(|end| Step::Answer(Answer::Torn(end))),
+        1 => Just(Step::Answer(Answer::None)),
         1 => Just(Step::Restore),
         2 => (1..4_000_u64).prop_map(Step::Wait),
     ];
@@ -586,6 +651,7 @@ fn a_change_set_larger_than_allowed_is_given_up_and_the_good_state_kept() {
 #[test]
 fn an_outage_is_stale_once_then_an_error_then_ready_once() {
     let mut world = connected();
+    world.machine.settings.polling = None;
     world.statuses.clear();
     world.connected = false;
     let effects = world.machine.on_disconnected(Lost::Broken, world.now);
@@ -693,4 +759,107 @@ fn a_server_behind_the_client_changes_nothing() {
     world.deliver(usize::MAX);
     assert_eq!(world.machine.position().cloned(), held);
     assert_eq!(world.machine.status(), Status::Ready);
+}
+
+/// A client behind a proxy that knows no websockets.
+fn blocked() -> World {
+    let mut world = World::new();
+    world.server.edit("a", Edit::Put);
+    world.step(&Step::Block);
+    world
+}
+
+#[test]
+fn where_no_socket_opens_the_client_polls_and_is_in_step() {
+    let mut world = blocked();
+    world.calm();
+    assert_eq!((&world.applied, world.machine.status()), (&world.server.flags, Status::Ready));
+    assert_eq!(world.statuses, [Status::Ready], "attempts at a stream are no news while polls do");
+    let connections = world.machine.counters().connections;
+
+    world.server.edit("b", Edit::Kill);
+    world.calm();
+    assert_eq!(world.applied, world.server.flags);
+
+    // Polls end where a stream commits.
+    world.step(&Step::Unblock);
+    world.calm();
+    assert_eq!(world.machine.counters().connections, connections + 1);
+    assert!(matches!(world.machine.poller, Poller::Off));
+    assert_eq!(world.statuses, [Status::Ready]);
+}
+
+#[test]
+fn a_short_outage_is_no_reason_to_poll() {
+    let mut world = connected();
+    world.cut();
+    assert!(world.poll.is_none(), "the stream that broke did its work");
+    world.calm();
+    assert!(world.poll.is_none() && world.connected);
+}
+
+#[test]
+fn polls_that_fail_are_an_outage() {
+    let mut world = blocked();
+    world.calm();
+    world.statuses.clear();
+    for _ in 0..30 {
+        world.advance(1_000);
+        world.answer(Answer::None);
+    }
+    assert_eq!(world.statuses, [Status::Stale, Status::Error]);
+    world.calm();
+    assert_eq!(world.statuses, [Status::Stale, Status::Error, Status::Ready]);
+}
+
+#[test]
+fn a_poll_without_an_answer_is_given_up() {
+    let mut world = blocked();
+    world.calm();
+    world.statuses.clear();
+    for _ in 0..10 {
+        world.advance(1_000);
+    }
+    assert_eq!(world.statuses, [Status::Stale]);
+}
+
+#[test]
+fn a_torn_answer_is_not_shown_and_everything_asked_for() {
+    let mut world = blocked();
+    world.calm();
+    let held = world.applied.clone();
+    world.server.edit("b", Edit::Put);
+    while world.poll.is_none() {
+        world.advance(1_000);
+    }
+    let (body, _) = world.server.poll(world.poll.as_ref().unwrap()).unwrap();
+    let torn = body.lines().next().unwrap();
+    let effects = world.machine.on_polled(Polled::Changes { body: torn, etag: None }, world.now);
+    assert!(matches!(effects[..], [Effect::Status(Status::Stale)]), "{effects:?}");
+    assert_eq!(world.applied, held);
+    world.poll = None;
+    while world.poll.is_none() {
+        world.advance(1_000);
+    }
+    assert_eq!(world.poll, Some(Poll { position: None, etag: None }));
+    world.calm();
+    assert_eq!(world.applied, world.server.flags);
+}
+
+#[test]
+fn a_key_that_polls_are_refused_with_is_fatal() {
+    let mut world = blocked();
+    while world.poll.is_none() {
+        world.advance(1_000);
+    }
+    let effects = world.machine.on_polled(Polled::Failed(Lost::Refused), world.now);
+    assert!(matches!(effects[..], [Effect::Status(Status::Fatal)]), "{effects:?}");
+}
+
+#[test]
+fn who_wants_only_polls_gets_them_at_once() {
+    let polling = Polling { after_attempts: 0, ..Polling::default() };
+    let mut machine = Synchronizer::new(Settings { polling: Some(polling), ..Settings::new("test/1", 1) });
+    let effects = machine.start(Moment(0));
+    assert!(matches!(effects[..], [Effect::Connect, Effect::Poll(Poll { position: None, etag: None })]), "{effects:?}");
 }
