@@ -98,13 +98,23 @@ pub fn wasm_target() -> Result<Wasm> {
             return Ok(Wasm::Installed);
         }
     }
-    let how =
-        format!("Rust's standard library for {WASM_TARGET} is missing: `rustup target add {WASM_TARGET}` gets it");
     if in_ci() {
-        bail!("{how}");
+        bail!("{}", how_to_get_wasm());
     }
-    eprintln!("── {how}; the WebAssembly check is left out, all else is done");
+    eprintln!("── {}; the JavaScript SDK is left out, all else is done", how_to_get_wasm());
     Ok(Wasm::Missing)
+}
+
+/// As [`wasm_target`], for who cannot do without.
+pub fn wasm_target_or_fail() -> Result<()> {
+    match wasm_target()? {
+        Wasm::Installed => Ok(()),
+        Wasm::Missing => bail!("{}", how_to_get_wasm()),
+    }
+}
+
+fn how_to_get_wasm() -> String {
+    format!("Rust's standard library for {WASM_TARGET} is missing: `rustup target add {WASM_TARGET}` gets it")
 }
 
 fn wasm_target_found() -> Result<bool> {

@@ -25,9 +25,9 @@ pub fn install_clients() -> Result<()> {
 }
 
 /// Installs the packages of a folder's lock file.
-fn install_in(folder: &Path) -> Result<()> {
+pub fn install_in(folder: &Path) -> Result<()> {
     if !(installed("node") && installed("npm")) {
-        bail!("please install Node.js 20.19 or newer with npm: the admin UI is built with it");
+        bail!("please install Node.js 20.19 or newer with npm: the admin UI and the JavaScript SDK are built with it");
     }
     let lock_hash = hash_files(&[folder.join("package-lock.json")])?;
     let what = format!("npm ci in {}", folder.strip_prefix(root()).unwrap_or(folder).display());
@@ -70,7 +70,8 @@ fn folder() -> PathBuf {
     root().join("admin-ui")
 }
 
-fn unless_stamped(stamp: &Path, hash: u64, work: impl FnOnce() -> Result<()>) -> Result<()> {
+/// Does `work`, and remembers so in the file `stamp`, unless that says that it was done for this hash.
+pub fn unless_stamped(stamp: &Path, hash: u64, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let hash = format!("{hash:016x}");
     if fs::read_to_string(stamp).is_ok_and(|stamped| stamped == hash) {
         return Ok(());
@@ -83,7 +84,7 @@ fn unless_stamped(stamp: &Path, hash: u64, work: impl FnOnce() -> Result<()>) ->
 }
 
 /// A hash of names and contents; a stamp that another Rust version wrote differently only costs a build.
-fn hash_files(paths: &[PathBuf]) -> Result<u64> {
+pub fn hash_files(paths: &[PathBuf]) -> Result<u64> {
     let mut hasher = DefaultHasher::new();
     for path in paths {
         path.hash(&mut hasher);

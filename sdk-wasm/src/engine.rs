@@ -1,0 +1,505 @@
+//! A client without its I/O.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tidegate_core::{
+    Change, Context, ErrorCode, Evaluation, FlagFile, FlagKey, Reason, Ruleset, SegmentKey, Timestamp, compile,
+    evaluate, evaluation::FlagValue,
+};
+use tidegate_protocol::{
+    Digest, Effect as Sync, ObjectKind, ServerMessage, Snapshot, Status, Synchronizer, Update,
+    events::Measurement,
+    frame,
+    message::ClientContext,
+    sync::{Lost, Moment, Onto, Polled, Polling, Retention, Settings},
+};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::{
+    context::EvaluationContext,
+    effect::{self, Changed, Effect, cause, encode, json},
+    events::Events,
+};
+
+/// One client of one environment. Nothing here throws, blocks or reads a clock: `now` is in milliseconds, of a clock that
+/// never goes back for the machine, since 1970 for evaluations and events.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Engine {
+    machine: Synchronizer,
+    ruleset: Ruleset,
+    /// There was a snapshot: from the server, a cache or a bootstrap.
+    loaded: bool,
+    /// The server has been away for longer than the grace period: values say that they may be out of date.
+    overdue: bool,
+    /// The keys of the flags that JavaScript asked for since the last change; a handle is a place here, plus one.
+    flags: Vec<FlagKey>,
+    last: Last,
+    /// Absent where nobody would send them.
+    events: Option<Events>,
+}
+
+/// What the last evaluation said beside its value.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    why: u32,
+    version: u64,
+    rule: i32,
+    bucket: i32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Options {
+    sdk: String,
+    seed: f64,
+    retain_bodies: bool,
+    gather_events: bool,
+    connect_timeout_ms: Option<u64>,
+    grace_ms: Option<u64>,
+    polling: Option<PollingOptions>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PollingOptions {
+    after_attempts: u32,
+    interval_ms: u64,
+    timeout_ms: u64,
+}
+
+/// A flag file whose objects are read one by one.
+#[derive(Deserialize)]
+struct Bootstrap<'a> {
+    #[serde(borrow, default)]
+    flags: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    segments: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Keyed {
+    key: String,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// An engine that holds nothing. `options` is JSON text, an `EngineOptions`; undefined where it is none.
+    pub fn create(options: &str) -> Option<Engine> {
+        let options: Options = serde_json::from_str(options).ok()?;
+        let mut settings = Settings::new(&options.sdk, options.seed.to_bits());
+        if options.retain_bodies {
+            settings.retention = Retention::Bodies;
+        }
+        settings.connect_timeout_ms = options.connect_timeout_ms.unwrap_or(settings.connect_timeout_ms);
+        settings.grace_ms = options.grace_ms.unwrap_or(settings.grace_ms);
+        settings.polling = options.polling.map(|polling| Polling {
+            after_attempts: polling.after_attempts,
+            interval_ms: polling.interval_ms,
+            timeout_ms: polling.timeout_ms,
+        });
+        Some(Self {
+            machine: Synchronizer::new(settings),
+            ruleset: Ruleset::default(),
+            loaded: false,
+            overdue: false,
+            flags: Vec::new(),
+            last: Last::default(),
+            events: options.gather_events.then(Events::default),
+        })
+    }
+
+    /// Evaluates with this flag file until there is something newer. A flag or segment that cannot be read is that one's
+    /// problem; undefined where the text is no flag file at all.
+    pub fn bootstrap(&mut self, file: &str) -> Option<String> {
+        let Bootstrap { flags, segments } = serde_json::from_str(file).ok()?;
+        let mut broken = Vec::new();
+        let mut file = FlagFile::default();
+        for flag in flags {
+            match (serde_json::from_str(flag.get()), key(flag).and_then(|key| FlagKey::new(&key).ok())) {
+                (Ok(flag), _) => file.flags.push(flag),
+                (Err(error), Some(key)) => broken.push(Change::BrokenFlag { key, message: error.to_string() }),
+                (Err(_), None) => {}
+            }
+        }
+        for segment in segments {
+            match (serde_json::from_str(segment.get()), key(segment).and_then(|key| SegmentKey::new(&key).ok())) {
+                (Ok(segment), _) => file.segments.push(segment),
+                (Err(error), Some(key)) => broken.push(Change::BrokenSegment { key, message: error.to_string() }),
+                (Err(_), None) => {}
+            }
+        }
+        let (ruleset, mut issues) = compile(&file);
+        let (ruleset, more) = ruleset.update(broken);
+        issues.extend(more);
+        self.replace(ruleset);
+        self.loaded = true;
+        let flags = self.ruleset.flag_keys().cloned().collect();
+        encode(&[Effect::Changed(Changed { flags, segments: Vec::new(), cause: "bootstrap", at: None, issues })])
+    }
+
+    /// Evaluates with a snapshot that [`snapshot`](Self::snapshot) wrote for the same `scope`, and resumes from it.
+    /// Undefined where the text is none, or of another scope.
+    pub fn restore(&mut self, text: &str, scope: &str) -> Option<String> {
+        let snapshot = Snapshot::decode(text.as_bytes(), scope).ok()?;
+        let effects = self.machine.restore(snapshot);
+        self.carry_out(effects)
+    }
+
+    /// What is held, to be stored: undefined where nothing is, or bodies are not retained.
+    pub fn snapshot(&self, scope: &str, now_ms: f64) -> Option<String> {
+        Some(self.machine.snapshot()?.encode(scope, timestamp(now_ms).0))
+    }
+
+    /// Names what a snapshot is of, so that two environments do not serve each other's flags, by a hash that tells neither
+    /// the key nor the context.
+    pub fn scope(url: &str, key: &str, context: &str) -> String {
+        Digest::of(&ObjectKind::Other("sdkKey".into()), url, &format!("{key}{context}")).into()
+    }
+
+    /// Begins to connect.
+    pub fn start(&mut self, now: f64) -> Option<String> {
+        let effects = self.machine.start(moment(now));
+        self.carry_out(effects)
+    }
+
+    /// The socket is open.
+    #[wasm_bindgen(js_name = onOpen)]
+    pub fn on_open(&mut self, now: f64) -> Option<String> {
+        let effects = self.machine.on_connected(moment(now));
+        self.carry_out(effects)
+    }
+
+    /// A text frame arrived.
+    #[wasm_bindgen(js_name = onMessage)]
+    pub fn on_message(&mut self, frame: &str, now: f64) -> Option<String> {
+        let effects = self.machine.on_message(frame, moment(now));
+        let mut effects = self.show(effects);
+        // The machine knows nothing of events, and reading every frame twice would be a waste.
+        if frame.contains(r#""type":"received""#) {
+            let messages = frame::lines(frame).filter_map(|line| ServerMessage::parse(line).ok());
+            effects.extend(messages.filter_map(|message| match message {
+                ServerMessage::Received(received) => Some(Effect::Received { id: received.id }),
+                _ => None,
+            }));
+        }
+        encode(&effects)
+    }
+
+    /// A binary frame arrived.
+    #[wasm_bindgen(js_name = onBinary)]
+    pub fn on_binary(&mut self, frame: &[u8], now: f64) -> Option<String> {
+        let effects = self.machine.on_binary(frame, moment(now));
+        self.carry_out(effects)
+    }
+
+    /// The socket could not be opened, or is gone. `lost` is a `Lost`; `retry_after_ms` counts where it is `busy`.
+    #[wasm_bindgen(js_name = onClosed)]
+    pub fn on_closed(&mut self, lost: &str, retry_after_ms: f64, now: f64) -> Option<String> {
+        let effects = self.machine.on_disconnected(why_lost(lost, retry_after_ms), moment(now));
+        self.carry_out(effects)
+    }
+
+    /// A poll was answered with 200.
+    #[expect(clippy::needless_pass_by_value, reason = "the glue gives what may be undefined by value only")]
+    #[wasm_bindgen(js_name = onPolled)]
+    pub fn on_polled(&mut self, body: &str, etag: Option<String>, now: f64) -> Option<String> {
+        let effects = self.machine.on_polled(Polled::Changes { body, etag: etag.as_deref() }, moment(now));
+        self.carry_out(effects)
+    }
+
+    /// A poll was answered with 304.
+    #[wasm_bindgen(js_name = onUnchanged)]
+    pub fn on_unchanged(&mut self, now: f64) -> Option<String> {
+        let effects = self.machine.on_polled(Polled::Unchanged, moment(now));
+        self.carry_out(effects)
+    }
+
+    /// A poll was not answered, or otherwise. As in [`on_closed`](Self::on_closed).
+    #[wasm_bindgen(js_name = onPollFailed)]
+    pub fn on_poll_failed(&mut self, lost: &str, retry_after_ms: f64, now: f64) -> Option<String> {
+        let effects = self.machine.on_polled(Polled::Failed(why_lost(lost, retry_after_ms)), moment(now));
+        self.carry_out(effects)
+    }
+
+    /// The time of [`wake_at`](Self::wake_at) has come.
+    #[wasm_bindgen(js_name = onTimer)]
+    pub fn on_timer(&mut self, now: f64) -> Option<String> {
+        let effects = self.machine.on_timer(moment(now));
+        self.carry_out(effects)
+    }
+
+    /// When [`on_timer`](Self::on_timer) wants to be called; negative: never. It changes with every call.
+    #[wasm_bindgen(js_name = wakeAt)]
+    pub fn wake_at(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of a process stay below 2^53")]
+        self.machine.wake_at().map_or(-1.0, |Moment(at)| at as f64)
+    }
+
+    /// With a client key: whom the server evaluates for. `context` is JSON text.
+    #[wasm_bindgen(js_name = setClientContext)]
+    pub fn set_client_context(&mut self, context: &str, signature: Option<String>, now: f64) -> Option<String> {
+        let context = serde_json::from_str(context).ok()?;
+        let effects = self.machine.set_context(ClientContext { context, signature }, moment(now));
+        self.carry_out(effects)
+    }
+
+    /// Ends the machine; evaluations go on.
+    pub fn close(&mut self) {
+        self.machine.close();
+    }
+
+    /// Whether there is something to evaluate with.
+    #[wasm_bindgen(getter)]
+    pub fn loaded(&self) -> bool {
+        self.loaded
+    }
+
+    /// The revision that is held; -1: none.
+    #[wasm_bindgen(getter)]
+    pub fn revision(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "revisions stay below 2^53")]
+        self.machine.position().map_or(-1.0, |held| held.revision as f64)
+    }
+
+    /// A handle on a flag, good until the next change; 0: there is no such flag.
+    pub fn flag(&mut self, key: &str) -> u32 {
+        let asked = evaluate(&self.ruleset, key, &Context::anonymous(), Timestamp(0));
+        let known = asked.error != Some(ErrorCode::FlagNotFound);
+        let Some(key) = FlagKey::new(key).ok().filter(|_| known) else { return 0 };
+        // JavaScript remembers it, and does not ask twice.
+        self.flags.push(key);
+        u32::try_from(self.flags.len()).unwrap_or(0)
+    }
+
+    /// Evaluates a flag, as a kind of value (0 boolean, 1 string, 2 number, 3 JSON, 4 any), and counts the exposure. Returns the value's id, good until the next change;
+    /// 0: the caller's default. [`why`](Self::why) and its siblings tell the rest.
+    pub fn evaluate(&mut self, flag: u32, kind: u32, context: &EvaluationContext, now_ms: f64) -> u32 {
+        let (now, kind) = (timestamp(now_ms), Kind::numbered(kind));
+        let Some(key) = self.flags.get((flag as usize).wrapping_sub(1)) else {
+            self.last = Last::failed(ErrorCode::FlagNotFound);
+            return 0;
+        };
+        let evaluation = evaluate(&self.ruleset, key.as_str(), &context.context, now);
+        let value = evaluation.value.filter(|value| kind.is_of(value));
+        let variant = evaluation.variant.filter(|_| value.is_some());
+        self.last = Last::of(&evaluation, self.overdue);
+        if value.is_none() && evaluation.value.is_some() {
+            self.last = Last { version: evaluation.flag_version, ..Last::failed(ErrorCode::TypeMismatch) };
+        }
+        let id = value.map_or(0, id);
+        if let Some(events) = &mut self.events {
+            events.expose((flag, id, context.unit), now.0, variant, evaluation.flag_version);
+        }
+        id
+    }
+
+    /// Why the last evaluation gave what it gave: the reason's number, and in the second byte the error's, plus one.
+    pub fn why(&self) -> u32 {
+        self.last.why
+    }
+
+    /// The flag's version in the last evaluation.
+    pub fn version(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "versions stay below 2^53")]
+        let version = self.last.version as f64;
+        version
+    }
+
+    /// The index of the rule that served in the last evaluation; -1: none.
+    pub fn rule(&self) -> i32 {
+        self.last.rule
+    }
+
+    /// The bucket that decided in the last evaluation; -1: none.
+    pub fn bucket(&self) -> i32 {
+        self.last.bucket
+    }
+
+    /// What is behind the id that [`evaluate`](Self::evaluate) gives for the same arguments: JSON text, a `Described`.
+    pub fn describe(&self, flag: u32, context: &EvaluationContext, now_ms: f64) -> Option<String> {
+        let key = self.flags.get((flag as usize).wrapping_sub(1))?;
+        let evaluation = evaluate(&self.ruleset, key.as_str(), &context.context, timestamp(now_ms));
+        let (value, variant) = (evaluation.value?, evaluation.variant?);
+        Some(json(&Described { kind: Kind::of(value).name(), variant, value }))
+    }
+
+    /// The keys of all flags, as JSON text.
+    #[wasm_bindgen(js_name = flagKeys)]
+    pub fn flag_keys(&self) -> String {
+        json(&self.ruleset.flag_keys().collect::<Vec<_>>())
+    }
+
+    /// Takes a measurement.
+    pub fn track(&mut self, metric: &str, value: Option<f64>, context: &EvaluationContext, now_ms: f64) {
+        let Some(events) = &mut self.events else { return };
+        let at = timestamp(now_ms).0;
+        let value = value.filter(|value| value.is_finite());
+        events.measure(Measurement { metric: metric.to_owned(), unit: context.unit, value, at });
+    }
+
+    /// The next batch of events under this id: JSON text; undefined where there is nothing to send.
+    #[wasm_bindgen(js_name = takeEvents)]
+    pub fn take_events(&mut self, id: String) -> Option<String> {
+        self.settle_events();
+        self.events.as_mut()?.take(id).map(|batch| json(&batch))
+    }
+
+    /// Events that were taken got lost on the way: they count as dropped.
+    #[wasm_bindgen(js_name = lostEvents)]
+    pub fn lost_events(&mut self, count: f64) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        if let Some(events) = &mut self.events {
+            events.lost(count as u64);
+        }
+    }
+}
+
+impl Engine {
+    fn carry_out(&mut self, effects: Vec<Sync>) -> Option<String> {
+        let effects = self.show(effects);
+        encode(&effects)
+    }
+
+    /// Changes what is evaluated with; what else is to be done is JavaScript's.
+    fn show(&mut self, effects: Vec<Sync>) -> Vec<Effect> {
+        effects
+            .into_iter()
+            .map(|effect| match effect {
+                Sync::Connect => Effect::Connect,
+                Sync::Disconnect { reason } => Effect::Disconnect { reason },
+                Sync::Send(frame) => Effect::Send { frame },
+                Sync::Poll(poll) => Effect::Poll(poll.into()),
+                Sync::Apply(update) => Effect::Changed(self.apply(update)),
+                Sync::Status(status) => {
+                    self.overdue = matches!(status, Status::Error | Status::Fatal);
+                    Effect::Status { status: effect::status(status) }
+                }
+            })
+            .collect()
+    }
+
+    fn apply(&mut self, update: Update) -> Changed {
+        let (cause, at) = cause(update.cause);
+        let (ruleset, issues) = match update.onto {
+            Onto::Current => self.ruleset.update(update.changes),
+            Onto::Nothing => Ruleset::default().update(update.changes),
+        };
+        self.replace(ruleset);
+        self.loaded |= cause != "kill";
+        Changed { flags: update.flags, segments: update.segments, cause, at, issues }
+    }
+
+    /// From here on all handles and ids are others.
+    fn replace(&mut self, ruleset: Ruleset) {
+        self.settle_events();
+        self.flags.clear();
+        self.ruleset = ruleset;
+    }
+
+    fn settle_events(&mut self) {
+        let (Some(events), flags) = (&mut self.events, &self.flags) else { return };
+        events.settle(|flag| flags.get((flag as usize).wrapping_sub(1)).map(FlagKey::as_str));
+    }
+}
+
+/// What kind of value somebody wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Boolean,
+    String,
+    Number,
+    Json,
+    Any,
+}
+
+impl Kind {
+    /// By its place in `KINDS` of the JavaScript.
+    #[inline]
+    fn numbered(number: u32) -> Self {
+        match number {
+            0 => Self::Boolean,
+            1 => Self::String,
+            2 => Self::Number,
+            3 => Self::Json,
+            _ => Self::Any,
+        }
+    }
+
+    fn of(value: &FlagValue) -> Self {
+        match value {
+            FlagValue::Boolean(_) => Self::Boolean,
+            FlagValue::String(_) => Self::String,
+            FlagValue::Number(_) => Self::Number,
+            FlagValue::Json(_) => Self::Json,
+        }
+    }
+
+    #[inline]
+    fn is_of(self, value: &FlagValue) -> bool {
+        self == Self::Any || self == Self::of(value)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Json => "json",
+            Self::Any => "any",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Described<'a> {
+    kind: &'static str,
+    variant: &'a str,
+    value: &'a FlagValue,
+}
+
+impl Last {
+    fn of(evaluation: &Evaluation<'_>, overdue: bool) -> Self {
+        let reason = if overdue && evaluation.value.is_some() { Reason::Stale } else { evaluation.reason };
+        let index = |(index, _): (usize, &str)| i32::try_from(index).unwrap_or(-1);
+        Self {
+            why: reason as u32 | evaluation.error.map_or(0, |error| error as u32 + 1) << 8,
+            version: evaluation.flag_version,
+            rule: evaluation.rule.map_or(-1, index),
+            bucket: evaluation.bucket.and_then(|bucket| i32::try_from(bucket).ok()).unwrap_or(-1),
+        }
+    }
+
+    fn failed(error: ErrorCode) -> Self {
+        Self { why: Reason::Error as u32 | (error as u32 + 1) << 8, version: 0, rule: -1, bucket: -1 }
+    }
+}
+
+/// A value of the present ruleset is told from all others by where it is.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "addresses of wasm32 have 32 bits; on others, tests look at few")]
+fn id(value: &FlagValue) -> u32 {
+    std::ptr::from_ref(value).addr() as u32
+}
+
+fn key(object: &RawValue) -> Option<String> {
+    serde_json::from_str::<Keyed>(object.get()).ok().map(|keyed| keyed.key)
+}
+
+fn why_lost(lost: &str, retry_after_ms: f64) -> Lost {
+    match lost {
+        "refused" => Lost::Refused,
+        "busy" => Lost::Busy { retry_after_ms: moment(retry_after_ms).0 },
+        _ => Lost::Broken,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; not-a-number is 0")]
+fn moment(ms: f64) -> Moment {
+    Moment(ms as u64)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "saturates; not-a-number is 0")]
+fn timestamp(ms: f64) -> Timestamp {
+    Timestamp(ms as i64)
+}

@@ -1,0 +1,98 @@
+//! The JavaScript SDK: its WASM core, the glue and types around it, and the package.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::{
+    prepare::WASM_TARGET,
+    step::{at_root, cargo, root, run, step, target_dir},
+    ui,
+};
+
+/// Where the package is.
+pub fn folder() -> PathBuf {
+    root().join("sdk-wasm")
+}
+
+/// Installs the packages that build and test the SDK.
+pub fn install() -> Result<()> {
+    ui::install_in(&folder())
+}
+
+/// Builds the core and the package around it, and says what each part weighs; too much fails.
+pub fn build() -> Result<()> {
+    step("build the WASM core", || {
+        run(cargo().args([
+            "build",
+            "--package",
+            "tidegate-wasm",
+            "--lib",
+            "--profile",
+            "wasm",
+            "--target",
+            WASM_TARGET,
+        ]))
+    })?;
+    let built = target_dir().join(WASM_TARGET).join("wasm/tidegate_wasm.wasm");
+    let package = folder().join("js/wasm");
+    let sources = [built.clone(), root().join("Cargo.lock"), folder().join("package-lock.json")];
+    let stamp = target_dir().join("xtask/sdk-wasm.stamp");
+    if !package.join("tidegate_bg.wasm").exists() {
+        let _ = fs::remove_file(&stamp);
+    }
+    ui::unless_stamped(&stamp, ui::hash_files(&sources)?, || {
+        step("wasm-bindgen", || {
+            let _ = fs::remove_dir_all(&package);
+            Bindgen::new()
+                .input_path(&built)
+                .out_name("tidegate")
+                .web(true)?
+                .typescript(true)
+                .omit_default_module_path(false)
+                .generate(&package)
+                .context("wasm-bindgen cannot read what was built")
+        })?;
+        // On what wasm-bindgen wrote: before, the sections that it reads would be gone.
+        step("wasm-opt", || {
+            let wasm = package.join("tidegate_bg.wasm");
+            run(at_root("node")
+                .arg(folder().join("node_modules/binaryen/bin/wasm-opt"))
+                .args(["-O1", "--strip-debug", "--strip-producers", "--strip-target-features"])
+                .args(FEATURES)
+                .arg(&wasm)
+                .arg("-o")
+                .arg(&wasm))
+        })
+    })?;
+    step("build the JavaScript package", || {
+        run(npm().args(["run", "--silent", "build"]))?;
+        run(at_root("node").arg(folder().join("scripts/budget.mjs")))
+    })
+}
+
+/// Lint, types and unit tests of the package.
+pub fn check() -> Result<()> {
+    for script in ["lint", "typecheck", "test"] {
+        step(&format!("npm run {script} in sdk-wasm"), || run(npm().args(["run", "--silent", script])))?;
+    }
+    Ok(())
+}
+
+/// What the compiler uses of WebAssembly, and every browser has since 2021.
+const FEATURES: [&str; 7] = [
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-sign-ext",
+    "--enable-multivalue",
+    "--enable-reference-types",
+];
+
+fn npm() -> std::process::Command {
+    let mut command = at_root("npm");
+    command.current_dir(folder());
+    command
+}
