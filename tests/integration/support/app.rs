@@ -9,12 +9,13 @@ use axum::{
     extract::ConnectInfo,
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
+use futures_util::{Stream, StreamExt as _};
 use serde_json::{Value as Json, json};
 use tidegate_server::{
     app::{
         self, App, Principal, Role, SdkKeyKind,
         environments::CreateEnvironment,
-        keys::NewSdkKey,
+        keys::{CreatedSdkKey, NewSdkKey},
         projects::CreateProject,
         tokens::NewToken,
         users::{NewUser, User},
@@ -117,10 +118,14 @@ impl TestApp {
 
     /// An SDK key of that environment.
     pub async fn sdk_key(&self, project: &str, environment: &str, kind: SdkKeyKind) -> Caller {
+        let new = NewSdkKey { name: "sdk".to_owned(), kind, allowed_origins: None, secure_mode: false };
+        Caller::Bearer(self.new_sdk_key(project, environment, new).await.key)
+    }
+
+    /// An SDK key of that environment, with all that is said about it once.
+    pub async fn new_sdk_key(&self, project: &str, environment: &str, new: NewSdkKey) -> CreatedSdkKey {
         let id = EnvironmentId { project: project.to_owned(), environment: environment.to_owned() };
-        let new = NewSdkKey { name: "sdk".to_owned(), kind };
-        let created = app::keys::create(&self.app, &Self::request(), &id, new).await.unwrap();
-        Caller::Bearer(created.key)
+        app::keys::create(&self.app, &Self::request(), &id, new).await.unwrap()
     }
 
     /// A person `name@example.org` with [`PASSWORD`].
@@ -236,6 +241,14 @@ impl Call<'_> {
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         *self.request.body_mut() = body.into();
         self
+    }
+
+    /// For an answer that does not end: its pieces, as text.
+    pub async fn open(self) -> (StatusCode, impl Stream<Item = String> + Unpin + use<>) {
+        let response = self.router.clone().oneshot(self.request).await.unwrap();
+        let status = response.status();
+        let pieces = response.into_body().into_data_stream();
+        (status, Box::pin(pieces.map(|piece| String::from_utf8(piece.unwrap().to_vec()).unwrap())))
     }
 
     pub async fn send(self) -> Answer {

@@ -2,7 +2,7 @@
 
 import type { Client, Options as Options2, TDataShape } from './client';
 import { client } from './client.gen';
-import type { ApplyFlagFileData, ApplyFlagFileErrors, ApplyFlagFileResponses, ArchiveEnvironmentData, ArchiveEnvironmentErrors, ArchiveEnvironmentResponses, ArchiveFlagData, ArchiveFlagErrors, ArchiveFlagResponses, ArchiveProjectData, ArchiveProjectErrors, ArchiveProjectResponses, ArchiveSegmentData, ArchiveSegmentErrors, ArchiveSegmentResponses, ArchiveUserData, ArchiveUserErrors, ArchiveUserResponses, CompleteSetupData, CompleteSetupErrors, CompleteSetupResponses, ConfigureFlagData, ConfigureFlagErrors, ConfigureFlagResponses, CreateEnvironmentData, CreateEnvironmentErrors, CreateEnvironmentResponses, CreateFlagData, CreateFlagErrors, CreateFlagResponses, CreateKeyData, CreateKeyErrors, CreateKeyResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateSegmentData, CreateSegmentErrors, CreateSegmentResponses, CreateSignInLinkData, CreateSignInLinkErrors, CreateSignInLinkResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, EvaluateData, EvaluateErrors, EvaluateResponses, ExplainData, ExplainErrors, ExplainResponses, FollowLinkData, FollowLinkErrors, FollowLinkResponses, GetConfigurationData, GetConfigurationErrors, GetConfigurationResponses, GetEnvironmentData, GetEnvironmentErrors, GetEnvironmentResponses, GetFlagData, GetFlagErrors, GetFlagFileData, GetFlagFileErrors, GetFlagFileResponses, GetFlagResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOpenApiData, GetOpenApiErrors, GetOpenApiResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReceiptsData, GetReceiptsErrors, GetReceiptsResponses, GetSegmentData, GetSegmentErrors, GetSegmentResponses, GetSessionData, GetSessionErrors, GetSessionResponses, GetSetupData, GetSetupErrors, GetSetupResponses, GetUserData, GetUserErrors, GetUserResponses, KillData, KillErrors, KillResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListEnvironmentsData, ListEnvironmentsErrors, ListEnvironmentsResponses, ListFlagsData, ListFlagsErrors, ListFlagsResponses, ListKeysData, ListKeysErrors, ListKeysResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListSegmentsData, ListSegmentsErrors, ListSegmentsResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LiveData, LiveErrors, LiveResponses, OfrepEvaluateFlagData, OfrepEvaluateFlagErrors, OfrepEvaluateFlagResponses, OfrepEvaluateFlagsData, OfrepEvaluateFlagsErrors, OfrepEvaluateFlagsResponses, OpenStreamData, OpenStreamErrors, OpenStreamResponses, ReadyData, ReadyErrors, ReadyResponses, RemoveMemberData, RemoveMemberErrors, RemoveMemberResponses, RestoreData, RestoreErrors, RestoreResponses, RevokeKeyData, RevokeKeyErrors, RevokeKeyResponses, RevokeTokenData, RevokeTokenErrors, RevokeTokenResponses, SetMemberData, SetMemberErrors, SetMemberResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutResponses, UpdateEnvironmentData, UpdateEnvironmentErrors, UpdateEnvironmentResponses, UpdateFlagData, UpdateFlagErrors, UpdateFlagResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UpdateSegmentData, UpdateSegmentErrors, UpdateSegmentResponses, UpdateUserData, UpdateUserErrors, UpdateUserResponses } from './types.gen';
+import type { ApplyFlagFileData, ApplyFlagFileErrors, ApplyFlagFileResponses, ArchiveEnvironmentData, ArchiveEnvironmentErrors, ArchiveEnvironmentResponses, ArchiveFlagData, ArchiveFlagErrors, ArchiveFlagResponses, ArchiveProjectData, ArchiveProjectErrors, ArchiveProjectResponses, ArchiveSegmentData, ArchiveSegmentErrors, ArchiveSegmentResponses, ArchiveUserData, ArchiveUserErrors, ArchiveUserResponses, CompleteSetupData, CompleteSetupErrors, CompleteSetupResponses, ConfigureFlagData, ConfigureFlagErrors, ConfigureFlagResponses, CreateEnvironmentData, CreateEnvironmentErrors, CreateEnvironmentResponses, CreateFlagData, CreateFlagErrors, CreateFlagResponses, CreateKeyData, CreateKeyErrors, CreateKeyResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateSegmentData, CreateSegmentErrors, CreateSegmentResponses, CreateSignInLinkData, CreateSignInLinkErrors, CreateSignInLinkResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, EvaluateData, EvaluateErrors, EvaluateResponses, ExplainData, ExplainErrors, ExplainResponses, FollowLinkData, FollowLinkErrors, FollowLinkResponses, GetConfigurationData, GetConfigurationErrors, GetConfigurationResponses, GetEnvironmentData, GetEnvironmentErrors, GetEnvironmentResponses, GetFlagData, GetFlagErrors, GetFlagFileData, GetFlagFileErrors, GetFlagFileResponses, GetFlagResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOpenApiData, GetOpenApiErrors, GetOpenApiResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReceiptsData, GetReceiptsErrors, GetReceiptsResponses, GetSegmentData, GetSegmentErrors, GetSegmentResponses, GetSessionData, GetSessionErrors, GetSessionResponses, GetSetupData, GetSetupErrors, GetSetupResponses, GetUserData, GetUserErrors, GetUserResponses, KillData, KillErrors, KillResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListEnvironmentsData, ListEnvironmentsErrors, ListEnvironmentsResponses, ListFlagsData, ListFlagsErrors, ListFlagsResponses, ListKeysData, ListKeysErrors, ListKeysResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListSegmentsData, ListSegmentsErrors, ListSegmentsResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LiveData, LiveErrors, LiveResponses, OfrepEvaluateFlagData, OfrepEvaluateFlagErrors, OfrepEvaluateFlagResponses, OfrepEvaluateFlagsData, OfrepEvaluateFlagsErrors, OfrepEvaluateFlagsResponses, OfrepFollowData, OfrepFollowErrors, OfrepFollowResponse, OfrepFollowResponses, OpenStreamData, OpenStreamErrors, OpenStreamResponses, ReadyData, ReadyErrors, ReadyResponses, RemoveMemberData, RemoveMemberErrors, RemoveMemberResponses, RestoreData, RestoreErrors, RestoreResponses, RevokeKeyData, RevokeKeyErrors, RevokeKeyResponses, RevokeTokenData, RevokeTokenErrors, RevokeTokenResponses, SetMemberData, SetMemberErrors, SetMemberResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutResponses, UpdateEnvironmentData, UpdateEnvironmentErrors, UpdateEnvironmentResponses, UpdateFlagData, UpdateFlagErrors, UpdateFlagResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UpdateSegmentData, UpdateSegmentErrors, UpdateSegmentResponses, UpdateUserData, UpdateUserErrors, UpdateUserResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -806,13 +806,13 @@ export const getMetrics = <ThrowOnError extends boolean = false>(options?: Optio
 });
 
 /**
- * Evaluates all flags for a context.
+ * Evaluates all flags for a context; with a client key, those that are available to clients.
  *
  * The `ETag` stands for the context and the answers: sent back as `If-None-Match`, it is answered with 304 as long as
- * both are the same.
+ * both are the same, and the address in `eventStreams` is good for a while.
  */
 export const ofrepEvaluateFlags = <ThrowOnError extends boolean = false>(options: Options<OfrepEvaluateFlagsData, ThrowOnError>) => (options.client ?? client).post<OfrepEvaluateFlagsResponses, OfrepEvaluateFlagsErrors, ThrowOnError>({
-    security: [{ scheme: 'bearer', type: 'http' }],
+    security: [{ scheme: 'bearer', type: 'http' }, { scheme: 'bearer', type: 'http' }],
     url: '/ofrep/v1/evaluate/flags',
     ...options,
     headers: {
@@ -825,7 +825,7 @@ export const ofrepEvaluateFlags = <ThrowOnError extends boolean = false>(options
  * Evaluates one flag for a context.
  */
 export const ofrepEvaluateFlag = <ThrowOnError extends boolean = false>(options: Options<OfrepEvaluateFlagData, ThrowOnError>) => (options.client ?? client).post<OfrepEvaluateFlagResponses, OfrepEvaluateFlagErrors, ThrowOnError>({
-    security: [{ scheme: 'bearer', type: 'http' }],
+    security: [{ scheme: 'bearer', type: 'http' }, { scheme: 'bearer', type: 'http' }],
     url: '/ofrep/v1/evaluate/flags/{key}',
     ...options,
     headers: {
@@ -833,6 +833,14 @@ export const ofrepEvaluateFlag = <ThrowOnError extends boolean = false>(options:
         ...options.headers
     }
 });
+
+/**
+ * Tells when flags should be evaluated again: Server-Sent Events, at the address that `eventStreams` names.
+ *
+ * Each event says `{"type":"refetchEvaluation","etag":…,"lastModified":…}`. The first comes at once where something
+ * changed since the client evaluated.
+ */
+export const ofrepFollow = <ThrowOnError extends boolean = false>(options: Options<OfrepFollowData, ThrowOnError, OfrepFollowResponse>) => (options.client ?? client).sse.get<OfrepFollowResponses, OfrepFollowErrors, ThrowOnError>({ url: '/ofrep/v1/events', ...options });
 
 /**
  * The server can do its work: the database answers, and nobody has told it to stop.

@@ -444,6 +444,10 @@ export type CreatedSdkKey = SdkKey & {
      * The key itself: shown this once. A repetition of the request with the same idempotency key lacks it.
      */
     key: string;
+    /**
+     * In secure mode, the secret for the server of the application: shown this once, too.
+     */
+    signingSecret?: string | null;
 };
 
 /**
@@ -937,6 +941,11 @@ export type NewRole = {
  */
 export type NewSdkKey = {
     /**
+     * For a client key: the origins whose pages may use it, like `https://shop.example.org`, at most 50. Absent: any,
+     * which is also `*`.
+     */
+    allowedOrigins?: Array<string> | null;
+    /**
      * What it opens.
      */
     kind: SdkKeyKind;
@@ -944,6 +953,11 @@ export type NewSdkKey = {
      * What people call it, 1 to 100 characters.
      */
     name: string;
+    /**
+     * For a client key: whether a client must send, beside its context, the HMAC-SHA256 of the targeting key under the
+     * `signingSecret` of the answer, so that nobody asks for somebody else's flags.
+     */
+    secureMode?: boolean;
 };
 
 /**
@@ -1041,9 +1055,41 @@ export type OfrepAnswer = {
 };
 
 /**
- * What every flag says.
+ * An address at the origin that was asked.
+ */
+export type OfrepEndpoint = {
+    /**
+     * Path and query. The query is a secret, for half an hour at least.
+     */
+    requestUri: string;
+};
+
+/**
+ * Where to hear of changes.
+ */
+export type OfrepEventStream = {
+    /**
+     * Its address.
+     */
+    endpoint: OfrepEndpoint;
+    /**
+     * A client that is not looked at for so long may hang up.
+     */
+    inactivityDelaySec: number;
+    /**
+     * `sse`: Server-Sent Events.
+     */
+    type: string;
+};
+
+/**
+ * What every flag says, and where to hear of changes.
  */
 export type OfrepFlags = {
+    /**
+     * Where to hear of changes.
+     */
+    eventStreams: Array<OfrepEventStream>;
     /**
      * One answer for each flag, in the order of the keys.
      */
@@ -1318,6 +1364,10 @@ export type PageSdkKey = {
      */
     items: Array<{
         /**
+         * The origins whose pages may use it; `*`: any. Empty for a server key: no page may.
+         */
+        allowedOrigins: Array<string>;
+        /**
          * When it was made.
          */
         createdAt: Moment;
@@ -1341,6 +1391,10 @@ export type PageSdkKey = {
          * The project's key.
          */
         project: string;
+        /**
+         * Whether a client must show that the server of its application knows the targeting key.
+         */
+        secureMode: boolean;
         /**
          * Always 1: a key never changes.
          */
@@ -1728,6 +1782,11 @@ export type ReasonedNewRole = {
  */
 export type ReasonedNewSdkKey = {
     /**
+     * For a client key: the origins whose pages may use it, like `https://shop.example.org`, at most 50. Absent: any,
+     * which is also `*`.
+     */
+    allowedOrigins?: Array<string> | null;
+    /**
      * What it opens.
      */
     kind: SdkKeyKind;
@@ -1735,6 +1794,11 @@ export type ReasonedNewSdkKey = {
      * What people call it, 1 to 100 characters.
      */
     name: string;
+    /**
+     * For a client key: whether a client must send, beside its context, the HMAC-SHA256 of the targeting key under the
+     * `signingSecret` of the answer, so that nobody asks for somebody else's flags.
+     */
+    secureMode?: boolean;
 } & {
     /**
      * Why, for the audit log; at most 1000 characters.
@@ -2210,6 +2274,10 @@ export type Rule = {
  */
 export type SdkKey = {
     /**
+     * The origins whose pages may use it; `*`: any. Empty for a server key: no page may.
+     */
+    allowedOrigins: Array<string>;
+    /**
      * When it was made.
      */
     createdAt: Moment;
@@ -2233,6 +2301,10 @@ export type SdkKey = {
      * The project's key.
      */
     project: string;
+    /**
+     * Whether a client must show that the server of its application knows the targeting key.
+     */
+    secureMode: boolean;
     /**
      * Always 1: a key never changes.
      */
@@ -4418,7 +4490,12 @@ export type GetMetricsResponse = GetMetricsResponses[keyof GetMetricsResponses];
 
 export type OfrepEvaluateFlagsData = {
     body: OfrepRequest;
-    path?: never;
+    path: {
+        /**
+         * The event's `etag`.
+         */
+        flagConfigEtag: string | null;
+    };
     query?: never;
     url: '/ofrep/v1/evaluate/flags';
 };
@@ -4482,6 +4559,40 @@ export type OfrepEvaluateFlagResponses = {
 };
 
 export type OfrepEvaluateFlagResponse = OfrepEvaluateFlagResponses[keyof OfrepEvaluateFlagResponses];
+
+export type OfrepFollowData = {
+    body?: never;
+    path: {
+        /**
+         * Of the address in `eventStreams`.
+         */
+        token: string;
+        /**
+         * The revision that the client has answers of.
+         */
+        revision: number | null;
+    };
+    query?: never;
+    url: '/ofrep/v1/events';
+};
+
+export type OfrepFollowErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type OfrepFollowError = OfrepFollowErrors[keyof OfrepFollowErrors];
+
+export type OfrepFollowResponses = {
+    /**
+     * Events, without end
+     */
+    200: string;
+};
+
+export type OfrepFollowResponse = OfrepFollowResponses[keyof OfrepFollowResponses];
 
 export type ReadyData = {
     body?: never;
