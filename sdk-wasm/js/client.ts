@@ -283,6 +283,11 @@ export class Client<F = Flags> {
     return this.#status;
   }
 
+  /** Whether the server evaluates for this client's context: with a client key. A context that is new is then waited for. */
+  get isEvaluatedByServer(): boolean {
+    return this.#server.isClientKey;
+  }
+
   /** The revision that is evaluated with; absent where it is not the server's. */
   get revision(): number | undefined {
     const revision = this.#engine?.revision ?? -1;
@@ -358,7 +363,7 @@ export class Client<F = Flags> {
   }
 
   /** The value of a JSON flag, or `defaultValue`. Shared between evaluations, and so frozen. */
-  json<K extends FlagKey<F, Json>, T extends FlagValue<F, K, Json>>(
+  json<K extends FlagKey<F, object>, T extends FlagValue<F, K, Json>>(
     key: K,
     defaultValue: T,
     context?: Context | ContextFields,
@@ -395,7 +400,7 @@ export class Client<F = Flags> {
   }
 
   /** As {@link json}, with how it came about. */
-  jsonDetails<K extends FlagKey<F, Json>, T extends FlagValue<F, K, Json>>(
+  jsonDetails<K extends FlagKey<F, object>, T extends FlagValue<F, K, Json>>(
     key: K,
     defaultValue: T,
     context?: Context | ContextFields,

@@ -25,7 +25,7 @@ export type FlagKey<F, T> = keyof F extends never
   : { [K in keyof F & string]: F[K] extends T ? K : never }[keyof F & string];
 
 /** The type of a flag's value: as declared, or what its kind has. */
-export type FlagValue<F, K, T> = keyof F extends never ? T : K extends keyof F ? F[K] & T : T;
+export type FlagValue<F, K, T> = keyof F extends never ? T : K extends keyof F ? F[K] : T;
 
 /** Who asks: a targeting key and attributes. What JSON cannot hold is left out or refused, as `JSON.stringify` does. */
 export interface ContextFields {

@@ -1,0 +1,144 @@
+// The package, as an application has it, against a real server: what happens to its flags when things happen to the server.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer, request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { Context, NotReadyError, createClient, fileCache, standardSocket } from "tidegate";
+import { WebSocket } from "ws";
+
+import { DemoServer, until } from "./server.mjs";
+
+const server = await DemoServer.start();
+const ada = { targetingKey: "ada", country: "DE" };
+const quiet = { debug: () => {}, warn: () => {} };
+const connect = (options = {}) => createClient({ url: server.url, key: server.key, context: ada, logger: quiet, ...options });
+
+/** Everything that a client tells. */
+function heard(client) {
+  const news = { changes: [], statuses: [] };
+  client.onChange((change) => news.changes.push(change));
+  client.onStatus((status) => news.statuses.push(status));
+  return news;
+}
+
+test("flags of every kind are there, with how they came about", async () => {
+  const client = connect();
+  assert.equal(await client.ready(10_000), "READY");
+  assert.equal(client.boolean("new-checkout", false), true);
+  assert.equal(client.string("checkout-button-color", "blue"), "green");
+  assert.equal(client.number("free-shipping-threshold", 49), 35);
+  assert.equal(client.json("recommendations", {}).model, "embedding-v2");
+  assert.throws(() => {
+    client.json("recommendations", {}).model = "mine";
+  }, TypeError);
+
+  const details = client.booleanDetails("new-checkout", false);
+  assert.deepEqual([details.variant, details.reason, details.errorCode], ["on", "STATIC", undefined]);
+  assert.ok(details.flagVersion > 0);
+  assert.equal(client.booleanDetails("nothing", true).errorCode, "FLAG_NOT_FOUND");
+  assert.equal(client.stringDetails("new-checkout", "mine").errorCode, "TYPE_MISMATCH");
+  assert.equal(client.string("new-checkout", "mine"), "mine");
+  assert.deepEqual(client.flagKeys(), client.flagKeys().toSorted?.() ?? [...client.flagKeys()].sort());
+  await client.close();
+  // Evaluations go on.
+  assert.equal(client.boolean("new-checkout", false), true);
+});
+
+test("a change and a kill are heard, with the keys of just what changed", async () => {
+  const client = connect();
+  await client.ready(10_000);
+  const news = heard(client);
+  await server.configure("new-checkout", { enabled: false });
+  await until("the change", () => client.boolean("new-checkout", true), (value) => value === false);
+  assert.deepEqual(news.changes.map(({ flags, killed }) => [flags, killed]), [[["new-checkout"], false]]);
+  assert.ok(news.changes[0].changedAt > 0);
+  await server.configure("new-checkout", { enabled: true });
+  await until("the change", () => client.boolean("new-checkout", false));
+
+  news.changes.length = 0;
+  await server.operate("kill", "new-checkout");
+  await until("the kill", () => client.boolean("new-checkout", true), (value) => value === false);
+  assert.equal(client.booleanDetails("new-checkout", true).reason, "DISABLED");
+  assert.deepEqual(news.changes[0], { ...news.changes[0], flags: ["new-checkout"], killed: true });
+  await server.operate("restore", "new-checkout");
+  await until("the restoration", () => client.boolean("new-checkout", false));
+  await client.close();
+});
+
+test("a killed server is survived, and its changes are heard after its restart", async () => {
+  const client = connect({ graceMs: 300 });
+  await client.ready(10_000);
+  const news = heard(client);
+  await server.kill();
+  await until("the outage", () => client.status, (status) => status === "ERROR");
+  assert.deepEqual(news.statuses, ["STALE", "ERROR"]);
+  assert.deepEqual([client.boolean("new-checkout", false), client.booleanDetails("new-checkout", false).reason], [true, "STALE"]);
+  await server.restart();
+  await until("the recovery", () => client.status, (status) => status === "READY");
+  assert.deepEqual([news.statuses, news.changes], [["STALE", "ERROR", "READY"], []]);
+  await server.configure("new-checkout", { enabled: false });
+  await until("the change", () => client.boolean("new-checkout", true), (value) => value === false);
+  await server.configure("new-checkout", { enabled: true });
+  await client.close();
+});
+
+test("the cache starts a client without a server, and another key does not get it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tidegate-cache-"));
+  const cache = fileCache(join(folder, "flags"));
+  const first = connect({ cache });
+  await first.ready(10_000);
+  await first.close();
+  assert.ok(!readFileSync(join(folder, "flags"), "utf8").includes(server.key));
+
+  const away = { url: "http://127.0.0.1:9", cache };
+  const offline = connect({ cache, offline: true });
+  assert.deepEqual([offline.status, offline.boolean("new-checkout", false)], ["READY", true]);
+  const stranger = connect({ ...away, offline: true });
+  assert.equal(stranger.booleanDetails("new-checkout", false).errorCode, "PROVIDER_NOT_READY");
+
+  await server.kill();
+  const stale = connect({ cache });
+  assert.deepEqual([await stale.ready(50), stale.boolean("new-checkout", false)], ["STALE", true]);
+  const nothing = connect();
+  await assert.rejects(nothing.ready(50), NotReadyError);
+  assert.equal(nothing.boolean("new-checkout", true), true);
+  await server.restart();
+  assert.deepEqual(await Promise.all([stale.ready(10_000), nothing.ready(10_000)]), ["READY", "READY"]);
+  await Promise.all([stale, nothing, offline, stranger].map((client) => client.close()));
+  rmSync(folder, { recursive: true });
+});
+
+test("a wrong key is fatal, and said so at once", async () => {
+  const client = connect({ key: "tgs_wrong" });
+  await assert.rejects(client.ready(10_000), (error) => error instanceof NotReadyError && error.status === "FATAL");
+  await client.close();
+  assert.throws(() => connect({ key: "two words" }), TypeError);
+  assert.throws(() => connect({ url: "localhost" }), TypeError);
+});
+
+test("a socket of the standard's kind does, too", async () => {
+  const client = connect({ openSocket: standardSocket(WebSocket) });
+  assert.equal(await client.ready(10_000), "READY");
+  await client.close();
+});
+
+test("contexts of every form, and none, have answers", async () => {
+  const client = connect();
+  await client.ready(10_000);
+  const asked = (context) => client.booleanDetails("new-checkout", false, context).errorCode;
+  assert.equal(asked(new Context(ada)), undefined);
+  assert.equal(asked({ ...ada, since: new Date(0), nested: { list: [1, null, undefined, "x"] } }), undefined);
+  const cycle = {};
+  cycle.itself = cycle;
+  for (const wrong of [{ targetingKey: 7 }, { large: 1n }, cycle, new Context(cycle), { lone: "\ud800" }]) {
+    assert.equal(asked(wrong), "INVALID_CONTEXT");
+    assert.equal(client.boolean("new-checkout", false, wrong), false);
+  }
+  await client.close();
+});
+
+test.after(() => server.stop());
