@@ -63,7 +63,8 @@ export class DemoServer {
 
   /** A client key of the environment `development`. */
   clientKey() {
-    const create = ["key", "create", "shop/development", "--client", "--name", "e2e", "--database", "demo.db"];
+    const environment = ["--project", "shop", "--environment", "development"];
+    const create = ["key", "create", ...environment, "--client", "--name", "e2e", "--database", "demo.db"];
     return this.#run(create).match(/tgc_\w+/)[0];
   }
 

@@ -12,6 +12,9 @@ const DEFAULT_INTERVAL_MS = 10_000;
 /** A batch that the server has not taken by then is sent again. */
 const ANSWER_MS = 10_000;
 
+/** The same for a client that ends. */
+const LAST_ANSWER_MS = 1_500;
+
 interface Batch {
   id: string;
   body: string;
@@ -32,9 +35,14 @@ export class EventSender {
   /** Sends a frame over the stream, if there is one. */
   readonly #stream: (frame: string) => boolean;
   readonly #timer: ReturnType<typeof setInterval>;
+  #answerMs = ANSWER_MS;
+  /** It answers events on its stream; one that does not once is an older one. */
+  #streamAnswers = true;
   #waiting: Batch | undefined;
   #sending: Promise<void> | undefined;
   #received: ((id: string) => void) | undefined;
+  /** Stops waiting for the stream's answer. */
+  #hurry: (() => void) | undefined;
 
   constructor(
     engine: Engine,
@@ -73,6 +81,8 @@ export class EventSender {
   /** Sends all there is, once, and ends. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    this.#answerMs = LAST_ANSWER_MS;
+    this.#hurry?.();
     await this.#sending;
     await this.flush();
   }
@@ -107,8 +117,10 @@ export class EventSender {
 
   async #transfer(batch: Batch): Promise<Outcome> {
     // A batch is an object, and a frame the same with a type.
-    const streamed = this.#stream(`{"type":"events",${batch.body.slice(1)}`);
-    if (streamed && (await this.#answered(batch.id))) return "taken";
+    if (this.#streamAnswers && this.#stream(`{"type":"events",${batch.body.slice(1)}`)) {
+      if (await this.#answered(batch.id)) return "taken";
+      this.#streamAnswers = false;
+    }
     return this.#post(batch, false);
   }
 
@@ -117,10 +129,12 @@ export class EventSender {
       const settle = (taken: boolean) => {
         clearTimeout(timer);
         this.#received = undefined;
+        this.#hurry = undefined;
         resolve(taken);
       };
-      const timer = setTimeout(() => settle(false), ANSWER_MS);
+      const timer = setTimeout(() => settle(false), this.#answerMs);
       this.#received = (received) => received === id && settle(true);
+      this.#hurry = () => settle(false);
     });
   }
 
@@ -131,7 +145,7 @@ export class EventSender {
         headers: { authorization: this.#server.authorization, "content-type": "application/json" },
         body: batch.body,
         keepalive,
-        signal: AbortSignal.timeout(ANSWER_MS),
+        signal: AbortSignal.timeout(this.#answerMs),
       });
       // Read to its end, so that the connection can be used again.
       await answer.arrayBuffer();

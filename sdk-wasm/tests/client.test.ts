@@ -273,7 +273,7 @@ describe("events", () => {
     const repeated = client.flush();
     await vi.advanceTimersByTimeAsync(10_000);
     await repeated;
-    expect(bodies()[0]?.id).toBe(socket.sent.filter(({ type }) => type === "events").at(-1)?.id);
+    expect(bodies()[0]?.id).toBe(socket.sent.findLast(({ type }) => type === "events")?.id);
   });
 
   it("that are not taken are sent again under their id; those refused count as dropped", async () => {

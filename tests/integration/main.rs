@@ -11,6 +11,7 @@ mod store;
 
 mod access_api;
 mod config_api;
+mod javascript;
 mod ofrep;
 mod simulation;
 mod stream;

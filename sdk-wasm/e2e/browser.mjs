@@ -1,0 +1,111 @@
+// The package in Chromium: every vector, and the example page against a real server.
+
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { createServer } from "node:http";
+import { extname } from "node:path";
+import { test } from "node:test";
+
+import { chromium } from "playwright-core";
+
+import { Gateway } from "./gateway.mjs";
+import { DemoServer, until } from "./server.mjs";
+
+const CANDIDATES = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json" };
+
+const executablePath = CANDIDATES.find((path) => path && existsSync(path));
+if (!executablePath) throw new Error("no Chromium found: please install it (Debian: apt install chromium), or name it in $CHROMIUM");
+
+// The package and the example, as any web server would give them.
+const root = new URL("../", import.meta.url);
+const files = createServer((request, response) => {
+  const { pathname } = new URL(request.url, "http://localhost");
+  const file = new URL(`.${pathname.endsWith("/") ? `${pathname}index.html` : pathname}`, root);
+  if (!file.href.startsWith(root.href) || !existsSync(file)) return response.writeHead(404).end();
+  response.writeHead(200, { "content-type": TYPES[extname(file.pathname)] ?? "text/plain" }).end(readFileSync(file));
+});
+await new Promise((resolve) => {
+  files.listen(0, "127.0.0.1", resolve);
+});
+const site = `http://127.0.0.1:${files.address().port}`;
+
+const server = await DemoServer.start();
+const browser = await chromium.launch({
+  executablePath,
+  args: [...(process.getuid?.() === 0 ? ["--no-sandbox"] : []), "--disable-gpu", "--no-first-run", "--disable-background-networking"],
+});
+const context = await browser.newContext();
+
+/** A page on which nothing may go wrong. */
+async function open(path) {
+  const page = await context.newPage();
+  page.troubles = [];
+  page.on("pageerror", (error) => page.troubles.push(String(error)));
+  await page.goto(site + path);
+  return page;
+}
+
+test("every vector has the answer it has everywhere", async () => {
+  const page = await open("/tests/blank.html");
+  const folder = new URL("../spec/vectors/", root);
+  let cases = 0;
+  for (const name of readdirSync(folder).filter((file) => file.startsWith("evaluation-"))) {
+    const vectors = readFileSync(new URL(name, folder), "utf8");
+    cases += JSON.parse(vectors).cases.length;
+    const complaints = await page.evaluate(async (text) => {
+      const tidegate = await import("/dist/browser.js");
+      const core = await import("/dist/core.js");
+      await core.load();
+      return (await import("/tests/vectors.mjs")).complaints(tidegate, JSON.parse(text));
+    }, vectors);
+    assert.deepEqual(complaints, [], name);
+  }
+  assert.ok(cases >= 1_261, `vectors are append-only: only ${cases} cases are left`);
+  assert.deepEqual(page.troubles, []);
+  await page.close();
+});
+
+test("the example page follows changes, kills, an outage and a restart", async () => {
+  const gateway = await Gateway.start(server);
+  gateway.passes = true;
+  const example = `/examples/browser/?${new URLSearchParams({ url: gateway.url, key: server.key })}`;
+  const page = await open(example);
+  const text = (id) => page.locator(`#${id}`).textContent();
+  const shows = (id, expected) => until(`${expected} in #${id}`, () => text(id), (found) => found === expected);
+
+  await shows("status", "READY");
+  await shows("pay", "Pay with one click");
+  assert.equal(await text("threshold"), "35");
+
+  await server.configure("new-checkout", { enabled: false });
+  await shows("pay", "Go to checkout");
+  await server.configure("new-checkout", { enabled: true });
+  await shows("pay", "Pay with one click");
+  await server.operate("kill", "new-checkout");
+  await shows("pay", "Go to checkout");
+  await server.operate("restore", "new-checkout");
+  await shows("pay", "Pay with one click");
+
+  await server.kill();
+  await shows("status", "STALE");
+  // Another visit, while the server is away: the page starts with what it last had.
+  const offline = await open(example);
+  await until("the cached flags", () => offline.locator("#pay").textContent(), (found) => found === "Pay with one click");
+  assert.deepEqual(offline.troubles, []);
+  await offline.close();
+
+  await server.restart();
+  await shows("status", "READY");
+  await server.configure("new-checkout", { enabled: false });
+  await shows("pay", "Go to checkout");
+  assert.deepEqual(page.troubles, []);
+  await page.close();
+  await gateway.stop();
+});
+
+test.after(async () => {
+  await browser.close();
+  files.close();
+  await server.stop();
+});
