@@ -10,9 +10,11 @@ mod vectors;
 mod store;
 
 mod access_api;
+mod client_keys;
 mod config_api;
 mod javascript;
 mod ofrep;
+mod polling;
 mod simulation;
 mod stream;
 

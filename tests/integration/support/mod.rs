@@ -3,3 +3,12 @@
 pub mod app;
 pub mod binary;
 pub mod postgres;
+
+use std::time::Duration;
+
+/// Nothing in a test takes long; what does, hangs.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("it took too long")
+}
