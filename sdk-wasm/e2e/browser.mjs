@@ -8,7 +8,6 @@ import { test } from "node:test";
 
 import { chromium } from "playwright-core";
 
-import { Gateway } from "./gateway.mjs";
 import { DemoServer, until } from "./server.mjs";
 
 const CANDIDATES = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
@@ -67,9 +66,10 @@ test("every vector has the answer it has everywhere", async () => {
 });
 
 test("the example page follows changes, kills, an outage and a restart", async () => {
-  const gateway = await Gateway.start(server);
-  gateway.passes = true;
-  const example = `/examples/browser/?${new URLSearchParams({ url: gateway.url, key: server.key })}`;
+  // One flag as rules, which the page evaluates, the others as the server's answers for it.
+  await server.configure("new-checkout", { availability: "rules" });
+  for (const flag of ["checkout-button-color", "free-shipping-threshold"]) await server.configure(flag, { availability: "values" });
+  const example = `/examples/browser/?${new URLSearchParams({ url: server.url, key: server.clientKey() })}`;
   const page = await open(example);
   const text = (id) => page.locator(`#${id}`).textContent();
   const shows = (id, expected) => until(`${expected} in #${id}`, () => text(id), (found) => found === expected);
@@ -87,6 +87,10 @@ test("the example page follows changes, kills, an outage and a restart", async (
   await server.operate("restore", "new-checkout");
   await shows("pay", "Pay with one click");
 
+  const receipts = await server.call("GET", "/api/v1/projects/shop/environments/development/receipts");
+  const newest = `"revision":${receipts.body.revision},`;
+  const stored = () => page.evaluate(() => Object.values(localStorage).join("\n"));
+  await until(`${newest} in the cache`, stored, (text) => text.includes(newest));
   await server.kill();
   await shows("status", "STALE");
   // Another visit, while the server is away: the page starts with what it last had.
@@ -97,11 +101,14 @@ test("the example page follows changes, kills, an outage and a restart", async (
 
   await server.restart();
   await shows("status", "READY");
+  // What the page tells of its evaluations.
+  await page.locator("#pay").click();
+  const metrics = async () => (await fetch(`${server.url}/metrics`)).text();
+  await until("the page's measurement", metrics, (text) => /tidegate_measurements_total\S* [1-9]/.test(text));
   await server.configure("new-checkout", { enabled: false });
   await shows("pay", "Go to checkout");
   assert.deepEqual(page.troubles, []);
   await page.close();
-  await gateway.stop();
 });
 
 test.after(async () => {

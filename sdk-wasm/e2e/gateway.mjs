@@ -1,11 +1,7 @@
-// A gateway between client and server. It lets no websocket pass until it is told to, and answers polls itself with what the
-// server's stream says to somebody who has what the poll says: what `GET /api/v1/changes` is. Of a websocket that passes it hides
-// from which page it comes: the server takes no server key from pages.
+// A gateway between client and server that lets no websocket pass until it is told to.
 
 import { createServer } from "node:http";
 import { connect } from "node:net";
-
-import { WebSocket } from "ws";
 
 export class Gateway {
   polls = 0;
@@ -20,7 +16,7 @@ export class Gateway {
   static async start(server) {
     const gateway = new Gateway();
     gateway.#server = server;
-    gateway.#http = createServer((request, response) => void gateway.#answer(request, response));
+    gateway.#http = createServer((request, response) => void gateway.#pass(request, response));
     gateway.#http.on("connection", (socket) => {
       gateway.#sockets.add(socket);
       socket.on("close", () => gateway.#sockets.delete(socket));
@@ -44,6 +40,8 @@ export class Gateway {
   }
 
   #upgrade(request, socket) {
+    // Who is refused may hang up first.
+    socket.on("error", () => socket.destroy());
     if (!this.passes) {
       socket.end("HTTP/1.1 426 Upgrade Required\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
       return;
@@ -51,55 +49,26 @@ export class Gateway {
     this.streams += 1;
     const { hostname, port } = new URL(this.#server.url);
     const upstream = connect(Number(port), hostname, () => {
-      const headers = Object.entries(request.headers).filter(([name]) => name !== "origin");
-      const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`);
+      const lines = Object.entries(request.headers).map(([name, value]) => `${name}: ${value}\r\n`);
       upstream.write(`${request.method} ${request.url} HTTP/1.1\r\n${lines.join("")}\r\n`);
       socket.pipe(upstream).pipe(socket);
     });
     upstream.on("error", () => socket.destroy());
-    socket.on("error", () => upstream.destroy());
+    socket.on("close", () => upstream.destroy());
   }
 
-  async #answer(request, response) {
-    const { pathname, searchParams } = new URL(request.url, this.url);
-    if (pathname !== "/api/v1/changes") {
-      response.writeHead(202).end("{}");
-      return;
-    }
-    this.polls += 1;
-    const position = searchParams.has("epoch")
-      ? { epoch: searchParams.get("epoch"), revision: Number(searchParams.get("revision")), digest: searchParams.get("digest") }
-      : undefined;
-    const lines = await this.#changeSet(request.headers.authorization, position).catch(() => undefined);
-    if (lines === undefined) {
-      response.writeHead(502).end();
-      return;
-    }
-    const intent = JSON.parse(lines[0]);
-    const tag = JSON.stringify(intent.to.digest);
-    if (intent.transfer === "none" && request.headers["if-none-match"] === tag) {
-      this.unchanged += 1;
-      response.writeHead(304).end();
-      return;
-    }
-    response.writeHead(200, { etag: tag }).end(lines.join("\n"));
-  }
-
-  /** The lines from the intent to the commit, or the intent alone where it brings nothing. */
-  #changeSet(authorization, position) {
-    return new Promise((resolve, reject) => {
-      const socket = new WebSocket(`${this.#server.url.replace("http", "ws")}/api/v1/stream`, { headers: { authorization } });
-      const lines = [];
-      socket.on("open", () => socket.send(JSON.stringify({ type: "hello", protocol: 1, sdk: "gateway/1", position })));
-      socket.on("error", reject);
-      socket.on("message", (frame) => {
-        lines.push(...String(frame).split("\n"));
-        const start = lines.findIndex((line) => JSON.parse(line).type === "intent");
-        const ended = lines.some((line) => JSON.parse(line).type === "commit");
-        if (start < 0 || !(ended || JSON.parse(lines[start]).transfer === "none")) return;
-        socket.terminate();
-        resolve(lines.slice(start));
-      });
-    });
+  async #pass(request, response) {
+    const polls = request.url.startsWith("/api/v1/changes");
+    if (polls) this.polls += 1;
+    const { host: _, connection: __, ...headers } = request.headers;
+    const body = await new Response(request).text();
+    const answer = await fetch(this.#server.url + request.url, {
+      method: request.method,
+      headers,
+      ...(body === "" ? {} : { body }),
+    }).catch(() => new Response(null, { status: 502 }));
+    if (polls && answer.status === 304) this.unchanged += 1;
+    const { "transfer-encoding": ___, "content-encoding": ____, ...passed } = Object.fromEntries(answer.headers);
+    response.writeHead(answer.status, passed).end(Buffer.from(await answer.arrayBuffer()));
   }
 }

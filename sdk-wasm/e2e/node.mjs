@@ -151,6 +151,61 @@ test("where no websocket passes, the client polls, until one does", async () => 
   await gateway.stop();
 });
 
+test("what is evaluated and measured reaches the server, over the stream and over HTTP, once each", async () => {
+  const counted = async (name) => {
+    const lines = (await (await fetch(`${server.url}/metrics`)).text()).split("\n");
+    const matching = lines.filter((line) => line.startsWith(`tidegate_${name}_total`));
+    return matching.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+  };
+  const before = [await counted("exposures"), await counted("measurements")];
+  const posts = [];
+  const observed = (url, init) => {
+    if (String(url).endsWith("/events")) posts.push(url);
+    return fetch(url, init);
+  };
+  const gateway = await Gateway.start(server);
+  const streamed = connect({ fetch: observed });
+  const posted = connect({ url: gateway.url, fetch: observed, polling: { afterAttempts: 0 } });
+  for (const client of [streamed, posted]) {
+    await client.ready(10_000);
+    client.boolean("new-checkout", false);
+    client.track("paid", 9.5);
+    await client.flush();
+    assert.equal(posts.length, client === streamed ? 0 : 1);
+    await client.close();
+  }
+  const after = [await counted("exposures"), await counted("measurements")];
+  assert.deepEqual(after, before.map((count) => count + 2));
+  await gateway.stop();
+});
+
+test("a client key gets the answers for its context, over a stream and by polling", async () => {
+  const key = server.clientKey();
+  const gateway = await Gateway.start(server);
+  const toGermans = {
+    conditions: [{ attribute: "country", operator: "in", values: ["DE"] }],
+    serve: { variant: "on" },
+  };
+  for (const options of [{}, { url: gateway.url, polling: { afterAttempts: 0, intervalMs: 50 } }]) {
+    await server.configure("new-checkout", { availability: "values", rules: [toGermans], default: { variant: "off" } });
+    const client = connect({ ...options, key });
+    await client.ready(10_000);
+    assert.equal(client.boolean("new-checkout", false), true);
+    assert.equal(client.booleanDetails("recommendations", true).errorCode, "FLAG_NOT_FOUND");
+    await client.setContext({ targetingKey: "bob", country: "FR" });
+    assert.equal(client.boolean("new-checkout", true), false);
+    await client.setContext(ada);
+    assert.equal(client.boolean("new-checkout", false), true);
+    await server.operate("kill", "new-checkout");
+    await until("the kill", () => client.boolean("new-checkout", true), (value) => value === false);
+    await server.operate("restore", "new-checkout");
+    await until("the restoration", () => client.boolean("new-checkout", false));
+    await client.close();
+  }
+  await server.configure("new-checkout", { rules: [], default: { variant: "on" } });
+  await gateway.stop();
+});
+
 test("contexts of every form, and none, have answers", async () => {
   const client = connect();
   await client.ready(10_000);

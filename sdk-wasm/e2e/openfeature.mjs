@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { OpenFeature as Server, ProviderEvents, ProviderStatus } from "@openfeature/server-sdk";
-import { OpenFeature as Web } from "@openfeature/web-sdk";
+import { OpenFeature as Web, ProviderEvents as WebEvents } from "@openfeature/web-sdk";
 import { createClient } from "tidegate";
 import { TidegateProvider } from "tidegate/openfeature-server";
 import { TidegateWebProvider } from "tidegate/openfeature-web";
@@ -108,6 +108,22 @@ test("web: another context has other answers, at once", async () => {
     buckets.add(client.getBooleanDetails("new-checkout", false).flagMetadata.bucket);
   }
   assert.equal(buckets.size, 3);
+  await Web.close();
+});
+
+test("web, with a client key: another context is reconciled with the server", async () => {
+  const toGermans = { conditions: [{ attribute: "country", operator: "in", values: ["DE"] }], serve: { variant: "on" } };
+  const rules = { enabled: true, availability: "values", rules: [toGermans], default: { variant: "off" } };
+  await server.configure("new-checkout", rules);
+  await Web.setContext(ada);
+  await Web.setProviderAndWait(new TidegateWebProvider(connect({ key: server.clientKey() })));
+  const client = Web.getClient();
+  await until("the answer for the context", () => client.getBooleanValue("new-checkout", false));
+  const events = [];
+  for (const event of [WebEvents.Reconciling, WebEvents.ContextChanged]) client.addHandler(event, () => events.push(event));
+  await Web.setContext({ targetingKey: "bob", country: "FR" });
+  assert.equal(client.getBooleanValue("new-checkout", true), false);
+  assert.deepEqual(events, [WebEvents.Reconciling, WebEvents.ContextChanged]);
   await Web.close();
 });
 

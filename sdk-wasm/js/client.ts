@@ -126,6 +126,8 @@ export class Client<F = Flags> {
   /** The same, as the core reads it. */
   #prepared: EvaluationContext | undefined;
   #signature: string | undefined;
+  /** Who waits for the server's answer for a new context. */
+  readonly #settled = new Set<() => void>();
   #closing: Promise<void> | undefined;
   #failed: string | undefined;
 
@@ -189,6 +191,7 @@ export class Client<F = Flags> {
         onChanged: (changed) => this.#changed(changed),
         onStatus: (status) => this.#enter(status),
         onReceived: (id) => this.#events?.received(id),
+        onAnswered: () => this.#settle(),
       },
       logger: this.#logger,
       cache: options.cache,
@@ -333,8 +336,9 @@ export class Client<F = Flags> {
     });
   }
 
-  /** Waits for the next change set, whatever is in it. */
-  readonly #settled = new Set<() => void>();
+  #settle(): void {
+    for (const settle of this.#settled) settle();
+  }
 
   /** The value of a boolean flag, or `defaultValue`. */
   boolean<K extends FlagKey<F, boolean>>(key: K, defaultValue: boolean, context?: Context | ContextFields): boolean {
@@ -519,7 +523,7 @@ export class Client<F = Flags> {
   #changed(changed: { flags: string[]; segments: string[]; cause: string; changedAt?: number }): void {
     this.#handles.clear();
     this.#values.clear();
-    for (const settle of this.#settled) settle();
+    this.#settle();
     const { flags, segments, cause, changedAt } = changed;
     if (flags.length === 0 && segments.length === 0) return;
     const change: Change = { flags, segments, killed: cause === "kill", ...(changedAt === undefined ? {} : { changedAt }) };

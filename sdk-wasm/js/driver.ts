@@ -22,6 +22,8 @@ export interface DriverListener {
   onChanged(changed: Changed): void;
   onStatus(status: Status): void;
   onReceived(id: string): void;
+  /** A poll was answered, whether with news or without. */
+  onAnswered(): void;
 }
 
 /** A clock that never goes back. */
@@ -39,6 +41,8 @@ export class Driver {
   readonly #cache: Cache | undefined;
   /** Of what the cache is; with a client key the context counts, too. */
   #scope: string;
+  /** With a client key: whom the server evaluates for, and the proof of it. */
+  #context: { json: string; signature: string | undefined } | undefined;
   #connection: Connection | undefined;
   /** Names the socket that is listened to. */
   #attempt: symbol | undefined;
@@ -77,6 +81,7 @@ export class Driver {
   /** With a client key: whom the server evaluates for. */
   setContext(json: string, signature: string | undefined, scope: string): void {
     this.#scope = scope;
+    this.#context = { json, signature };
     this.#do(this.#engine.setClientContext(json, signature, now()));
   }
 
@@ -209,12 +214,17 @@ export class Driver {
     try {
       const headers: Record<string, string> = { authorization: this.#server.authorization };
       if (etag !== undefined) headers["if-none-match"] = etag;
-      const answer = await this.#fetch(this.#server.url + POLL_PATH + query(position), {
-        headers,
-        // The tag is ours, and so is what it is of.
-        cache: "no-store",
-        signal: poll.signal,
-      });
+      // The tag is ours, and so is what it is of.
+      const request: RequestInit = { headers, cache: "no-store", signal: poll.signal };
+      const url = this.#server.url + POLL_PATH;
+      const answer = await (this.#context === undefined
+        ? this.#fetch(url + query(position), request)
+        : this.#fetch(url, {
+            ...request,
+            method: "POST",
+            headers: { ...headers, "content-type": "application/json" },
+            body: question(position, this.#context),
+          }));
       const body = await answer.text();
       if (answer.status === 200) {
         const tag = answer.headers.get("etag") ?? undefined;
@@ -236,6 +246,7 @@ export class Driver {
     if (this.#poll !== poll || this.#closed) return;
     this.#poll = undefined;
     this.#do(effects());
+    this.#listener.onAnswered();
   }
 
   #setTimer(): void {
@@ -282,4 +293,10 @@ function query(position: Position | undefined): string {
   if (position === undefined) return "";
   const { epoch, revision, digest } = position;
   return `?${new URLSearchParams({ epoch, revision: String(revision), digest })}`;
+}
+
+/** With a client key the context is part of the question, and may be too large for a query. */
+function question(position: Position | undefined, told: { json: string; signature: string | undefined }): string {
+  const context: unknown = JSON.parse(told.json);
+  return JSON.stringify({ position, context, signature: told.signature });
 }

@@ -380,6 +380,28 @@ describe("a client key", () => {
   });
 });
 
+describe("a client key that polls", () => {
+  it("asks for its context, and at once when that changes", async () => {
+    fake.blocked = true;
+    fake.answer = () => new Response(CHANGE_SET, { status: 200, headers: { etag: '"one"' } });
+    const client = fake.client({ key: "tgc_public", context: ada, signature: "00", polling: { afterAttempts: 0 } });
+    await settle();
+    expect(client.status).toBe("READY");
+    expect(fake.requests[0]).toMatchObject({ method: "POST", url: "https://flags.example.com/api/v1/changes" });
+    expect(JSON.parse(fake.requests[0]?.body ?? "")).toEqual({ context: ada, signature: "00" });
+
+    fake.answer = () => new Response(null, { status: 304 });
+    const changed = client.setContext({ targetingKey: "bob" });
+    await settle();
+    await changed;
+    const digest = "0".repeat(32);
+    expect(JSON.parse(fake.requests[1]?.body ?? "")).toEqual({
+      position: { epoch: "e1", revision: 1, digest },
+      context: { targetingKey: "bob" },
+    });
+  });
+});
+
 describe("declared flags", () => {
   interface Shop {
     "new-checkout": boolean;

@@ -311,13 +311,20 @@ impl Synchronizer {
     }
 
     /// With a client key: whom the server evaluates for, from now on. What it sent for the one before stays in use until
-    /// the full transfer that answers this.
+    /// the full transfer, or the poll, that answers this.
     pub fn set_context(&mut self, context: ClientContext, now: Moment) -> Vec<Effect> {
         self.context = Some(context.clone());
-        let Phase::Connected(session) = &mut self.phase else { return Vec::new() };
-        session.sent = now;
-        session.expected = Some(now.after(self.settings.transfer_timeout_ms));
-        vec![send(&ClientMessage::Context(context))]
+        let mut effects = Vec::new();
+        if let Phase::Connected(session) = &mut self.phase {
+            session.sent = now;
+            session.expected = Some(now.after(self.settings.transfer_timeout_ms));
+            effects.push(send(&ClientMessage::Context(context)));
+        }
+        if !matches!(self.poller, Poller::Off) {
+            // What is asked, or was answered, is for the context before.
+            self.ask(now, &mut effects);
+        }
+        effects
     }
 
     /// Begins to connect.

@@ -863,3 +863,15 @@ fn who_wants_only_polls_gets_them_at_once() {
     let effects = machine.start(Moment(0));
     assert!(matches!(effects[..], [Effect::Connect, Effect::Poll(Poll { position: None, etag: None })]), "{effects:?}");
 }
+
+#[test]
+fn who_polls_asks_at_once_for_another_context() {
+    let mut world = blocked();
+    world.calm();
+    let context = ClientContext { context: json!({ "targetingKey": "ada" }), signature: None };
+    let effects = world.machine.set_context(context, world.now);
+    assert!(matches!(effects[..], [Effect::Poll(_)]), "{effects:?}");
+    world.perform(effects);
+    world.answer(Answer::Good);
+    assert_eq!(world.machine.status(), Status::Ready);
+}

@@ -8,7 +8,7 @@ const flags = createClient({
   key: query.get("key"),
   context: { targetingKey: query.get("user") ?? "ada", country: "DE" },
   cache: localStorageCache(),
-  polling: { intervalMs: 5_000 },
+  events: { intervalMs: 2_000 },
 });
 
 const element = (id) => document.getElementById(id);
