@@ -90,7 +90,7 @@ test("the example page follows changes, kills, an outage and a restart", async (
   const receipts = await server.call("GET", "/api/v1/projects/shop/environments/development/receipts");
   const newest = `"revision":${receipts.body.revision},`;
   const stored = () => page.evaluate(() => Object.values(localStorage).join("\n"));
-  await until(`${newest} in the cache`, stored, (text) => text.includes(newest));
+  await until(`${newest} in the cache`, stored, (found) => found.includes(newest));
   await server.kill();
   await shows("status", "STALE");
   // Another visit, while the server is away: the page starts with what it last had.
@@ -104,7 +104,7 @@ test("the example page follows changes, kills, an outage and a restart", async (
   // What the page tells of its evaluations.
   await page.locator("#pay").click();
   const metrics = async () => (await fetch(`${server.url}/metrics`)).text();
-  await until("the page's measurement", metrics, (text) => /tidegate_measurements_total\S* [1-9]/.test(text));
+  await until("the page's measurement", metrics, (told) => /tidegate_measurements_total\S* [1-9]/.test(told));
   await server.configure("new-checkout", { enabled: false });
   await shows("pay", "Go to checkout");
   assert.deepEqual(page.troubles, []);
