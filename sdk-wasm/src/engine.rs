@@ -503,3 +503,123 @@ fn moment(ms: f64) -> Moment {
 fn timestamp(ms: f64) -> Timestamp {
     Timestamp(ms as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    const FILE: &str = r#"{ "flags": [
+        { "key": "checkout", "kind": "boolean", "version": 4, "enabled": true,
+          "variants": [{ "key": "on", "value": true }, { "key": "off", "value": false }],
+          "rules": [{ "conditions": [{ "attribute": "plan", "operator": "in", "values": ["pro"] }],
+                      "serve": { "variant": "on" } }],
+          "default": { "variant": "off" } },
+        { "key": "broken", "kind": 5 },
+        { "without": "a key" }
+    ] }"#;
+
+    fn engine() -> Engine {
+        Engine::create(r#"{"sdk":"test/1","seed":0.5,"retainBodies":true,"gatherEvents":true}"#).unwrap()
+    }
+
+    fn bootstrapped() -> Engine {
+        let mut engine = engine();
+        assert!(engine.bootstrap(FILE).is_some());
+        engine
+    }
+
+    fn effects(text: Option<String>) -> Json {
+        text.map_or(json!([]), |text| serde_json::from_str(&text).unwrap())
+    }
+
+    fn reason(engine: &Engine) -> (u32, u32) {
+        (engine.why() & 0xff, engine.why() >> 8)
+    }
+
+    #[test]
+    fn an_evaluation_gives_an_id_that_can_be_described() {
+        let mut engine = bootstrapped();
+        let (flag, pro) = (engine.flag("checkout"), EvaluationContext::parse(r#"{"plan":"pro"}"#).unwrap());
+        let id = engine.evaluate(flag, 0, &pro, 0.0);
+        assert!(id != 0);
+        assert_eq!(reason(&engine), (Reason::TargetingMatch as u32, 0));
+        assert!((engine.version() - 4.0).abs() < f64::EPSILON);
+        assert_eq!((engine.rule(), engine.bucket()), (0, -1));
+        let described = engine.describe(flag, &pro, 0.0).unwrap();
+        assert_eq!(described, r#"{"kind":"boolean","variant":"on","value":true}"#);
+        let nobody = EvaluationContext::parse("{}").unwrap();
+        assert!(![0, id].contains(&engine.evaluate(flag, 4, &nobody, f64::NAN)));
+    }
+
+    #[test]
+    fn what_gives_no_value_says_why() {
+        let mut engine = bootstrapped();
+        let (flag, nobody) = (engine.flag("checkout"), EvaluationContext::parse("{}").unwrap());
+        assert_eq!(engine.evaluate(flag, 1, &nobody, 0.0), 0);
+        assert_eq!(reason(&engine), (Reason::Error as u32, ErrorCode::TypeMismatch as u32 + 1));
+        let broken = engine.flag("broken");
+        assert_eq!(engine.evaluate(broken, 0, &nobody, 0.0), 0);
+        assert_eq!(reason(&engine), (Reason::Error as u32, ErrorCode::ParseError as u32 + 1));
+        assert_eq!((engine.flag("nothing"), engine.flag("no key")), (0, 0));
+        for void in [0, 77, u32::MAX] {
+            assert_eq!(engine.evaluate(void, 0, &nobody, 0.0), 0);
+            assert_eq!(reason(&engine), (Reason::Error as u32, ErrorCode::FlagNotFound as u32 + 1));
+        }
+        assert!(EvaluationContext::parse("[]").is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_and_nothing_lost() {
+        let mut engine = bootstrapped();
+        assert!(engine.bootstrap("[1]").is_none());
+        assert!(engine.restore("nonsense", "scope").is_none());
+        assert!(Engine::create("{}").is_none());
+        assert!(engine.flag("checkout") != 0);
+    }
+
+    #[test]
+    fn a_connection_brings_flags_and_voids_handles() {
+        let mut engine = bootstrapped();
+        engine.flag("checkout");
+        assert_eq!(effects(engine.start(0.0)), json!([{ "type": "connect" }]));
+        assert_eq!(effects(engine.on_open(1.0))[0]["type"], "send");
+        assert_eq!(effects(engine.on_message(r#"{"type":"hello","protocol":1,"heartbeatMs":1000}"#, 2.0)), json!([]));
+        let to = r#"{"epoch":"e","revision":1,"digest":"00000000000000000000000000000000"}"#;
+        let frame = format!(r#"{{"type":"intent","transfer":"full","to":{to}}}"#)
+            + "\n"
+            + &format!(r#"{{"type":"commit","to":{to}}}"#)
+            + "\n"
+            + r#"{"type":"received","id":"b1"}"#;
+        let told = effects(engine.on_message(&frame, 3.0));
+        let kinds: Vec<_> = told.as_array().unwrap().iter().map(|effect| effect["type"].clone()).collect();
+        assert_eq!(kinds, ["changed", "send", "status", "received"]);
+        // The environment is empty: what the bootstrap had is gone.
+        assert_eq!((engine.flag("checkout"), engine.flag_keys()), (0, "[]".to_owned()));
+        assert!((engine.revision() - 1.0).abs() < f64::EPSILON);
+        let snapshot = engine.snapshot("scope", 0.0).unwrap();
+        let mut again = self::engine();
+        assert_eq!(effects(again.restore(&snapshot, "scope"))[0]["cause"], "restored");
+        assert!(again.loaded() && again.restore(&snapshot, "other").is_none());
+    }
+
+    #[test]
+    fn events_name_flags_although_handles_are_void() {
+        let mut engine = bootstrapped();
+        let (flag, ada) = (engine.flag("checkout"), EvaluationContext::parse(r#"{"targetingKey":"ada"}"#).unwrap());
+        engine.evaluate(flag, 0, &ada, 5.0);
+        engine.bootstrap(r#"{"flags":[]}"#).unwrap();
+        engine.track("paid", Some(f64::INFINITY), &ada, 6.0);
+        engine.lost_events(2.0);
+        let batch: Json = serde_json::from_str(&engine.take_events("b".to_owned()).unwrap()).unwrap();
+        let unit = "691d4463952c802f";
+        let expected = json!({
+            "id": "b", "dropped": 2,
+            "exposures": [{ "flag": "checkout", "variant": "off", "version": 4, "unit": unit, "count": 1, "at": 5 }],
+            "measurements": [{ "metric": "paid", "unit": unit, "at": 6 }],
+        });
+        assert_eq!(batch, expected);
+        assert!(engine.take_events("c".to_owned()).is_none());
+    }
+}

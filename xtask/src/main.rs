@@ -7,6 +7,7 @@ mod prepare;
 mod step;
 mod ui;
 mod wasm;
+mod wasm_std;
 
 use std::{os::unix::process::CommandExt as _, process::ExitCode};
 
@@ -43,7 +44,7 @@ enum Command {
     Build,
     /// Install what is missing, then run every test: what CI runs
     ///
-    /// Installs npm packages, the wasm32 target of Rust (by rustup) and, as root on Debian, `chromium` and `postgresql`,
+    /// Installs npm packages, the wasm32 target of Rust (by rustup, or on Debian from its sources of Rust) and, as root on Debian, `chromium` and `postgresql`,
     /// each only where missing; says what to install where it cannot. Then: the UI's lint, types, tests and build,
     /// the JavaScript SDK's build, lint, types and unit tests, `cargo fmt --check`, the check that generated files are
     /// current, and last `cargo test --workspace`, documentation tests included.

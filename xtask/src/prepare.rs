@@ -1,10 +1,16 @@
 //! What the tests need and a fresh machine lacks: installed where we may and can, named where not.
 
-use std::{env, fs, path::Path};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, bail};
 
-use crate::step::{at_root, installed, output, run, step};
+use crate::{
+    step::{at_root, installed, output, run, step},
+    wasm_std,
+};
 
 /// The target the evaluator must build for.
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
@@ -84,7 +90,7 @@ fn is_root() -> Result<bool> {
     Ok(output(at_root("id").arg("-u"))?.trim_ascii() == b"0")
 }
 
-/// The standard library of [`WASM_TARGET`]: added by rustup where it is missing.
+/// The standard library of [`WASM_TARGET`]: where it is missing, added by rustup, or built from Debian's sources.
 pub fn wasm_target() -> Result<Wasm> {
     if wasm_target_found()? {
         return Ok(Wasm::Installed);
@@ -95,6 +101,14 @@ pub fn wasm_target() -> Result<Wasm> {
             run(at_root("rustup").args(["target", "add", WASM_TARGET]))
         });
         if wasm_target_found()? {
+            return Ok(Wasm::Installed);
+        }
+    }
+    if wasm_std::possible() {
+        // It says itself what went wrong; what to do is said below.
+        if let Err(error) = wasm_std::build(&wasm_libraries()?) {
+            eprintln!("── {error:#}");
+        } else if wasm_target_found()? {
             return Ok(Wasm::Installed);
         }
     }
@@ -118,9 +132,13 @@ fn how_to_get_wasm() -> String {
 }
 
 fn wasm_target_found() -> Result<bool> {
+    Ok(fs::read_dir(wasm_libraries()?)
+        .is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libcore-"))))
+}
+
+/// Where the compiler in use looks for the target's standard library.
+fn wasm_libraries() -> Result<PathBuf> {
     let sysroot = output(at_root("rustc").args(["--print", "sysroot"]))?;
     let sysroot = String::from_utf8_lossy(&sysroot);
-    let libraries = Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).join("lib");
-    Ok(fs::read_dir(libraries)
-        .is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libcore-"))))
+    Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).join("lib"))
 }
