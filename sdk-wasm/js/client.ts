@@ -558,15 +558,16 @@ function told<T>(engine: Engine, known: Known | undefined, defaultValue: T): Det
   const why = engine.why();
   const [rule, bucket] = [engine.rule(), engine.bucket()];
   const errorCode = ERRORS[(why >> 8) - 1];
-  return {
+  const details: { -readonly [field in keyof Details<T>]: Details<T>[field] } = {
     value: known === undefined ? defaultValue : (known.value as T),
-    ...(known === undefined ? {} : { variant: known.variant }),
     reason: REASONS[why & 0xff] ?? "UNKNOWN",
-    ...(errorCode === undefined ? {} : { errorCode }),
     flagVersion: engine.version(),
-    ...(rule < 0 ? {} : { rule }),
-    ...(bucket < 0 ? {} : { bucket }),
   };
+  if (known !== undefined) details.variant = known.variant;
+  if (errorCode !== undefined) details.errorCode = errorCode;
+  if (rule >= 0) details.rule = rule;
+  if (bucket >= 0) details.bucket = bucket;
+  return details;
 }
 
 /** All the way down. */

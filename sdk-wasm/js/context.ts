@@ -31,15 +31,30 @@ export class Context {
   }
 }
 
-/** Evaluates for fields that are used once. */
+/** What was evaluated for lately: a request asks for several flags with the same fields, mostly. */
+const recent = new Map<string, EvaluationContext>();
+
+const MAX_RECENT = 256;
+
+/** Evaluates for fields as they are now; undefined where they are no context. */
 export function withFields<T>(fields: ContextFields, work: (context: EvaluationContext | undefined) => T): T {
   const json = stringify(fields);
-  const context = json === undefined ? undefined : EvaluationContext.parse(json);
-  try {
-    return work(context);
-  } finally {
-    // Not left to the garbage collector, which does not see how much the core holds.
-    context?.free();
+  if (json === undefined) return work(undefined);
+  const known = recent.get(json);
+  if (known !== undefined) return work(known);
+  const context = EvaluationContext.parse(json);
+  if (context !== undefined) remember(json, context);
+  return work(context);
+}
+
+function remember(json: string, context: EvaluationContext): void {
+  recent.set(json, context);
+  if (recent.size <= MAX_RECENT) return;
+  // The oldest, as maps keep their order. Not left to the garbage collector, which does not see how much the core holds.
+  for (const [oldest, forgotten] of recent) {
+    recent.delete(oldest);
+    forgotten.free();
+    return;
   }
 }
 

@@ -77,6 +77,19 @@ describe("evaluation", () => {
     expect(bucket()).toBe(bucket({ targetingKey: "bob" }));
   });
 
+  it("reads plain fields anew each time, whatever it remembers", () => {
+    const client = fake.client({ bootstrap: FLAGS, offline: true });
+    const bucket = (targetingKey: string) => client.booleanDetails("split", false, { targetingKey }).bucket;
+    const units = Array.from({ length: 600 }, (_, index) => `unit-${index}`);
+    const first = units.map(bucket);
+    expect(units.map(bucket)).toEqual(first);
+    expect(new Set(first).size).toBeGreaterThan(500);
+    const fields = { targetingKey: "unit-0" };
+    expect(client.booleanDetails("split", false, fields).bucket).toBe(first[0]);
+    fields.targetingKey = "unit-1";
+    expect(client.booleanDetails("split", false, fields).bucket).toBe(first[1]);
+  });
+
   it("prepares a context once: what happens to the fields later changes nothing", () => {
     const client = fake.client({ bootstrap: FLAGS, offline: true });
     const fields = { ...ada };

@@ -92,8 +92,8 @@ fn download(folder: &Path, version: &str) -> Result<PathBuf> {
     run(apt("apt-get").args(["--quiet=2", "update"]))?;
     let known = output(apt("apt-cache").args(["showsrc", "rustc"]))?;
     let known = String::from_utf8_lossy(&known);
-    let versions = known.lines().filter_map(|line| line.strip_prefix("Version: "));
-    let Some(package) = versions.filter(|known| known.starts_with(&format!("{version}+"))).next_back() else {
+    let mut versions = known.lines().filter_map(|line| line.strip_prefix("Version: "));
+    let Some(package) = versions.rfind(|known| known.starts_with(&format!("{version}+"))) else {
         bail!("Debian has no sources of rustc {version}");
     };
     // Fails where a superseded package's description is gone; what was fetched is checked by its hash all the same.
