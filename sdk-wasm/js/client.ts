@@ -139,17 +139,23 @@ export class Client<F = Flags> {
     this.#signature = options.signature;
     if (!isLoaded() && options.wasm === undefined) platform.loadNow?.();
     if (isLoaded()) {
-      void this.#begin(options, platform);
+      this.#start(options, platform);
       return;
     }
     load(options.wasm).then(
-      () => void this.#begin(options, platform),
-      (error: unknown) => {
-        this.#failed = `the WASM core cannot be loaded: ${String(error)}`;
-        this.#logger.warn(this.#failed);
-        this.#enter("FATAL");
-      },
+      () => this.#start(options, platform),
+      (error: unknown) => this.#fail(`the WASM core cannot be loaded: ${String(error)}`),
     );
+  }
+
+  #start(options: ClientOptions, platform: Platform): void {
+    this.#begin(options, platform).catch((error: unknown) => this.#fail(`the client cannot start: ${String(error)}`));
+  }
+
+  #fail(why: string): void {
+    this.#failed = why;
+    this.#logger.warn(why);
+    this.#enter("FATAL");
   }
 
   /** Asynchronous only where the cache is. */
@@ -175,8 +181,7 @@ export class Client<F = Flags> {
       }),
     );
     if (engine === undefined) {
-      this.#failed = "the options have numbers that are none";
-      this.#enter("FATAL");
+      this.#fail("the options have numbers that are none");
       return;
     }
     this.#engine = engine;

@@ -75,19 +75,19 @@ export class Driver {
   }
 
   start(): void {
-    this.#do(this.#engine.start(now()));
+    this.#do(() => this.#engine.start(now()));
   }
 
   /** With a client key: whom the server evaluates for. */
   setContext(json: string, signature: string | undefined, scope: string): void {
     this.#scope = scope;
     this.#context = { json, signature };
-    this.#do(this.#engine.setClientContext(json, signature, now()));
+    this.#do(() => this.#engine.setClientContext(json, signature, now()));
   }
 
   /** Carries out effects that came about elsewhere. */
   perform(effects: string | undefined): void {
-    this.#do(effects);
+    this.#do(() => effects);
   }
 
   /** Sends a frame, where there is a connection. */
@@ -99,7 +99,6 @@ export class Driver {
   /** Ends it all, and writes what is not written. */
   async close(): Promise<void> {
     this.#closed = true;
-    this.#engine.close();
     clearTimeout(this.#timer);
     this.#poll?.abort();
     this.#dropConnection();
@@ -110,11 +109,29 @@ export class Driver {
     await this.#writing;
   }
 
-  #do(effects: string | undefined): void {
-    if (effects !== undefined) {
-      for (const effect of JSON.parse(effects) as Effect[]) this.#carryOut(effect);
+  /** Calls the engine, and does what it says. */
+  #do(call: () => string | undefined): void {
+    if (this.#closed) return;
+    try {
+      const effects = call();
+      if (effects !== undefined) {
+        for (const effect of JSON.parse(effects) as Effect[]) this.#carryOut(effect);
+      }
+      this.#setTimer();
+    } catch (error) {
+      this.#fail(error);
     }
-    this.#setTimer();
+  }
+
+  /** The core is broken, which it should never be: the application must not be. */
+  #fail(error: unknown): void {
+    this.#closed = true;
+    this.trouble = "the WASM core failed";
+    this.#logger.warn(`${this.trouble}, and the client with it: ${String(error)}`);
+    clearTimeout(this.#timer);
+    this.#poll?.abort();
+    this.#dropConnection();
+    this.#listener.onStatus("FATAL");
   }
 
   #carryOut(effect: Effect): void {
@@ -160,20 +177,20 @@ export class Driver {
       this.#connection = undefined;
       this.#open = false;
       this.#note(trouble);
-      this.#do(this.#engine.onClosed(lost, waitMs, now()));
+      this.#do(() => this.#engine.onClosed(lost, waitMs, now()));
     };
     try {
       this.#connection = this.#openSocket(this.#server, {
         onOpen: () => {
           if (!isCurrent()) return;
           this.#open = true;
-          this.#do(this.#engine.onOpen(now()));
+          this.#do(() => this.#engine.onOpen(now()));
         },
         onText: (text) => {
-          if (isCurrent()) this.#do(this.#engine.onMessage(text, now()));
+          if (isCurrent()) this.#do(() => this.#engine.onMessage(text, now()));
         },
         onBinary: (bytes) => {
-          if (isCurrent()) this.#do(this.#engine.onBinary(bytes, now()));
+          if (isCurrent()) this.#do(() => this.#engine.onBinary(bytes, now()));
         },
         onClosed: closed,
       });
@@ -245,7 +262,7 @@ export class Driver {
     // One that was given up is not the engine's business any more.
     if (this.#poll !== poll || this.#closed) return;
     this.#poll = undefined;
-    this.#do(effects());
+    this.#do(effects);
     this.#listener.onAnswered();
   }
 
@@ -258,7 +275,7 @@ export class Driver {
     const delay = Math.min(Math.max(wakeAt - now(), 0), MAX_DELAY_MS);
     this.#timer = setTimeout(() => {
       this.#wakeAt = -1;
-      this.#do(this.#engine.onTimer(now()));
+      this.#do(() => this.#engine.onTimer(now()));
     }, delay);
   }
 
@@ -273,9 +290,9 @@ export class Driver {
     this.#writing = this.#writing.then(async () => {
       // The newest, whenever its turn comes.
       const scope = this.#scope;
-      const text = this.#engine.snapshot(scope, Date.now());
-      if (cache === undefined || text === undefined) return;
       try {
+        const text = this.#engine.snapshot(scope, Date.now());
+        if (cache === undefined || text === undefined) return;
         await cache.write(scope, text);
       } catch (error) {
         this.#logger.warn(`the cache cannot be written: ${String(error)}`);

@@ -67,15 +67,12 @@ export class EventSender {
 
   /** Sends all there is; ends early where the server does not take it. Never rejects. */
   flush(): Promise<void> {
-    this.#sending ??= this.#send(false).finally(() => {
-      this.#sending = undefined;
-    });
-    return this.#sending;
+    return (this.#sending ??= this.#sendAll(false));
   }
 
   /** Sends what there is in a way that outlives the page. */
   flushAndForget(): void {
-    if (this.#sending === undefined) void this.#send(true);
+    this.#sending ??= this.#sendAll(true);
   }
 
   /** Sends all there is, once, and ends. */
@@ -85,6 +82,16 @@ export class EventSender {
     this.#hurry?.();
     await this.#sending;
     await this.flush();
+  }
+
+  async #sendAll(leaving: boolean): Promise<void> {
+    try {
+      await this.#send(leaving);
+    } catch (error) {
+      this.#logger.warn(`events cannot be sent: ${String(error)}`);
+    } finally {
+      this.#sending = undefined;
+    }
   }
 
   async #send(leaving: boolean): Promise<void> {

@@ -244,11 +244,6 @@ impl Engine {
         self.carry_out(effects)
     }
 
-    /// Ends the machine; evaluations go on.
-    pub fn close(&mut self) {
-        self.machine.close();
-    }
-
     /// Whether there is something to evaluate with.
     #[wasm_bindgen(getter)]
     pub fn loaded(&self) -> bool {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, expectTypeOf, it, vi } from "vitest";
 
+import { Engine } from "../js/core.js";
 import { Context, type Details, NotReadyError, createClient } from "../js/node.js";
 import { CHANGE_SET, FLAGS, Fake } from "./fake.js";
 
@@ -170,6 +171,20 @@ describe("the connection", () => {
     fake.socket.listener.onClosed("broken", 0, "cut");
     expect(heard).toEqual(["READY"]);
     expect(fake.warnings).toContain("a listener threw: Error: mine");
+  });
+
+  it("ends where the core fails, without an exception for the application", async () => {
+    const client = fake.client({ bootstrap: FLAGS });
+    const failure = vi.spyOn(Engine.prototype, "onMessage").mockImplementation(() => {
+      throw new WebAssembly.RuntimeError("unreachable");
+    });
+    const socket = fake.serve();
+    failure.mockRestore();
+    expect([client.status, socket.closed]).toEqual(["FATAL", true]);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(fake.sockets).toHaveLength(1);
+    expect(client.boolean("a-boolean", false)).toBe(true);
+    await client.close();
   });
 
   it("ends with the client", async () => {
