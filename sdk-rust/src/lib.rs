@@ -29,6 +29,11 @@
 //!
 //! **In tests** use [`testing::TestClient`]: it serves what the test says.
 //!
+//! # Features
+//! - `tls` (on unless told otherwise): servers at `https://`, on rustls with the roots of the web.
+//! - `open-feature`: a provider for the crate [`open-feature`](https://docs.rs/open-feature), see `open_feature`.
+//!
+//! # Tasks
 //! The client runs on the tokio runtime that [`Builder::connect`] is called in: one task, and a second one for moments
 //! while it writes the cache file.
 
@@ -38,6 +43,8 @@ mod builder;
 mod client;
 mod details;
 mod event;
+#[cfg(feature = "open-feature")]
+pub mod open_feature;
 pub mod testing;
 
 mod cache;
@@ -45,6 +52,7 @@ mod driver;
 mod shared;
 mod socket;
 mod system;
+mod tls;
 
 pub use builder::{BuildError, Builder};
 pub use client::{Client, NotReady};

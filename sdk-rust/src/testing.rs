@@ -106,6 +106,12 @@ impl TestClient {
         self.apply(key.clone(), Change::DeleteFlag(key));
     }
 
+    /// The client stands so with its server from now on, and tells it as an event. From [`Status::Error`] on, details say
+    /// [`Reason::Stale`](crate::Reason::Stale).
+    pub fn enter(&self, status: Status) {
+        self.shared.enter(status);
+    }
+
     fn apply(&self, key: FlagKey, change: Change) {
         self.shared.apply(Update {
             onto: Onto::Current,

@@ -259,6 +259,33 @@ async fn a_toggle_changes_what_the_sdk_answers() {
 }
 
 #[tokio::test]
+async fn open_feature_s_own_client_answers_as_the_server_says() {
+    use open_feature::{EvaluationContext, EvaluationReason, OpenFeature};
+
+    let world = World::new().await;
+    create(&world.test.app, "checkout").await;
+    enable(&world.test.app, "checkout", true).await;
+    // Not in step yet: setting the provider waits for it.
+    let client = world.builder().connect().unwrap();
+    let mut events = client.events();
+    let of = {
+        let mut api = OpenFeature::singleton_mut().await;
+        let provider = tidegate::open_feature::Provider::new(client.clone()).init_timeout(DEADLINE);
+        within(api.set_named_provider("stream", provider)).await;
+        api.create_named_client("stream")
+    };
+    let ctx = EvaluationContext::default().with_targeting_key("ada");
+    let before = of.get_bool_details("checkout", Some(&ctx), None).await.unwrap();
+    assert_eq!((before.value, before.reason), (true, Some(EvaluationReason::Static)));
+
+    kill(&world.test.app, "checkout").await;
+    while !change(&mut events).await.killed {}
+    let after = of.get_bool_details("checkout", Some(&ctx), None).await.unwrap();
+    assert_eq!((after.value, after.reason), (false, Some(EvaluationReason::Disabled)));
+    client.close().await;
+}
+
+#[tokio::test]
 async fn a_kill_comes_ahead_of_its_change_set() {
     let world = World::new().await;
     create(&world.test.app, "checkout").await;
