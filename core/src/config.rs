@@ -6,7 +6,10 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as Json;
 
-use crate::key::{FlagKey, SegmentKey, VariantKey};
+use crate::{
+    evaluation::{ErrorCode, Reason},
+    key::{FlagKey, SegmentKey, VariantKey},
+};
 
 /// The flags and segments of one environment: the flag file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -320,6 +323,30 @@ pub struct SegmentConfig {
 pub struct SegmentRule {
     /// AND-ed; at least one.
     pub conditions: Vec<Condition>,
+}
+
+/// A flag that the server evaluated for one context: what a client key gets of a flag whose rules it may not see.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedFlag {
+    /// The flag's key.
+    pub key: FlagKey,
+    /// What kind of value it has.
+    pub kind: FlagKind,
+    /// As in [`FlagConfig`].
+    #[serde(default)]
+    pub version: u64,
+    /// The variant's key; absent: the caller's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<VariantKey>,
+    /// The variant's value, of that kind; counts only beside a `variant`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Json>,
+    /// Why this value.
+    pub reason: Reason,
+    /// Why there is no value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<ErrorCode>,
 }
 
 /// What client keys may see of a flag. Server keys see everything.

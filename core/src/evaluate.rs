@@ -125,7 +125,7 @@ pub(crate) struct Outcome {
 const LEFT_OUT: Outcome = Outcome { variant: None, rule: None, bucket: None, why: Why::LeftOut };
 
 /// The reason of an outcome, or its error.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Why {
     Static,
@@ -138,9 +138,28 @@ pub(crate) enum Why {
     ParseError,
     TargetingKeyMissing,
     InvalidContext,
+    /// An evaluator that knows more than this one said something else.
+    Unknown,
+    General,
 }
 
 impl Why {
+    /// As the server told it. Of what only a client can say, it says nothing.
+    pub(crate) fn told(reason: Reason, error: Option<ErrorCode>) -> Self {
+        match (error, reason) {
+            (Some(ErrorCode::ParseError), _) => Self::ParseError,
+            (Some(ErrorCode::TargetingKeyMissing), _) => Self::TargetingKeyMissing,
+            (Some(ErrorCode::InvalidContext), _) => Self::InvalidContext,
+            (Some(_), _) | (None, Reason::Error) => Self::General,
+            (None, Reason::Static) => Self::Static,
+            (None, Reason::Default) => Self::Default,
+            (None, Reason::TargetingMatch) => Self::TargetingMatch,
+            (None, Reason::Split) => Self::Split,
+            (None, Reason::Disabled) => Self::Disabled,
+            (None, Reason::Cached | Reason::Stale | Reason::Unknown) => Self::Unknown,
+        }
+    }
+
     #[inline]
     fn reason(self) -> Reason {
         match self {
@@ -149,17 +168,25 @@ impl Why {
             Self::TargetingMatch => Reason::TargetingMatch,
             Self::Split => Reason::Split,
             Self::Disabled => Reason::Disabled,
-            Self::ParseError | Self::TargetingKeyMissing | Self::InvalidContext => Reason::Error,
+            Self::Unknown => Reason::Unknown,
+            Self::ParseError | Self::TargetingKeyMissing | Self::InvalidContext | Self::General => Reason::Error,
         }
     }
 
     #[inline]
     fn error(self) -> Option<ErrorCode> {
         match self {
-            Self::Static | Self::Default | Self::TargetingMatch | Self::Split | Self::Disabled | Self::LeftOut => None,
+            Self::Static
+            | Self::Default
+            | Self::TargetingMatch
+            | Self::Split
+            | Self::Disabled
+            | Self::LeftOut
+            | Self::Unknown => None,
             Self::ParseError => Some(ErrorCode::ParseError),
             Self::TargetingKeyMissing => Some(ErrorCode::TargetingKeyMissing),
             Self::InvalidContext => Some(ErrorCode::InvalidContext),
+            Self::General => Some(ErrorCode::General),
         }
     }
 }

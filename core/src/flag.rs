@@ -8,8 +8,9 @@ use crate::{
     attribute::Attribute,
     bucket::{BUCKETS, Seed},
     condition::{Condition, ConditionCompiler, SegmentUse},
-    config::{self, BucketRange, FlagConfig, FlagKind, Serve, Split},
+    config::{self, Availability, BucketRange, FlagConfig, FlagKind, ResolvedFlag, Serve, Split},
     distribution,
+    evaluate::Why,
     evaluation::FlagValue,
     issue::{CompileIssue, Issues, Path, Severity},
     key::{FlagKey, VariantKey},
@@ -23,6 +24,7 @@ use crate::{
 pub(crate) struct Flag {
     pub(crate) key: FlagKey,
     pub(crate) version: u64,
+    pub(crate) availability: Availability,
     pub(crate) state: State,
     pub(crate) variants: Box<[Variant]>,
     /// The off variant.
@@ -47,6 +49,8 @@ pub(crate) enum State {
     /// Something that would have to be looked at cannot be used.
     Broken,
     Live,
+    /// The server looked at everything, for one context: its only variant, if there is one, is the answer.
+    Resolved(Why),
 }
 
 /// A variant with its parsed value.
@@ -109,7 +113,8 @@ impl Flag {
         let readable = readable && off != Some(None);
         let off = off.flatten();
         if !readable {
-            return Self { version: config.version, ..Self::unreadable(config.key.clone(), issues.finish()) };
+            let unreadable = Self::unreadable(config.key.clone(), issues.finish());
+            return Self { version: config.version, availability: config.availability, ..unreadable };
         }
 
         let targets = parts.targets();
@@ -142,6 +147,7 @@ impl Flag {
         Self {
             key: config.key.clone(),
             version: config.version,
+            availability: config.availability,
             state,
             variants,
             off,
@@ -153,6 +159,25 @@ impl Flag {
             cost: cost.saturating_add(u32::try_from(config.rules.len()).unwrap_or(u32::MAX)),
             issues: issues.finish(),
         }
+    }
+
+    /// A flag that answers what the server says, whatever the context.
+    pub(crate) fn resolved(resolved: ResolvedFlag) -> Self {
+        let ResolvedFlag { key, kind, version, variant, value: json, reason, error_code } = resolved;
+        let mut issues = Issues::of_flag(&key);
+        let variants = match (variant, json.as_ref().and_then(|json| value(kind, json))) {
+            (Some(key), Some(value)) => Box::new([Variant { key, value }]) as Box<[_]>,
+            (Some(_), None) => {
+                let message = format!("the value must be {}, as the flag's kind says", expected(kind));
+                issues.report(Severity::FlagBroken, "wrong_value_kind", Path::Root.field("value"), message);
+                let issues = issues.finish();
+                return Self { version, ..Self::unreadable(key, issues) };
+            }
+            (None, _) => Box::default(),
+        };
+        let issues = issues.finish();
+        let state = State::Resolved(Why::told(reason, error_code));
+        Self { version, state, variants, ..Self::unreadable(key, issues) }
     }
 
     /// A flag whose configuration cannot be used at all.
@@ -167,6 +192,7 @@ impl Flag {
         Self {
             key,
             version: 0,
+            availability: Availability::Private,
             state: State::Unreadable,
             variants: Box::default(),
             off: None,

@@ -347,6 +347,7 @@ impl FlagNode {
             State::Broken => "the flag is broken",
             State::Live if matches!(self.answer, Answer::Fixed(outcome) if outcome.is_error()) => "the flag is broken",
             State::Live => "the flag serves the same to everybody",
+            State::Resolved(_) => "the server evaluated the flag for this client's context",
         };
         sentence.to_owned()
     }
@@ -383,6 +384,7 @@ fn answer(flag: &Flag, killed: bool, usable: bool) -> Answer {
         (State::Killed | State::Disabled, _) => Outcome::of(flag.off, Why::Disabled),
         _ if killed => Outcome::of(flag.off, Why::Disabled),
         (State::Broken, _) => Outcome::of(None, Why::ParseError),
+        (State::Resolved(why), _) => Outcome::of(Ordinal::new(0).filter(|_| !flag.variants.is_empty()), why),
         _ if !usable => Outcome::of(None, Why::ParseError),
         (State::Live, Outlet::Variant(variant)) if plain => Outcome::of(Some(*variant), Why::Static),
         (State::Live, Outlet::Nobody) if plain => Outcome::of(flag.off, Why::Default),

@@ -4,7 +4,7 @@ use std::{borrow::Borrow as _, collections::BTreeMap};
 
 pub use crate::issue::{CompileIssue, Severity};
 use crate::{
-    config::{FlagConfig, FlagFile, SegmentConfig},
+    config::{Availability, FlagConfig, FlagFile, ResolvedFlag, SegmentConfig},
     flag::Flag,
     key::{FlagKey, SegmentKey},
     link::{FlagNode, Places, SegmentNode, link},
@@ -32,6 +32,8 @@ pub enum Change {
         /// What is wrong, for the issue.
         message: String,
     },
+    /// Adds or replaces a flag by what the server evaluated.
+    PutResolved(ResolvedFlag),
     /// Removes a flag.
     DeleteFlag(FlagKey),
     /// Kills a flag, until the next `PutFlag`: the kill frame's fast lane. Nothing happens where there is no such flag.
@@ -99,6 +101,11 @@ impl Ruleset {
         self.flags.iter().map(|node| &node.flag.key)
     }
 
+    /// What client keys may see of the flag; nothing, where there is none.
+    pub fn availability(&self, flag: &str) -> Availability {
+        self.find(flag).map_or(Availability::Private, |node| node.flag.availability)
+    }
+
     #[inline]
     pub(crate) fn find(&self, flag: &str) -> Option<&FlagNode> {
         self.flags.find(flag)
@@ -120,6 +127,7 @@ impl<'r> Draft<'r> {
     fn apply(&mut self, change: Change) {
         match change {
             Change::PutFlag(config) => self.put_flag(Flag::compile(&config)),
+            Change::PutResolved(resolved) => self.put_flag(Flag::resolved(resolved)),
             Change::BrokenFlag { key, message } => self.put_flag(Flag::broken(key, "unreadable", message)),
             Change::KillFlag(key) => {
                 let known = self.flags.entry(key).or_insert_with_key(|key| self.base.find(key.as_str()).cloned());
@@ -210,6 +218,26 @@ mod tests {
     fn check(ruleset: &Ruleset, variant: &str) {
         let ada = Context::new("ada");
         assert_eq!(evaluate(ruleset, "checkout", &ada, Timestamp(0)).variant, Some(variant));
+    }
+
+    #[test]
+    fn a_resolved_flag_says_what_the_server_said() {
+        let resolved = |fields: Json| {
+            let mut flag = json!({ "key": "checkout", "kind": "boolean", "version": 7 });
+            flag.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            let (ruleset, issues) =
+                Ruleset::default().update(vec![Change::PutResolved(serde_json::from_value(flag).unwrap())]);
+            let found = evaluate(&ruleset, "checkout", &Context::anonymous(), Timestamp(0));
+            let value = serde_json::to_value(found.value).unwrap();
+            (json!([value, found.variant, found.reason, found.error, found.flag_version]), issues.len())
+        };
+        let on = json!({ "variant": "on", "value": true, "reason": "SPLIT" });
+        assert_eq!(resolved(on), (json!([true, "on", "SPLIT", null, 7]), 0));
+        assert_eq!(resolved(json!({ "reason": "DISABLED" })), (json!([null, null, "DISABLED", null, 7]), 0));
+        let missing = json!({ "reason": "ERROR", "errorCode": "TARGETING_KEY_MISSING" });
+        assert_eq!(resolved(missing), (json!([null, null, "ERROR", "TARGETING_KEY_MISSING", 7]), 0));
+        let wrong = json!({ "variant": "on", "value": "true", "reason": "STATIC" });
+        assert_eq!(resolved(wrong), (json!([null, null, "ERROR", "PARSE_ERROR", 7]), 1));
     }
 
     #[test]

@@ -6,9 +6,9 @@
 use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
-use serde_json::value::RawValue;
+use serde_json::{Value as Json, value::RawValue};
 
-use crate::digest::Digest;
+use crate::{digest::Digest, events::EventBatch};
 
 /// The version of the protocol spoken here.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -35,6 +35,10 @@ pub enum ClientMessage {
     Ack(Ack),
     /// The client cannot use what it was sent: send everything.
     Resync(Resync),
+    /// With a client key: the context changed.
+    Context(ClientContext),
+    /// What was evaluated and measured.
+    Events(EventBatch),
     /// Still here.
     Heartbeat,
     /// Whatever a newer client may send: ignored.
@@ -52,6 +56,29 @@ pub struct ClientHello {
     /// What the client has; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
+    /// The compressions that the client can read, by the names of [`encoding`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepts: Vec<Cow<'static, str>>,
+    /// With a client key: whom the server evaluates for; absent: nobody in particular.
+    #[serde(default, skip_serializing_if = "Option::is_none", flatten)]
+    pub context: Option<ClientContext>,
+}
+
+/// How a frame may be compressed: see [`frame::compress`](crate::frame::compress).
+pub mod encoding {
+    /// Raw DEFLATE (RFC 1951).
+    pub const DEFLATE: &str = "deflate";
+}
+
+/// Whom a client key evaluates for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientContext {
+    /// The evaluation context: a JSON object, its `targetingKey` the targeting key, all else attributes.
+    pub context: Json,
+    /// Where the key demands it (secure mode): HMAC-SHA256 of the targeting key under the key's secret, 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 /// The revision that a client evaluates with.
@@ -86,6 +113,8 @@ pub enum ServerMessage {
     Commit(Commit),
     /// Flags were killed: to be applied at once; the change set that says so follows.
     Kill(Kill),
+    /// A batch of events was taken, now or before: it need not be sent again.
+    Received(Received),
     /// Still here.
     Heartbeat(Heartbeat),
     /// The server is about to close the connection.
@@ -169,6 +198,14 @@ pub struct Kill {
     pub changed_at: Option<i64>,
 }
 
+/// Names a batch of events that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Received {
+    /// The batch's id.
+    pub id: String,
+}
+
 /// A sign of life.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -207,6 +244,8 @@ pub enum ObjectKind {
     Segment,
     /// Its body is a [`tidegate_core::FlagConfig`].
     Flag,
+    /// A flag as the server evaluated it for the client's context: a [`tidegate_core::config::ResolvedFlag`].
+    Value,
     /// A kind that this version does not know, by its name: counted in the digest, else ignored.
     Other(Box<str>),
 }
@@ -217,6 +256,7 @@ impl ObjectKind {
         match self {
             Self::Segment => "segment",
             Self::Flag => "flag",
+            Self::Value => "value",
             Self::Other(name) => name,
         }
     }
@@ -227,6 +267,7 @@ impl From<&str> for ObjectKind {
         match name {
             "segment" => Self::Segment,
             "flag" => Self::Flag,
+            "value" => Self::Value,
             other => Self::Other(other.into()),
         }
     }
@@ -311,6 +352,8 @@ impl ClientMessage {
             "hello" => Self::Hello(body(text)?),
             "ack" => Self::Ack(body(text)?),
             "resync" => Self::Resync(body(text)?),
+            "context" => Self::Context(body(text)?),
+            "events" => Self::Events(body(text)?),
             "heartbeat" => Self::Heartbeat,
             _ => Self::Unknown,
         })
@@ -330,6 +373,7 @@ impl ServerMessage {
             "objects" => Self::Objects(body(text)?),
             "commit" => Self::Commit(body(text)?),
             "kill" => Self::Kill(body(text)?),
+            "received" => Self::Received(body(text)?),
             "heartbeat" => Self::Heartbeat(body(text)?),
             "goodbye" => Self::Goodbye(body(text)?),
             _ => Self::Unknown,
@@ -381,6 +425,7 @@ mod tests {
             }),
             r#"{"type":"kill","epoch":"e1","revision":7,"flags":["checkout"]}"#,
         );
+        check_server(&ServerMessage::Received(Received { id: "b1".to_owned() }), r#"{"type":"received","id":"b1"}"#);
         check_server(
             &ServerMessage::Heartbeat(Heartbeat { revision: Some(7) }),
             r#"{"type":"heartbeat","revision":7}"#,
@@ -395,8 +440,31 @@ mod tests {
     fn client_messages_have_this_form() {
         for (message, json) in [
             (
-                ClientMessage::Hello(ClientHello { protocol: 1, sdk: "test/1".to_owned(), position: None }),
+                ClientMessage::Hello(ClientHello {
+                    protocol: 1,
+                    sdk: "test/1".to_owned(),
+                    position: None,
+                    accepts: Vec::new(),
+                    context: None,
+                }),
                 r#"{"type":"hello","protocol":1,"sdk":"test/1"}"#,
+            ),
+            (
+                ClientMessage::Hello(ClientHello {
+                    protocol: 1,
+                    sdk: "test/1".to_owned(),
+                    position: None,
+                    accepts: vec![encoding::DEFLATE.into()],
+                    context: Some(ClientContext {
+                        context: serde_json::json!({ "targetingKey": "ada" }),
+                        signature: Some("00".to_owned()),
+                    }),
+                }),
+                r#"{"type":"hello","protocol":1,"sdk":"test/1","accepts":["deflate"],"context":{"targetingKey":"ada"},"signature":"00"}"#,
+            ),
+            (
+                ClientMessage::Context(ClientContext { context: serde_json::json!({}), signature: None }),
+                r#"{"type":"context","context":{}}"#,
             ),
             (
                 ClientMessage::Ack(Ack { epoch: "e1".into(), revision: 7 }),

@@ -196,7 +196,8 @@ impl Wire {
 
     /// Says hello and hears it.
     async fn hello(&mut self, position: Option<Position>) {
-        self.send(ClientMessage::Hello(ClientHello { protocol: 1, sdk: "wire/1".to_owned(), position })).await;
+        let hello = ClientHello { protocol: 1, sdk: "wire/1".to_owned(), position, accepts: Vec::new(), context: None };
+        self.send(ClientMessage::Hello(hello)).await;
         assert!(matches!(self.next().await, Some(ServerMessage::Hello(_))));
     }
 

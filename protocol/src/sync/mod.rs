@@ -26,8 +26,8 @@ use self::{
 use crate::{
     frame,
     message::{
-        Ack, ClientHello, ClientMessage, Goodbye, Heartbeat, PROTOCOL_VERSION, Position, Resync, ServerHello,
-        ServerMessage, goodbye,
+        Ack, ClientContext, ClientHello, ClientMessage, Goodbye, Heartbeat, PROTOCOL_VERSION, Position, Resync,
+        ServerHello, ServerMessage, encoding, goodbye,
     },
     snapshot::Snapshot,
 };
@@ -219,6 +219,8 @@ pub struct Synchronizer {
     settings: Settings,
     jitter: Jitter,
     replica: Replica,
+    /// With a client key: whom the server evaluates for.
+    context: Option<ClientContext>,
     phase: Phase,
     /// Attempts since a connection last lived for a heartbeat.
     attempt: u32,
@@ -268,6 +270,7 @@ impl Synchronizer {
         Self {
             jitter: Jitter(settings.seed),
             replica: Replica::new(settings.retention, settings.limits),
+            context: None,
             phase: Phase::Idle,
             attempt: 0,
             status: Status::NotReady,
@@ -283,6 +286,16 @@ impl Synchronizer {
         let mut effects = vec![Effect::Apply(self.replica.restore(snapshot))];
         self.enter(Status::Stale, &mut effects);
         effects
+    }
+
+    /// With a client key: whom the server evaluates for, from now on. What it sent for the one before stays in use until
+    /// the full transfer that answers this.
+    pub fn set_context(&mut self, context: ClientContext, now: Moment) -> Vec<Effect> {
+        self.context = Some(context.clone());
+        let Phase::Connected(session) = &mut self.phase else { return Vec::new() };
+        session.sent = now;
+        session.expected = Some(now.after(self.settings.transfer_timeout_ms));
+        vec![send(&ClientMessage::Context(context))]
     }
 
     /// Begins to connect.
@@ -302,6 +315,8 @@ impl Synchronizer {
             protocol: PROTOCOL_VERSION,
             sdk: self.settings.sdk.clone(),
             position: self.replica.position().cloned(),
+            accepts: vec![encoding::DEFLATE.into()],
+            context: self.context.clone(),
         });
         vec![send(&hello)]
     }
@@ -329,6 +344,20 @@ impl Synchronizer {
             if effects.iter().any(|effect| matches!(effect, Effect::Send(_))) {
                 session.sent = now;
             }
+        }
+        effects
+    }
+
+    /// A binary frame arrived: a compressed one. As [`on_message`](Self::on_message); one that cannot be read ends the
+    /// connection, as nobody knows what was in it.
+    pub fn on_binary(&mut self, frame: &[u8], now: Moment) -> Vec<Effect> {
+        if let Ok(frame) = frame::decompress(frame, frame::MAX_SERVER_FRAME_BYTES) {
+            return self.on_message(&frame, now);
+        }
+        let mut effects = Vec::new();
+        if matches!(self.phase, Phase::Greeting { .. } | Phase::Connected(_)) {
+            self.counters.unreadable += 1;
+            self.drop_connection("a compressed frame cannot be read", Lost::Broken, now, &mut effects);
         }
         effects
     }

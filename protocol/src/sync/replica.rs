@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::value::RawValue;
-use tidegate_core::{Change, FlagConfig, FlagKey, SegmentConfig, SegmentKey};
+use tidegate_core::{Change, FlagConfig, FlagKey, SegmentConfig, SegmentKey, config::ResolvedFlag};
 
 use super::{Cause, Limits, Onto, Retention, Update};
 use crate::{
@@ -254,7 +254,9 @@ impl Replica {
 
         let mut update = Update { onto, changes: Vec::new(), flags: Vec::new(), segments: Vec::new(), cause };
         let settled = self.settle_kills(&to);
-        for (reference, object) in objects {
+        // What goes comes first: a flag may go as one kind of object, and come as another.
+        let (coming, going): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(_, object)| object.is_some());
+        for (reference, object) in going.into_iter().chain(coming) {
             // A flag that was killed ahead of its change set differs from what is held, even where its bytes do not.
             let killed = reference.kind == ObjectKind::Flag && settled.contains(&reference.key);
             let same = match (&object, self.objects.get(&reference)) {
@@ -267,6 +269,9 @@ impl Replica {
                 self.hold(reference, object);
             }
         }
+        // One that goes as a flag and comes as a value is one.
+        update.flags.sort_unstable();
+        update.flags.dedup();
         update.changes.extend(self.kills.flags.keys().filter_map(|key| FlagKey::new(key).ok()).map(Change::KillFlag));
         self.position = Some(to);
         update
@@ -311,9 +316,10 @@ impl Update {
     /// Objects of other kinds, and keys that are none, change nothing: they only count in the digest.
     fn push(&mut self, reference: &ObjectRef, object: Option<&WireObject>) {
         match reference.kind {
-            ObjectKind::Flag => {
+            ObjectKind::Flag | ObjectKind::Value => {
                 let Ok(key) = FlagKey::new(&reference.key) else { return };
-                self.changes.push(object.map_or_else(|| Change::DeleteFlag(key.clone()), |object| flag(&key, object)));
+                let put = if reference.kind == ObjectKind::Flag { flag } else { value };
+                self.changes.push(object.map_or_else(|| Change::DeleteFlag(key.clone()), |object| put(&key, object)));
                 self.flags.push(key);
             }
             ObjectKind::Segment => {
@@ -333,6 +339,14 @@ const WRONG_KEY: &str = "the body has another key than the object";
 fn flag(key: &FlagKey, object: &WireObject) -> Change {
     match serde_json::from_str::<FlagConfig>(object.body.get()) {
         Ok(config) if config.key == *key => Change::PutFlag(config),
+        Ok(_) => Change::BrokenFlag { key: key.clone(), message: WRONG_KEY.to_owned() },
+        Err(error) => Change::BrokenFlag { key: key.clone(), message: error.to_string() },
+    }
+}
+
+fn value(key: &FlagKey, object: &WireObject) -> Change {
+    match serde_json::from_str::<ResolvedFlag>(object.body.get()) {
+        Ok(resolved) if resolved.key == *key => Change::PutResolved(resolved),
         Ok(_) => Change::BrokenFlag { key: key.clone(), message: WRONG_KEY.to_owned() },
         Err(error) => Change::BrokenFlag { key: key.clone(), message: error.to_string() },
     }

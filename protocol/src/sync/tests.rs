@@ -534,6 +534,39 @@ fn what_cannot_be_read_is_broken_alone() {
 }
 
 #[test]
+fn a_flag_that_comes_back_as_a_value_stays() {
+    let flag = Flag { version: 1, killed: false }.object("a");
+    let resolved = json!({ "key": "a", "kind": "boolean", "variant": "on", "value": true, "reason": "SPLIT" });
+    let value = WireObject::new(ObjectKind::Value, "a", &resolved).unwrap();
+    let mut replica = Replica::new(Retention::Digests, Limits::default());
+    for (revision, object) in [(1, &flag), (2, &value), (3, &flag)] {
+        let to = Position { epoch: "e".into(), revision, digest: Digest::from(object) };
+        replica.intent(Intent { transfer: Transfer::Full, from: None, to: to.clone() });
+        replica.objects(crate::message::Objects { put: vec![object.clone()], delete: Vec::new() });
+        let Outcome::Applied(update) = replica.commit(Commit { to, changed_at: None }) else { panic!("not applied") };
+        assert_eq!(update.flags.len(), 1);
+        let (ruleset, issues) = tidegate_core::Ruleset::default().update(update.changes);
+        assert_eq!((ruleset.flag_keys().count(), issues.len()), (1, 0));
+    }
+}
+
+#[test]
+fn compressed_frames_are_frames() {
+    let mut machine = Synchronizer::new(Settings::new("test/1", 1));
+    machine.start(Moment(0));
+    machine.on_connected(Moment(0));
+    let hello = frame::encode([&ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 1_000 })]);
+    assert!(machine.on_binary(&frame::compress(&hello), Moment(0)).is_empty());
+    let to = Position { epoch: "e".into(), revision: 1, digest: Digest::default() };
+    let intent = ServerMessage::Intent(Intent { transfer: Transfer::Full, from: None, to: to.clone() });
+    let commit = ServerMessage::Commit(Commit { to: to.clone(), changed_at: None });
+    machine.on_binary(&frame::compress(&frame::encode([&intent, &commit])), Moment(0));
+    assert_eq!(machine.position(), Some(&to));
+    let effects = machine.on_binary(&[1, 255, 255, 255, 255, 0], Moment(0));
+    assert!(matches!(effects[..], [Effect::Disconnect { .. }, Effect::Status(Status::Stale)]), "{effects:?}");
+}
+
+#[test]
 fn a_change_set_larger_than_allowed_is_given_up_and_the_good_state_kept() {
     let mut world = World::new();
     world.machine.replica = Replica::new(Retention::Bodies, Limits { change_set_bytes: 1_000_000, objects: 2 });

@@ -235,7 +235,11 @@ where
                 self.cursor = None;
                 self.advance().await
             }
-            ClientMessage::Hello(_) | ClientMessage::Heartbeat | ClientMessage::Unknown => Ok(()),
+            ClientMessage::Hello(_)
+            | ClientMessage::Context(_)
+            | ClientMessage::Events(_)
+            | ClientMessage::Heartbeat
+            | ClientMessage::Unknown => Ok(()),
         }
     }
 

@@ -13,7 +13,8 @@ use rpds::RedBlackTreeMapSync;
 use serde_json::json;
 use tidegate_core::{FlagConfig, Timestamp};
 use tidegate_protocol::{
-    Digest, ObjectKind, ObjectRef, Position, ServerMessage, Transfer, WireObject, frame,
+    Digest, ObjectKind, ObjectRef, Position, ServerMessage, Transfer, WireObject,
+    frame::{self, FRAME_TARGET_BYTES},
     message::{Commit, Intent, Kill},
 };
 
@@ -303,7 +304,10 @@ impl State {
         let delete = touched.iter().filter(|at| !self.objects.contains_key(at)).cloned().collect();
         let intent = Intent { transfer, from, to: to.clone() };
         let commit = Commit { to, changed_at: Some(self.changed_at.0) };
-        let frames = frame::change_set(intent, put, delete, commit).into_iter().map(Utf8Bytes::from).collect();
+        let frames = frame::change_set(FRAME_TARGET_BYTES, intent, put, delete, commit)
+            .into_iter()
+            .map(Utf8Bytes::from)
+            .collect();
         ChangeSet { kill: self.kill_frame(kills), frames }
     }
 
