@@ -7,12 +7,11 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::{
     cache::Cache,
     shared::Shared,
-    socket::{Endpoint, Socket, Trouble},
+    socket::{Endpoint, Frame, Socket, Trouble},
     system::{self, Monotonic},
 };
 
@@ -45,7 +44,7 @@ enum Link {
 /// What happened on the link.
 enum Happened {
     Opened(Box<Socket>),
-    Frame(Utf8Bytes),
+    Frame(Frame),
     Lost(Trouble),
 }
 
@@ -114,7 +113,8 @@ impl Driver {
                 self.link = Link::Open(socket);
                 self.machine.on_connected(now)
             }
-            Happened::Frame(frame) => self.machine.on_message(&frame, now),
+            Happened::Frame(Frame::Text(frame)) => self.machine.on_message(&frame, now),
+            Happened::Frame(Frame::Binary(frame)) => self.machine.on_binary(&frame, now),
             Happened::Lost(trouble) => self.on_trouble(&trouble),
         }
     }

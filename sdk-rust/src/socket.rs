@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, client_async_with_config,
     tungstenite::{
-        Error, Message, Utf8Bytes,
+        Bytes, Error, Message, Utf8Bytes,
         client::IntoClientRequest as _,
         handshake::client::Request,
         http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header},
@@ -31,6 +31,14 @@ pub(crate) struct Endpoint {
 
 /// An open websocket.
 pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+/// What the server sent.
+pub(crate) enum Frame {
+    /// Messages.
+    Text(Utf8Bytes),
+    /// Messages, compressed.
+    Binary(Bytes),
+}
 
 /// Why there is no socket (any more), and what it means.
 #[derive(Debug)]
@@ -90,11 +98,12 @@ impl Endpoint {
 }
 
 impl Socket {
-    /// The next text frame. Cancel safe.
-    pub async fn next(&mut self) -> Result<Utf8Bytes, Trouble> {
+    /// The next frame. Cancel safe.
+    pub async fn next(&mut self) -> Result<Frame, Trouble> {
         loop {
             match self.0.next().await {
-                Some(Ok(Message::Text(frame))) => return Ok(frame),
+                Some(Ok(Message::Text(frame))) => return Ok(Frame::Text(frame)),
+                Some(Ok(Message::Binary(frame))) => return Ok(Frame::Binary(frame)),
                 Some(Ok(Message::Close(_))) | None => return Err(Trouble::broken("the server closed the connection")),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(Trouble::broken(format!("the connection broke: {error}"))),

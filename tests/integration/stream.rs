@@ -665,7 +665,9 @@ async fn a_change_set_that_does_not_add_up_is_asked_for_again() {
     let hello = ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 60_000 });
     let (intent, commit) = full(1, 1);
     server.send(Message::text(frame::encode([&hello]))).await.unwrap();
-    server.send(Message::text(frame::encode(&frames(intent, commit, 1)))).await.unwrap();
+    // Compressed, as the client said it reads.
+    let compressed = frame::compress(&frame::encode(&frames(intent, commit, 1)));
+    server.send(Message::binary(compressed)).await.unwrap();
     change(&mut events).await;
 
     let (intent, commit) = full(2, 2);
