@@ -1,6 +1,12 @@
 //! How a client is made.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use tidegate_core::FlagFile;
 use tidegate_protocol::{
@@ -16,6 +22,7 @@ use crate::{
     shared::Shared,
     socket::Endpoint,
     system,
+    telemetry::{MAX_EXPOSURES, Outbox, Telemetry},
 };
 
 /// What a client says it is.
@@ -50,6 +57,18 @@ pub struct Builder {
     cache_file: Option<PathBuf>,
     bootstrap: Option<FlagFile>,
     settings: Settings,
+    /// `None`: nothing is gathered.
+    telemetry: Option<TelemetrySettings>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct TelemetrySettings {
+    max_exposures: NonZeroUsize,
+    interval: Duration,
+}
+
+impl TelemetrySettings {
+    const DEFAULT: Self = Self { max_exposures: MAX_EXPOSURES, interval: Duration::from_secs(10) };
 }
 
 impl Builder {
@@ -60,6 +79,7 @@ impl Builder {
             cache_file: None,
             bootstrap: None,
             settings: Settings::new(SDK, 0),
+            telemetry: Some(TelemetrySettings::DEFAULT),
         }
     }
 
@@ -100,6 +120,28 @@ impl Builder {
         self
     }
 
+    /// Tells the server nothing of evaluations and measurements; [`Client::track`] does nothing then.
+    #[must_use]
+    pub fn without_telemetry(mut self) -> Self {
+        self.telemetry = None;
+        self
+    }
+
+    /// How often exposures and measurements are sent; every 10 s unless told, and sooner where they are many.
+    #[must_use]
+    pub fn telemetry_interval(mut self, interval: Duration) -> Self {
+        self.telemetry = self.telemetry.map(|settings| TelemetrySettings { interval, ..settings });
+        self
+    }
+
+    /// How many different exposures (flag, version, variant and unit) are kept until they are sent; 10,000 unless told.
+    /// More are dropped and [counted](Client::telemetry_dropped). Each has room from the start: 80 to 160 bytes, twice.
+    #[must_use]
+    pub fn max_exposures(mut self, max: NonZeroUsize) -> Self {
+        self.telemetry = self.telemetry.map(|settings| TelemetrySettings { max_exposures: max, ..settings });
+        self
+    }
+
     /// Starts to connect, and returns at once. Reads the cache file, where there is one: this blocks for as long as the
     /// disk does.
     ///
@@ -115,8 +157,9 @@ impl Builder {
             settings.retention = Retention::Bodies;
         }
 
-        let shared = Arc::new(Shared::new(self.bootstrap.as_ref()));
-        let mut driver = Driver::new(Synchronizer::new(settings), Arc::clone(&shared), endpoint, cache);
+        let (telemetry, outbox) = self.telemetry.map(open_telemetry).unzip();
+        let shared = Arc::new(Shared::new(self.bootstrap.as_ref(), telemetry));
+        let mut driver = Driver::new(Synchronizer::new(settings), Arc::clone(&shared), endpoint, cache, outbox);
         driver.restore();
         let stop = driver.stop();
         let handle = runtime.spawn(driver.run());
@@ -124,10 +167,10 @@ impl Builder {
     }
 
     /// Does not connect at all: evaluates with the cache file, or else with the [bootstrap](Self::bootstrap), for ever.
-    /// Needs no runtime.
+    /// Needs no runtime, and gathers nothing for a server.
     pub fn offline(self) -> Client {
         let snapshot = self.cache().and_then(|cache| cache.read());
-        let shared = Shared::new(self.bootstrap.as_ref());
+        let shared = Shared::new(self.bootstrap.as_ref(), None);
         if let Some(snapshot) = snapshot {
             let mut machine = Synchronizer::new(self.settings);
             crate::driver::show(&shared, machine.restore(snapshot));
@@ -141,6 +184,13 @@ impl Builder {
     fn cache(&self) -> Option<Cache> {
         self.cache_file.clone().map(|path| Cache::new(path, &self.url, &self.key))
     }
+}
+
+fn open_telemetry(settings: TelemetrySettings) -> (Arc<Telemetry>, Outbox) {
+    let (telemetry, drain) = Telemetry::new(settings.max_exposures);
+    let id = format!("{:016x}{:016x}", system::seed(), system::seed());
+    let interval_ms = NonZeroU64::new(ms(settings.interval)).unwrap_or(NonZeroU64::MIN);
+    (telemetry, Outbox::new(drain, interval_ms, id))
 }
 
 fn ms(duration: Duration) -> u64 {

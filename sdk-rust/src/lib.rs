@@ -27,6 +27,11 @@
 //! 5 s. [`Client::status`] and [`Client::events`] tell: [`Status::Stale`] at once, [`Status::Error`] after 10 s; from
 //! then on details say [`Reason::Stale`].
 //!
+//! **What the server hears**: which variant of a flag was served to whom and how often ([`Exposure`]), and what the
+//! application [tracks](Client::track): rollouts are judged by both. They are counted in memory and sent every 10 s; when
+//! there are more than fit they are dropped, and the drops counted. A targeting key never leaves the process, only its
+//! [hash](UnitHash), and nothing else of a context does. [`Builder::without_telemetry`] turns it off.
+//!
 //! **In tests** use [`testing::TestClient`]: it serves what the test says.
 //!
 //! # Features
@@ -52,6 +57,7 @@ mod driver;
 mod shared;
 mod socket;
 mod system;
+mod telemetry;
 mod tls;
 
 pub use builder::{BuildError, Builder};
@@ -59,4 +65,7 @@ pub use client::{Client, NotReady};
 pub use details::{Details, Text};
 pub use event::{Changed, Event, Events};
 pub use tidegate_core::{Context, ErrorCode, FlagFile, FlagKey, Reason, SegmentKey, Timestamp, Value};
-pub use tidegate_protocol::Status;
+pub use tidegate_protocol::{
+    Status,
+    events::{Exposure, Measurement, UnitHash},
+};
