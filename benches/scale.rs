@@ -142,7 +142,8 @@ async fn fill(app: &App) -> Result<String> {
     for numbers in (0..FLAGS).collect::<Vec<_>>().chunks(1_000) {
         app.store.commit(flags(app, numbers)).await?;
     }
-    let key = NewSdkKey { name: "scale".to_owned(), kind: SdkKeyKind::Server };
+    let key =
+        NewSdkKey { name: "scale".to_owned(), kind: SdkKeyKind::Server, allowed_origins: None, secure_mode: false };
     Ok(keys::create(app, &request, &environment, key).await?.key)
 }
 

@@ -55,6 +55,17 @@ pub fn evaluate_all<'r>(
     nodes.map(move |node| (node.flag.key.as_str(), evaluate_node(ruleset, node, ctx, now, &mut Silent)))
 }
 
+/// As [`evaluate_all`], of the flags that client keys see something of: those that are not
+/// [private](crate::config::Availability).
+pub fn evaluate_public<'r>(
+    ruleset: &'r Ruleset,
+    ctx: &Context,
+    now: Timestamp,
+) -> impl Iterator<Item = (&'r str, Evaluation<'r>)> {
+    let nodes = ruleset.flags.iter().filter(|node| !node.flag.availability.is_private());
+    nodes.map(move |node| (node.flag.key.as_str(), evaluate_node(ruleset, node, ctx, now, &mut Silent)))
+}
+
 /// The answer about a flag that is not there.
 pub(crate) const NOT_FOUND: Evaluation<'static> = Evaluation {
     value: None,

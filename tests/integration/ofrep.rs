@@ -2,9 +2,9 @@
 
 use std::{path::Path, process::Command};
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use serde_json::{Value as Json, json};
-use tidegate_server::app::{Role, SdkKeyKind};
+use tidegate_server::app::{Role, SdkKeyKind, keys::NewSdkKey, secret::SigningSecret};
 
 use crate::support::{
     app::{Answer, Call, Caller, TestApp},
@@ -150,6 +150,135 @@ async fn all_flags_are_evaluated_and_sent_again_when_something_differs() {
     let changed = shop.ask_all(&nobody).header("if-none-match", &tag(&first)).send().await.expect(StatusCode::OK);
     assert_ne!(tag(&changed), tag(&first));
     assert_eq!(changed.body["flags"][2]["reason"], "DISABLED");
+}
+
+/// Of the flags, one is made available to clients as a value, one as rules, and one is not.
+async fn public_shop() -> Shop {
+    let shop = Shop::new().await;
+    shop.configure("new-checkout", 1, json!({ "availability": "values" })).await;
+    shop.configure("half", 1, json!({ "availability": "rules" })).await;
+    shop
+}
+
+#[tokio::test]
+async fn client_keys_see_what_is_available_to_clients() {
+    let shop = public_shop().await;
+    let client = shop.app.sdk_key("shop", "test", SdkKeyKind::Client).await;
+    let body = json!({ "context": { "targetingKey": "ada" } });
+    let all = shop.app.post("/ofrep/v1/evaluate/flags", body.clone()).by(&client).send().await.expect(StatusCode::OK);
+    let keys: Vec<_> = all.body["flags"].as_array().unwrap().iter().map(|flag| flag["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["half", "new-checkout"]);
+    let served = shop.ask("new-checkout", body.clone()).by(&client).send().await.expect(StatusCode::OK);
+    assert_eq!((&served.body["value"], &served.body["variant"]), (&json!(true), &json!("on")));
+
+    // One that is private answers as one that is not there.
+    let private = shop.ask("left-to-callers", body.clone()).by(&client).send().await.expect(StatusCode::NOT_FOUND);
+    let unknown = shop.ask("left-to-nobody", body).by(&client).send().await.expect(StatusCode::NOT_FOUND);
+    assert_eq!(private.text.replace("left-to-callers", "left-to-nobody"), unknown.text);
+}
+
+#[tokio::test]
+async fn pages_of_allowed_origins_may_use_a_client_key_and_no_page_a_server_key() {
+    let shop = public_shop().await;
+    let new = |origins: Option<&str>| NewSdkKey {
+        name: "pages".to_owned(),
+        kind: SdkKeyKind::Client,
+        allowed_origins: origins.map(|origin| vec![origin.to_owned()]),
+        secure_mode: false,
+    };
+    let ours = shop.app.new_sdk_key("shop", "test", new(Some("https://Shop.Example.org:443"))).await;
+    assert_eq!(ours.details.allowed_origins, ["https://shop.example.org"]);
+    let any = shop.app.new_sdk_key("shop", "test", new(None)).await;
+    assert_eq!(any.details.allowed_origins, ["*"]);
+    let (ours, any) = (Caller::Bearer(ours.key), Caller::Bearer(any.key));
+    for (key, origin, allowed) in [
+        (&ours, Some("https://shop.example.org"), true),
+        (&ours, Some("https://evil.example.org"), false),
+        (&ours, Some("null"), false),
+        (&ours, None, true),
+        (&any, Some("https://evil.example.org"), true),
+        (&shop.key, Some("https://shop.example.org"), false),
+        (&shop.key, None, true),
+    ] {
+        let mut call = shop.app.post("/ofrep/v1/evaluate/flags", json!({})).by(key);
+        if let Some(origin) = origin {
+            call = call.header("origin", origin);
+        }
+        let answer = call.send().await;
+        // Also a refusal must be readable by the page that it is for.
+        assert_eq!(answer.headers["access-control-allow-origin"], "*");
+        if allowed {
+            answer.expect(StatusCode::OK);
+        } else {
+            answer.expect_problem(403, "forbidden");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_browser_may_ask_first() {
+    let shop = Shop::new().await;
+    for path in ["/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/half"] {
+        let preflight = shop
+            .app
+            .call(Method::OPTIONS, path)
+            .header("origin", "https://shop.example.org")
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,content-type,if-none-match");
+        let answer = preflight.send().await.expect(StatusCode::OK);
+        let allowed = answer.headers["access-control-allow-headers"].to_str().unwrap();
+        for header in ["authorization", "content-type", "if-none-match", "x-api-key", "x-tidegate-signature"] {
+            assert!(allowed.contains(header), "{header}: {allowed}");
+        }
+        assert!(answer.headers.get("access-control-allow-credentials").is_none());
+    }
+    // Nothing else says yes to other sites.
+    let other = shop.app.call(Method::OPTIONS, "/api/v1/projects").header("origin", "https://evil.test");
+    let answer = other.header("access-control-request-method", "GET").send().await;
+    assert!(answer.headers.get("access-control-allow-origin").is_none(), "{:?}", answer.headers);
+}
+
+#[tokio::test]
+async fn in_secure_mode_nobody_asks_for_somebody_else() {
+    let shop = public_shop().await;
+    let new =
+        NewSdkKey { name: "secure".to_owned(), kind: SdkKeyKind::Client, allowed_origins: None, secure_mode: true };
+    let created = shop.app.new_sdk_key("shop", "test", new).await;
+    assert!(created.details.secure_mode);
+    let secret = SigningSecret(created.signing_secret.unwrap());
+    let key = Caller::Bearer(created.key);
+    let ask = |context: Json| shop.app.post("/ofrep/v1/evaluate/flags", json!({ "context": context })).by(&key);
+    let ada = || json!({ "targetingKey": "ada" });
+    ask(ada()).header("x-tidegate-signature", &secret.sign("ada")).send().await.expect(StatusCode::OK);
+    ask(json!({ "plan": "pro" })).send().await.expect(StatusCode::OK);
+    let refused = ask(ada()).send().await.expect_problem(403, "forbidden");
+    assert!(refused.text.contains("X-Tidegate-Signature"), "{}", refused.text);
+    ask(ada()).header("x-tidegate-signature", &secret.sign("bob")).send().await.expect_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_slash_at_the_end_does_no_harm() {
+    let shop = Shop::new().await;
+    let answer = shop.app.post("/ofrep/v1/evaluate/flags/", json!({})).by(&shop.key).send().await;
+    assert_eq!(answer.expect(StatusCode::OK).body["flags"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_at_once() {
+    let shop = Shop::new().await;
+    let new = NewSdkKey {
+        name: "short-lived".to_owned(),
+        kind: SdkKeyKind::Server,
+        allowed_origins: None,
+        secure_mode: false,
+    };
+    let created = shop.app.new_sdk_key("shop", "test", new).await;
+    let key = Caller::Bearer(created.key);
+    shop.ask("half", json!({})).by(&key).send().await.expect(StatusCode::BAD_REQUEST);
+    let admin = shop.app.project_token("shop", Role::Admin).await;
+    let path = format!("/api/v1/projects/shop/environments/test/keys/{}", created.details.id);
+    shop.app.call(Method::DELETE, &path).by(&admin).send().await.expect(StatusCode::NO_CONTENT);
+    shop.ask("half", json!({})).by(&key).send().await.expect_problem(401, "unauthenticated");
 }
 
 #[test]

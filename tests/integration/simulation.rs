@@ -141,7 +141,7 @@ async fn step(world: &mut World, sdks: &[Sdk], dice: &mut Dice) {
 struct Gate {
     streams: Mutex<Option<Arc<Streams>>>,
     /// Whom they all are.
-    key: SdkPrincipal,
+    key: Arc<SdkPrincipal>,
 }
 
 struct World {

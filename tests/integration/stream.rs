@@ -505,7 +505,7 @@ async fn a_revoked_key_closes_its_streams_and_the_flags_stay() {
     let mut wire = world.connect(None).await;
     wire.change_set().await;
 
-    let key = app::keys::authenticate_sdk(&world.test.app, &world.key).await.unwrap().key;
+    let key = app::keys::authenticate_sdk(&world.test.app, &world.key).await.unwrap().key.clone();
     app::keys::revoke(&world.test.app, &TestApp::request(), &environment(), &key).await.unwrap();
     told(&mut events, |event| matches!(event, Event::Fatal)).await;
     assert!(client.bool("checkout", false, &ada()));

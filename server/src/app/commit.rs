@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     audit::AuditEntry,
-    ports::store::{Commit, Committed, DocumentId, Expected, IdempotencyRecord, StoreError},
+    ports::store::{Commit, Committed, DocumentId, DocumentKind, Expected, IdempotencyRecord, StoreError},
 };
 
 impl Request {
@@ -66,9 +66,17 @@ impl App {
     /// As [`From<StoreError>`](AppError); and as [`begin`](App::begin) where the same request was carried out at the
     /// same time.
     pub async fn commit(&self, request: &Request, commit: Commit) -> Result<Committed, AppError> {
+        let opens = |kind| matches!(kind, DocumentKind::Project | DocumentKind::Environment | DocumentKind::SdkKey);
+        let touches_keys = commit.writes.iter().any(|write| opens(write.id.kind));
         match self.store.commit(commit).await {
             Ok(committed) => {
-                for (environment, _) in &committed.revisions {
+                if touches_keys {
+                    self.keys.forget();
+                }
+                for (environment, revision) in &committed.revisions {
+                    let mut head = self.heads.entry(environment.clone()).or_default();
+                    *head = (*head).max(*revision);
+                    drop(head);
                     // Nobody listens: nobody needs the hint.
                     let _ = self.changes.send(environment.clone());
                 }

@@ -21,7 +21,7 @@ pub mod users;
 
 mod password;
 mod scan;
-pub(crate) mod secret;
+pub mod secret;
 pub mod throttle;
 
 pub mod documents;
@@ -45,7 +45,9 @@ pub mod segments;
 
 use std::sync::Arc;
 
-use crate::ports::{Clock, IdSource, Store};
+use dashmap::DashMap;
+
+use crate::ports::{Clock, IdSource, Store, store::EnvironmentId};
 
 pub use documents::{BrokenDocument, Stored};
 pub use error::AppError;
@@ -62,9 +64,13 @@ pub struct App {
     /// Where ids and secrets come from.
     pub ids: Arc<dyn IdSource>,
     /// Told which environments a commit touched: a hint, never data.
-    pub changes: tokio::sync::broadcast::Sender<crate::ports::store::EnvironmentId>,
+    pub changes: tokio::sync::broadcast::Sender<EnvironmentId>,
     /// Compiled rulesets, to check changes and to evaluate for people.
     pub rulesets: Arc<rulesets::Rulesets>,
+    /// SDK keys that were accepted lately.
+    pub keys: Arc<keys::KeyCache>,
+    /// The newest revision that this process committed, by environment: what its own readers must not be behind.
+    pub heads: Arc<DashMap<EnvironmentId, u64>>,
 }
 
 impl App {
@@ -74,6 +80,6 @@ impl App {
     /// An application on these ports.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
         let (changes, _) = tokio::sync::broadcast::channel(Self::MAX_HINTS);
-        Self { store, clock, ids, changes, rulesets: Arc::default() }
+        Self { store, clock, ids, changes, rulesets: Arc::default(), keys: Arc::default(), heads: Arc::default() }
     }
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::secret::SigningSecret;
+use crate::ports::store::EnvironmentId;
+
 /// What somebody may do in a project; each role can do all that the one before can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -65,12 +68,32 @@ pub struct Idempotency {
 pub struct SdkPrincipal {
     /// The public part of the key, for logs and to ask whether it still holds.
     pub key: String,
-    /// The project's key.
-    pub project: String,
-    /// The environment's key.
-    pub environment: String,
+    /// The only environment that it opens.
+    pub environment: EnvironmentId,
     /// What it may see.
     pub kind: SdkKeyKind,
+    /// The sites whose pages may use it: origins like `https://shop.example.org`, or `*`. Of a server key: none.
+    pub allowed_origins: Vec<String>,
+    /// In secure mode: the secret under which targeting keys are signed.
+    pub signing_secret: Option<SigningSecret>,
+    /// Signs the short-lived tokens of this key's event streams; nobody is ever given it.
+    pub token_secret: SigningSecret,
+}
+
+impl SdkPrincipal {
+    /// Whether the key may evaluate for that targeting key: always, but in secure mode, where the signature must fit.
+    /// Nobody in particular needs none.
+    pub fn vouches_for(&self, targeting_key: Option<&str>, signature: Option<&str>) -> bool {
+        match (&self.signing_secret, targeting_key) {
+            (Some(secret), Some(key)) => signature.is_some_and(|signature| secret.verifies(key, signature)),
+            _ => true,
+        }
+    }
+
+    /// Whether a page of that origin may use the key.
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        self.allowed_origins.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+    }
 }
 
 /// What an SDK key opens.

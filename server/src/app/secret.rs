@@ -8,6 +8,8 @@
 //! key by it. The secret has 256 bits, so one round of SHA-256 is enough of a hash. The checksum is the CRC-32 of all
 //! that stands before it: a mistyped or cut token is refused without a look into the database.
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -88,6 +90,36 @@ impl<'a> Presented<'a> {
     }
 }
 
+/// A secret that signs: HMAC-SHA256 (RFC 2104), its key the UTF-8 of the text. Never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SigningSecret(pub String);
+
+impl SigningSecret {
+    /// The signature of a message: 64 hex digits.
+    pub fn sign(&self, message: &str) -> String {
+        hex(&self.mac(message).finalize().into_bytes())
+    }
+
+    /// Whether that is the signature of the message, in hex of either case. Takes the same time for any wrong one.
+    pub fn verifies(&self, message: &str, signature: &str) -> bool {
+        self.sign(message).as_bytes().ct_eq(signature.to_ascii_lowercase().as_bytes()).into()
+    }
+
+    fn mac(&self, message: &str) -> Hmac<Sha256> {
+        let mac = Hmac::new_from_slice(self.0.as_bytes());
+        let mut mac = mac.unwrap_or_else(|error| unreachable!("HMAC takes keys of any length: {error}"));
+        mac.update(message.as_bytes());
+        mac
+    }
+}
+
+impl std::fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningSecret(…)")
+    }
+}
+
 /// 256 random bits as text: for cookies and one-time links.
 pub fn random_secret(ids: &dyn IdSource) -> String {
     random_base32::<32>(ids)
@@ -142,6 +174,19 @@ fn base32(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn signatures_are_rfc_4231s() {
+        // Test case 2.
+        let secret = SigningSecret("Jefe".to_owned());
+        let signature = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        assert_eq!(secret.sign("what do ya want for nothing?"), signature);
+        assert!(secret.verifies("what do ya want for nothing?", &signature.to_uppercase()));
+        for (message, signature) in [("what", signature), ("what do ya want for nothing?", "5bdc"), ("", "")] {
+            assert!(!secret.verifies(message, signature), "{message}");
+        }
+        assert_eq!(format!("{secret:?}"), "SigningSecret(…)");
+    }
+
     use super::*;
     use crate::testing::SeededIds;
 

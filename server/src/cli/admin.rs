@@ -108,6 +108,13 @@ pub enum KeyCommand {
         /// It is a client key, public: opens only what flags make available to clients
         #[arg(long)]
         client: bool,
+        /// The origin of a site whose pages may use the client key, like https://shop.example.org; any number of times. None: any
+        /// site
+        #[arg(long = "origin", value_name = "ORIGIN", requires = "client")]
+        origins: Vec<String>,
+        /// Clients must show a signature of their targeting key; prints the secret that signs, too
+        #[arg(long, requires = "client")]
+        secure_mode: bool,
     },
     /// Every key of an environment, without its secret
     List {
@@ -257,10 +264,15 @@ impl Session<'_> {
         let app = &self.app;
         let request = self.request("");
         match command {
-            KeyCommand::Create { environment, name, client } => {
+            KeyCommand::Create { environment, name, client, origins, secure_mode } => {
                 let kind = if client { SdkKeyKind::Client } else { SdkKeyKind::Server };
-                let created = keys::create(app, &request, &environment.into(), NewSdkKey { name, kind }).await?;
+                let allowed_origins = (!origins.is_empty()).then_some(origins);
+                let new = NewSdkKey { name, kind, allowed_origins, secure_mode };
+                let created = keys::create(app, &request, &environment.into(), new).await?;
                 writeln!(self.out, "{}", created.key)?;
+                if let Some(secret) = created.signing_secret {
+                    writeln!(self.out, "{secret}")?;
+                }
             }
             KeyCommand::List { environment } => {
                 let environment = &EnvironmentId::from(environment);

@@ -180,7 +180,12 @@ impl Teller {
             let app = App { ids, ..self.app.clone() };
             let name = environment.key.as_str();
             let key = if is_new {
-                let new = NewSdkKey { name: format!("Demo, {name}"), kind: SdkKeyKind::Server };
+                let new = NewSdkKey {
+                    name: format!("Demo, {name}"),
+                    kind: SdkKeyKind::Server,
+                    allowed_origins: None,
+                    secure_mode: false,
+                };
                 keys::create(&app, request, &self.environment(name), new).await?.key
             } else {
                 NewCredential::mint(CredentialKind::ServerKey, app.ids.as_ref()).text
@@ -291,7 +296,7 @@ mod tests {
         assert_eq!(demo.server_keys.len(), 3);
         assert_eq!(demo.server_keys.values().collect::<BTreeSet<_>>().len(), 3);
         for (environment, key) in &demo.server_keys {
-            assert_eq!(&keys::authenticate_sdk(&app, key).await.unwrap().environment, environment);
+            assert_eq!(&keys::authenticate_sdk(&app, key).await.unwrap().environment.environment, environment);
         }
         let rows = app.store.audit_chain(0, 1_000).await.unwrap();
         assert!(rows.len() > 40, "{} rows", rows.len());

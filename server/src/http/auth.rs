@@ -1,10 +1,13 @@
 //! The guard before every route: who is it, may they, and was it them who sent it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{ConnectInfo, RawPathParams, Request, State},
-    http::{Extensions, HeaderMap, header},
+    http::{Extensions, HeaderMap, HeaderName, header},
     middleware::Next,
     response::Response,
 };
@@ -14,11 +17,18 @@ use super::{
     error::{Code, Problem},
     extract::{Caller, CallerSession},
 };
-use crate::app::{
-    Actor, AppError, Principal, Role, SdkKeyKind, SdkPrincipal,
-    access::{Action, authorize},
-    keys, sessions, tokens,
+use crate::{
+    app::{
+        Actor, AppError, Principal, Role, SdkKeyKind, SdkPrincipal,
+        access::{Action, authorize},
+        keys, sessions, tokens,
+    },
+    ports::store::EnvironmentId,
 };
+
+/// Beside the context of a client key in secure mode: HMAC-SHA256 of the targeting key under the key's signing secret, 64
+/// hex digits.
+pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("x-tidegate-signature");
 
 /// Lets a request through to its handler, with its [`Caller`], where the route's declaration allows it.
 pub(super) async fn guard(
@@ -41,6 +51,9 @@ pub(super) async fn guard(
         Access::Metrics if metrics_are_open(&state.config, request.headers(), request.extensions()) => {}
         _ => {
             let bearer = authenticate(&state, request.headers()).await?;
+            if let Bearer::Sdk(key) = &bearer {
+                check_page(key, request.headers())?;
+            }
             if unsafe_method && matches!(bearer, Bearer::Session(_)) {
                 check_csrf(request.headers(), &state.config)?;
             }
@@ -72,7 +85,7 @@ enum Bearer {
     Nobody,
     Session(sessions::SignedIn),
     Token(Principal),
-    Sdk(SdkPrincipal),
+    Sdk(Arc<SdkPrincipal>),
 }
 
 async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Bearer, AppError> {
@@ -114,7 +127,7 @@ fn admit(access: Access, bearer: Bearer, scope: &Scope<'_>) -> Result<Caller, Ap
     let (principal, session) = match bearer {
         Bearer::Nobody => {
             let detail = match access {
-                Access::ServerKey => "send a server key as `Authorization: Bearer tgs_…`",
+                Access::SdkKey => "send an SDK key as `Authorization: Bearer tgs_…` (or `tgc_…`)",
                 _ => "sign in, or send an API token as `Authorization: Bearer tgp_…`",
             };
             return Err(AppError::Unauthenticated { detail: detail.to_owned() });
@@ -130,27 +143,45 @@ fn admit(access: Access, bearer: Bearer, scope: &Scope<'_>) -> Result<Caller, Ap
         Access::Session if session.is_some() => {}
         Access::Session => return Err(AppError::Forbidden { needed: "of a signed-in person".to_owned() }),
         Access::Project(action) | Access::ProjectOrServerKey(action) => authorize(&principal, action, scope.project)?,
-        Access::ServerKey => return Err(AppError::Forbidden { needed: "of a server key".to_owned() }),
+        Access::SdkKey => return Err(AppError::Forbidden { needed: "of an SDK key".to_owned() }),
         Access::Instance | Access::Metrics => authorize(&principal, Action::AdministerInstance, None)?,
     }
     Ok(Caller { principal, session, key: None })
 }
 
-/// A server key stands for a viewer of its project, on the few routes that take it, in its own environment.
-fn admit_sdk(access: Access, key: SdkPrincipal, scope: &Scope<'_>) -> Result<Caller, AppError> {
-    if !matches!(access, Access::ServerKey | Access::ProjectOrServerKey(_)) {
-        return Err(AppError::Forbidden { needed: "of a person or an API token, not an SDK key".to_owned() });
-    }
-    if key.kind != SdkKeyKind::Server {
-        return Err(AppError::Forbidden { needed: "of a server key".to_owned() });
-    }
-    let is_elsewhere = scope.project != Some(&key.project) || scope.environment != Some(&key.environment);
-    if access != Access::ServerKey && is_elsewhere {
-        return Err(AppError::NotFound { what: "such environment for this key".to_owned() });
+/// A server key stands for a viewer of its project, on the few routes that take it, in its own environment. A client key
+/// is nobody but on the routes made for it.
+fn admit_sdk(access: Access, key: Arc<SdkPrincipal>, scope: &Scope<'_>) -> Result<Caller, AppError> {
+    let EnvironmentId { project, environment } = &key.environment;
+    match access {
+        Access::SdkKey => {}
+        Access::ProjectOrServerKey(_) if key.kind == SdkKeyKind::Server => {
+            if scope.project != Some(project) || scope.environment != Some(environment) {
+                return Err(AppError::NotFound { what: "such environment for this key".to_owned() });
+            }
+        }
+        Access::ProjectOrServerKey(_) => return Err(AppError::Forbidden { needed: "of a server key".to_owned() }),
+        _ => return Err(AppError::Forbidden { needed: "of a person or an API token, not an SDK key".to_owned() }),
     }
     let actor = Actor { id: format!("key:{}", key.key), name: "SDK key".to_owned() };
-    let roles = [(key.project.clone(), Role::Viewer)].into();
+    let roles = [(project.clone(), Role::Viewer)].into();
     Ok(Caller { principal: Principal { actor, instance_admin: false, roles }, session: None, key: Some(key) })
+}
+
+/// Whether the page that sent the request may use the key. What is no page says no origin.
+pub(super) fn check_page(key: &SdkPrincipal, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    match (key.kind, origin.to_str()) {
+        (SdkKeyKind::Client, Ok(origin)) if key.allows_origin(origin) => Ok(()),
+        (SdkKeyKind::Client, _) => Err(Problem::new(
+            Code::Forbidden,
+            "the key may not be used by pages of this origin: see its `allowedOrigins`",
+        )),
+        (SdkKeyKind::Server, _) => Err(Problem::new(
+            Code::Forbidden,
+            "this is a server key, which opens every rule, and a page sent it: revoke it, and give pages a client key",
+        )),
+    }
 }
 
 /// A browser sends the session cookie by itself, so an unsafe request must show that our own page sent it: by a header
@@ -207,7 +238,7 @@ fn peer(extensions: &Extensions) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderValue;
 
     use super::*;
 

@@ -1,5 +1,7 @@
 //! What handlers take: who asks, what they send, which version they read.
 
+use std::sync::Arc;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request as HttpRequest},
@@ -16,10 +18,7 @@ use super::{
     idempotency,
     layers::RequestId,
 };
-use crate::{
-    app::{AppError, Principal, Request, SdkPrincipal, sessions::Me},
-    ports::store::EnvironmentId,
-};
+use crate::app::{AppError, Principal, Request, SdkPrincipal, sessions::Me};
 
 /// Who asks: put there by the route's guard, never taken from the URL.
 #[derive(Clone, Debug)]
@@ -29,7 +28,7 @@ pub struct Caller {
     /// The session by which they ask; `None`: a token or key.
     pub session: Option<CallerSession>,
     /// The SDK key by which they ask; `None`: a session or token.
-    pub key: Option<SdkPrincipal>,
+    pub key: Option<Arc<SdkPrincipal>>,
 }
 
 /// The session by which a person asks.
@@ -50,19 +49,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The environment of the server key that asks, on routes of [`Access::ServerKey`](super::Access::ServerKey).
+/// The SDK key that asks, on routes of [`Access::SdkKey`](super::Access::SdkKey).
 #[derive(Debug)]
-pub struct KeyEnvironment(pub EnvironmentId);
+pub struct SdkKey(pub Arc<SdkPrincipal>);
 
-impl<S: Send + Sync> FromRequestParts<S> for KeyEnvironment {
+impl<S: Send + Sync> FromRequestParts<S> for SdkKey {
     type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
-        let caller = Caller::from_request_parts(parts, state).await?;
-        let Some(SdkPrincipal { project, environment, .. }) = caller.key else {
-            return Err(AppError::Forbidden { needed: "of a server key".to_owned() }.into());
-        };
-        Ok(Self(EnvironmentId { project, environment }))
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, HttpError> {
+        let key = parts.extensions.get::<Caller>().and_then(|caller| caller.key.clone());
+        Ok(Self(key.ok_or_else(|| AppError::Forbidden { needed: "of an SDK key".to_owned() })?))
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The environment is the key's. What a client must know beyond the protocol is in `docs/ofrep.md`.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     body::Bytes,
@@ -10,24 +12,32 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tidegate_core::{Context, ErrorCode, Reason};
+use serde_json::json;
+use tidegate_core::{
+    Context, ErrorCode, Evaluation, Reason, evaluate,
+    evaluate::{evaluate_all, evaluate_public},
+    evaluation::FlagValue,
+};
 use utoipa::ToSchema;
 use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
-    Access, AppState, HttpError, Routes,
-    extract::{KeyEnvironment, Path},
+    Access, AppState, HttpError, Problem, Routes,
+    auth::SIGNATURE,
+    error::Code,
+    extract::{Path, SdkKey},
     router::limit,
 };
-use crate::app::evaluation::Answer;
+use crate::app::{AppError, SdkKeyKind, SdkPrincipal};
 
 pub(super) fn routes() -> Routes {
     let context = || DefaultBodyLimit::max(limit::EVALUATE);
     Routes::new()
-        .route(Access::ServerKey, routes!(evaluate_flag).layer(context()))
-        .route(Access::ServerKey, routes!(evaluate_flags).layer(context()))
+        .route(Access::SdkKey, routes!(evaluate_flag).layer(context()))
+        .route(Access::SdkKey, routes!(evaluate_flags).layer(context()))
+        // Some clients build the address so.
+        .also_at("/ofrep/v1/evaluate/flags/")
 }
 
 /// The body of an OFREP request. Fields that are not known are ignored, as the protocol grows.
@@ -41,22 +51,22 @@ struct OfrepRequest {
 /// What one flag says.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
-enum OfrepAnswer {
+enum OfrepAnswer<'a> {
     /// A value, or, without `value` and `variant`, the caller's default.
     #[serde(rename_all = "camelCase")]
     Success {
         /// The flag's key.
-        key: String,
+        key: &'a str,
         /// Why this value.
         #[schema(value_type = String)]
         reason: Reason,
         /// The variant's key.
         #[serde(skip_serializing_if = "Option::is_none")]
-        variant: Option<String>,
+        variant: Option<&'a str>,
         /// The value.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<Value>)]
-        value: Option<Value>,
+        value: Option<&'a FlagValue>,
         /// What else is known.
         metadata: OfrepMetadata,
     },
@@ -64,12 +74,13 @@ enum OfrepAnswer {
     #[serde(rename_all = "camelCase")]
     Failure {
         /// The flag's key.
-        key: String,
+        key: &'a str,
         /// Why not.
         #[schema(value_type = String)]
         error_code: ErrorCode,
         /// Why not, for people.
-        error_details: String,
+        #[schema(value_type = String)]
+        error_details: Cow<'static, str>,
     },
 }
 
@@ -82,14 +93,14 @@ struct OfrepMetadata {
 
 /// What every flag says.
 #[derive(Debug, Serialize, ToSchema)]
-struct OfrepFlags {
+struct OfrepFlags<'a> {
     /// One answer for each flag, in the order of the keys.
-    flags: Vec<OfrepAnswer>,
+    flags: Vec<OfrepAnswer<'a>>,
 }
 
 /// Evaluates one flag for a context.
 #[utoipa::path(
-    post, path = "/flags/{key}", tag = "ofrep", operation_id = "ofrepEvaluateFlag",
+    post, path = "/evaluate/flags/{key}", tag = "ofrep", operation_id = "ofrepEvaluateFlag",
     params(("key" = String, Path, description = "The flag's key")), request_body = OfrepRequest,
     responses(
         (status = 200, body = OfrepAnswer),
@@ -99,25 +110,33 @@ struct OfrepFlags {
 )]
 async fn evaluate_flag(
     State(state): State<AppState>,
-    KeyEnvironment(environment): KeyEnvironment,
+    SdkKey(caller): SdkKey,
     Path(key): Path<String>,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, HttpError> {
     let body = body?;
     let context = match read(&body) {
         Ok(context) => context,
-        Err((code, details)) => return Ok(failure(key, code, details).into_response()),
+        Err((code, details)) => return Ok(failure(&key, code, details).into_response()),
     };
-    let answer = state.app.evaluate_flag(&environment, &key, &context).await?;
-    Ok(OfrepAnswer::from(answer).into_response())
+    check_signature(&caller, &context, &headers)?;
+    let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
+    let compiled = hub.ruleset().await;
+    let ruleset = &compiled.ruleset;
+    if caller.kind == SdkKeyKind::Client && ruleset.availability(&key).is_private() {
+        // To a client, a private flag is none.
+        return Ok(failure(&key, ErrorCode::FlagNotFound, details(ErrorCode::FlagNotFound)).into_response());
+    }
+    Ok(answer(&key, &evaluate(ruleset, &key, &context, state.app.clock.now())).into_response())
 }
 
-/// Evaluates all flags for a context.
+/// Evaluates all flags for a context; with a client key, those that are available to clients.
 ///
 /// The `ETag` stands for the context and the answers: sent back as `If-None-Match`, it is answered with 304 as long as
 /// both are the same.
 #[utoipa::path(
-    post, path = "/flags", tag = "ofrep", operation_id = "ofrepEvaluateFlags", request_body = OfrepRequest,
+    post, path = "/evaluate/flags", tag = "ofrep", operation_id = "ofrepEvaluateFlags", request_body = OfrepRequest,
     responses(
         (status = 200, body = OfrepFlags),
         (status = 304, description = "As it was for that `If-None-Match`"),
@@ -126,7 +145,7 @@ async fn evaluate_flag(
 )]
 async fn evaluate_flags(
     State(state): State<AppState>,
-    KeyEnvironment(environment): KeyEnvironment,
+    SdkKey(caller): SdkKey,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, HttpError> {
@@ -135,9 +154,19 @@ async fn evaluate_flags(
         Ok(context) => context,
         Err((code, details)) => return Ok(refusal(code, &details)),
     };
-    let answers = state.app.evaluate_flags(&environment, &context).await?;
-    let flags = OfrepFlags { flags: answers.into_iter().map(OfrepAnswer::from).collect() };
-    let answer = serde_json::to_vec(&flags)
+    check_signature(&caller, &context, &headers)?;
+    let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
+    let compiled = hub.ruleset().await;
+    let now = state.app.clock.now();
+    let flags = match caller.kind {
+        SdkKeyKind::Server => {
+            evaluate_all(&compiled.ruleset, &context, now).map(|(key, said)| answer(key, &said)).collect()
+        }
+        SdkKeyKind::Client => {
+            evaluate_public(&compiled.ruleset, &context, now).map(|(key, said)| answer(key, &said)).collect()
+        }
+    };
+    let answer = serde_json::to_vec(&OfrepFlags { flags })
         .unwrap_or_else(|error| unreachable!("answers have only string keys and finite numbers: {error}"));
     let etag = etag(&body, &answer);
     if headers.get_all(header::IF_NONE_MATCH).iter().any(|known| names(known, &etag)) {
@@ -148,15 +177,29 @@ async fn evaluate_flags(
 
 /// The context of a request, or the refusal.
 fn read(body: &[u8]) -> Result<Context, (ErrorCode, String)> {
-    let request: Value = serde_json::from_slice(body)
-        .map_err(|error| (ErrorCode::ParseError, format!("the body is not JSON: {error}")))?;
-    if !request.is_object() {
-        return Err((ErrorCode::ParseError, "the body is a JSON object with the member `context`".to_owned()));
+    match serde_json::from_slice::<OfrepRequest>(body) {
+        Ok(request) if body.trim_ascii_start().starts_with(b"{") => Ok(request.context.unwrap_or_default()),
+        // An array would be read as the fields in their order.
+        Ok(_) => Err(no_object()),
+        Err(error) if !error.is_data() => Err((ErrorCode::ParseError, format!("the body is not JSON: {error}"))),
+        Err(_) if !body.trim_ascii_start().starts_with(b"{") => Err(no_object()),
+        Err(error) => Err((ErrorCode::InvalidContext, format!("`context`: {error}"))),
     }
-    let request = OfrepRequest::deserialize(&request);
-    request
-        .map(|request| request.context.unwrap_or_default())
-        .map_err(|error| (ErrorCode::InvalidContext, format!("`context`: {error}")))
+}
+
+fn no_object() -> (ErrorCode, String) {
+    (ErrorCode::ParseError, "the body is a JSON object with the member `context`".to_owned())
+}
+
+/// In secure mode, whoever names a targeting key shows that the application's server knows it.
+fn check_signature(caller: &SdkPrincipal, context: &Context, headers: &HeaderMap) -> Result<(), Problem> {
+    let signature = headers.get(SIGNATURE).and_then(|signature| signature.to_str().ok());
+    if caller.vouches_for(context.targeting_key(), signature) {
+        return Ok(());
+    }
+    let detail = "the key is in secure mode: send the HMAC-SHA256 of the targeting key, made by your server with the key's \
+                  signing secret, as the header `X-Tidegate-Signature` (64 hex digits)";
+    Err(Problem::new(Code::Forbidden, detail))
 }
 
 /// Over context and answers, as a client sends the tag of its last answer whatever context it asks for next.
@@ -174,8 +217,8 @@ fn names(known: &HeaderValue, etag: &str) -> bool {
     tags.into_iter().any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }
 
-fn failure(key: String, error_code: ErrorCode, error_details: String) -> OfrepAnswer {
-    OfrepAnswer::Failure { key, error_code, error_details }
+fn failure(key: &str, error_code: ErrorCode, error_details: impl Into<Cow<'static, str>>) -> OfrepAnswer<'_> {
+    OfrepAnswer::Failure { key, error_code, error_details: error_details.into() }
 }
 
 /// A refusal of a request that names no flag.
@@ -183,19 +226,11 @@ fn refusal(code: ErrorCode, details: &str) -> Response {
     (StatusCode::BAD_REQUEST, Json(json!({ "errorCode": code, "errorDetails": details }))).into_response()
 }
 
-impl From<Answer> for OfrepAnswer {
-    fn from(answer: Answer) -> Self {
-        let Answer { flag: key, value, variant, reason, error_code, version, .. } = answer;
-        match error_code {
-            Some(code) => failure(key, code, details(code).to_owned()),
-            None => Self::Success {
-                value: variant.is_some().then_some(value),
-                key,
-                reason,
-                variant,
-                metadata: OfrepMetadata { version },
-            },
-        }
+fn answer<'a>(key: &'a str, evaluation: &Evaluation<'a>) -> OfrepAnswer<'a> {
+    let Evaluation { value, variant, reason, error, flag_version: version, .. } = *evaluation;
+    match error {
+        Some(code) => failure(key, code, details(code)),
+        None => OfrepAnswer::Success { key, reason, variant, value, metadata: OfrepMetadata { version } },
     }
 }
 
@@ -214,7 +249,7 @@ fn details(code: ErrorCode) -> &'static str {
     }
 }
 
-impl IntoResponse for OfrepAnswer {
+impl IntoResponse for OfrepAnswer<'_> {
     fn into_response(self) -> Response {
         let status = match self {
             Self::Success { .. } => StatusCode::OK,

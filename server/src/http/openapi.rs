@@ -80,6 +80,7 @@ fn components() -> Components {
     };
     components.add_security_scheme("token", bearer("An API token, `tgp_…`."));
     components.add_security_scheme("serverKey", bearer("A server key of an SDK, `tgs_…`."));
+    components.add_security_scheme("clientKey", bearer("A client key of an SDK, `tgc_…`: public."));
     components.add_security_scheme(
         "session",
         SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
@@ -95,7 +96,7 @@ pub(super) fn describe_operation(operation: &mut Operation, access: Access) {
     let schemes: &[&str] = match access {
         Access::Probe | Access::Public => &[],
         Access::Session => &["session"],
-        Access::ServerKey => &["serverKey"],
+        Access::SdkKey => &["serverKey", "clientKey"],
         Access::SignedIn | Access::Project(_) | Access::Instance | Access::Metrics => &["session", "token"],
         Access::ProjectOrServerKey(_) | Access::Stream => &["session", "token", "serverKey"],
     };

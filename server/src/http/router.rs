@@ -1,6 +1,14 @@
 //! The routes, and who may use each.
 
-use axum::{Router, middleware, routing::MethodRouter};
+use std::time::Duration;
+
+use axum::{
+    Router,
+    http::{HeaderName, Method, StatusCode, header},
+    middleware,
+    routing::MethodRouter,
+};
+use tower_http::cors::{self, CorsLayer};
 use utoipa::openapi::{
     Components, OpenApi, PathItem, RefOr, Schema,
     extensions::ExtensionsBuilder,
@@ -41,8 +49,8 @@ pub enum Access {
     Project(Action),
     /// As [`Project`](Access::Project), or a server key of the `{environment}` in the path.
     ProjectOrServerKey(Action),
-    /// A server key: what it opens is its own environment.
-    ServerKey,
+    /// An SDK key, server or client: what it opens is its own environment. Pages of other sites may ask.
+    SdkKey,
     /// An instance administrator.
     Instance,
     /// As [`MetricsAccess`](super::MetricsAccess) says, and instance administrators.
@@ -61,7 +69,7 @@ impl std::fmt::Display for Access {
             Self::SignedIn => f.write_str("signedIn"),
             Self::Project(action) => write!(f, "project:{action}"),
             Self::ProjectOrServerKey(action) => write!(f, "projectOrServerKey:{action}"),
-            Self::ServerKey => f.write_str("serverKey"),
+            Self::SdkKey => f.write_str("sdkKey"),
             Self::Instance => f.write_str("instance"),
             Self::Metrics => f.write_str("metrics"),
             Self::Stream => f.write_str("stream"),
@@ -75,6 +83,7 @@ pub struct Routes(Vec<Route>);
 
 struct Route {
     access: Access,
+    alias: Option<&'static str>,
     paths: Paths,
     schemas: Vec<(String, RefOr<Schema>)>,
     handlers: MethodRouter<AppState>,
@@ -89,7 +98,16 @@ impl Routes {
     /// Declares handlers of one path (`routes!(list, create)`) that need the same access.
     #[must_use]
     pub fn route(mut self, access: Access, (schemas, paths, handlers): UtoipaMethodRouter<AppState>) -> Self {
-        self.0.push(Route { access, paths, schemas, handlers });
+        self.0.push(Route { access, alias: None, paths, schemas, handlers });
+        self
+    }
+
+    /// The last route declared is also served at this path, which is not described.
+    #[must_use]
+    pub fn also_at(mut self, path: &'static str) -> Self {
+        if let Some(last) = self.0.last_mut() {
+            last.alias = Some(path);
+        }
         self
     }
 
@@ -112,10 +130,15 @@ impl Routes {
 
     /// What is served: each route behind its guard.
     fn into_router(self, state: &AppState) -> Router<AppState> {
-        self.0.into_iter().fold(Router::new(), |router, Route { access, paths, handlers, .. }| {
+        self.0.into_iter().fold(Router::new(), |router, Route { access, alias, paths, handlers, .. }| {
             let guard = middleware::from_fn_with_state((state.clone(), access), auth::guard);
-            let guarded = handlers.route_layer(guard);
-            paths.paths.into_keys().fold(router, |router, path| router.route(&path, guarded.clone()))
+            let mut guarded = handlers.route_layer(guard);
+            if access == Access::SdkKey {
+                // The layer answers for it.
+                guarded = guarded.options(async || StatusCode::NO_CONTENT).layer(any_site());
+            }
+            let paths = paths.paths.into_keys().chain(alias.map(str::to_owned));
+            paths.fold(router, |router, path| router.route(&path, guarded.clone()))
         })
     }
 
@@ -141,6 +164,24 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
 }
 
+/// What a browser asks before a page of another site may present an SDK key: yes, to all. No cookie counts on these routes,
+/// so that the answer gives nobody anything; which sites may use a key is checked with the key, by [`auth::guard`].
+fn any_site() -> CorsLayer {
+    const A_DAY: Duration = Duration::from_hours(24);
+    CorsLayer::new()
+        .allow_origin(cors::Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("x-api-key"),
+            auth::SIGNATURE,
+        ])
+        .expose_headers([header::ETAG, header::RETRY_AFTER])
+        .max_age(A_DAY)
+}
+
 /// Every route of the server. Resources write their paths without the prefix.
 pub(super) fn routes() -> Routes {
     let api = Routes::new()
@@ -159,7 +200,7 @@ pub(super) fn routes() -> Routes {
         .merge(super::segments::routes())
         .merge(super::evaluate::routes())
         .merge(super::flag_file::routes());
-    let ofrep = super::ofrep::routes().under("/ofrep/v1/evaluate");
+    let ofrep = super::ofrep::routes().under("/ofrep/v1");
     Routes::new().merge(super::health::routes()).merge(api.under("/api/v1")).merge(ofrep)
 }
 

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::{
     Access, AppState, HttpError, Problem, Routes,
-    auth::{bearer_token, check_same_origin, session_cookie},
+    auth::{bearer_token, check_page, check_same_origin, session_cookie},
     error::Code,
     extract::{Path, Query},
 };
@@ -93,11 +93,12 @@ async fn authenticate(
 ) -> Result<(Credential, EnvironmentId), HttpError> {
     if let Some(presented) = sdk_key(headers) {
         let key = keys::authenticate_sdk(&state.app, presented).await?;
+        check_page(&key, headers)?;
         if key.kind == SdkKeyKind::Client {
             let needed = "of a server key: streams of client keys are not there yet".to_owned();
             return Err(AppError::Forbidden { needed }.into());
         }
-        let environment = EnvironmentId { project: key.project.clone(), environment: key.environment.clone() };
+        let environment = key.environment.clone();
         return Ok((Credential::Key(key), environment));
     }
     let unauthenticated = || AppError::Unauthenticated {

@@ -1,10 +1,11 @@
 //! The hub of one environment: follows the store, publishes states.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, Semaphore, watch},
     task::yield_now,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,9 @@ use crate::{
     ports::store::{EnvironmentDelta, EnvironmentId, StoreError},
 };
 
+/// A request waits this long for a change that was committed just before it.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
 /// One environment's hub. One task (`follow`) writes; sessions and requests read.
 pub struct Hub {
     /// Its environment.
@@ -25,6 +29,7 @@ pub struct Hub {
     app: App,
     metering: Metering,
     states: watch::Sender<Arc<State>>,
+    compiled: watch::Sender<Arc<Compiled>>,
     kills: watch::Sender<Option<KillFrame>>,
     hint: Notify,
     /// The right to ask the database for old changes: thousands that come back together ask the same.
@@ -42,6 +47,7 @@ impl Hub {
             app,
             metering,
             states: watch::Sender::new(Arc::new(state)),
+            compiled: watch::Sender::new(compiled),
             kills: watch::Sender::new(None),
             hint: Notify::new(),
             lookups: Semaphore::new(1),
@@ -54,6 +60,20 @@ impl Hub {
     /// The newest state.
     pub fn state(&self) -> Arc<State> {
         Arc::clone(&self.states.borrow())
+    }
+
+    /// What is evaluated with here, without a look into the database: never behind what this process committed.
+    pub async fn ruleset(&self) -> Arc<Compiled> {
+        let head = self.app.heads.get(&self.environment).map_or(0, |head| *head);
+        let compiled = Arc::clone(&self.compiled.borrow());
+        if compiled.revision >= head {
+            return compiled;
+        }
+        self.nudge();
+        let mut newer = self.compiled.subscribe();
+        // Where it cannot be read now, what there is must do.
+        let _ = timeout(CATCH_UP, newer.wait_for(|compiled| compiled.revision >= head)).await;
+        Arc::clone(&self.compiled.borrow())
     }
 
     /// Sees the newest state, and is woken by each newer one.
@@ -131,7 +151,9 @@ impl Hub {
 
                 // Sent first, compiled after: nobody out there waits for the server's own copy.
                 yield_now().await;
-                self.metering.configuration(&next, &self.app.ruleset(&self.environment).await?.ruleset);
+                let compiled = self.app.ruleset(&self.environment).await?;
+                self.metering.configuration(&next, &compiled.ruleset);
+                self.compiled.send_replace(compiled);
                 Ok(())
             }
         }
@@ -156,7 +178,10 @@ impl Hub {
         );
         self.warn_of(state.broken());
         self.metering.configuration(&state, &compiled.ruleset);
+        // Another timeline counts anew.
+        self.app.heads.remove(&self.environment);
         self.states.send_replace(Arc::new(state));
+        self.compiled.send_replace(compiled);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::app::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// An SDK key.
-    Key(SdkPrincipal),
+    Key(Arc<SdkPrincipal>),
     /// A person's session, to read a project.
     Person {
         /// The session's id.

@@ -129,7 +129,9 @@ impl Operation {
         };
         let (kind, action) = self.access.split_once(':').unwrap_or((&self.access, ""));
         match (kind, who) {
-            ("public" | "probe", _) | ("projectOrServerKey" | "serverKey", Who::ServerKey) => Promise::Admitted,
+            ("public" | "probe", _)
+            | ("projectOrServerKey" | "sdkKey", Who::ServerKey)
+            | ("sdkKey", Who::ClientKey) => Promise::Admitted,
             (_, Who::Nobody) => Promise::Unauthenticated,
             (_, who) if who.is_sdk_key() => Promise::Forbidden,
             ("project" | "projectOrServerKey", _) => needed(match action {
@@ -141,7 +143,7 @@ impl Operation {
                 action => panic!("`{action}` is no action"),
             }),
             ("instance" | "metrics", Who::InstanceAdmin) | ("session", _) => Promise::Admitted,
-            ("instance" | "metrics" | "serverKey", _) => Promise::Forbidden,
+            ("instance" | "metrics" | "sdkKey", _) => Promise::Forbidden,
             ("signedIn", _) => match self.id.as_str() {
                 // A token that is not there is not there, whoever asks.
                 "listProjects" | "revokeToken" => Promise::Admitted,

@@ -124,7 +124,10 @@ async fn an_sdk_key_opens_its_environment_until_it_is_revoked() {
         let text = made.body["key"].as_str().unwrap();
         assert!(text.starts_with(prefix), "{text}");
         let principal = keys::authenticate_sdk(&app.app, text).await.unwrap();
-        assert_eq!((principal.project.as_str(), principal.environment.as_str()), ("shop", "production"));
+        assert_eq!(
+            (principal.environment.project.as_str(), principal.environment.environment.as_str()),
+            ("shop", "production")
+        );
         assert_eq!(principal.kind, kind);
         // The other kind's prefix does not turn it into the other kind.
         let swapped = text.replacen(prefix, if prefix == "tgs_" { "tgc_" } else { "tgs_" }, 1);

@@ -14,7 +14,7 @@ use tidegate_server::{
     app::{
         self, App, Principal, Role, SdkKeyKind,
         environments::CreateEnvironment,
-        keys::NewSdkKey,
+        keys::{CreatedSdkKey, NewSdkKey},
         projects::CreateProject,
         tokens::NewToken,
         users::{NewUser, User},
@@ -117,10 +117,14 @@ impl TestApp {
 
     /// An SDK key of that environment.
     pub async fn sdk_key(&self, project: &str, environment: &str, kind: SdkKeyKind) -> Caller {
+        let new = NewSdkKey { name: "sdk".to_owned(), kind, allowed_origins: None, secure_mode: false };
+        Caller::Bearer(self.new_sdk_key(project, environment, new).await.key)
+    }
+
+    /// An SDK key of that environment, with all that is said about it once.
+    pub async fn new_sdk_key(&self, project: &str, environment: &str, new: NewSdkKey) -> CreatedSdkKey {
         let id = EnvironmentId { project: project.to_owned(), environment: environment.to_owned() };
-        let new = NewSdkKey { name: "sdk".to_owned(), kind };
-        let created = app::keys::create(&self.app, &Self::request(), &id, new).await.unwrap();
-        Caller::Bearer(created.key)
+        app::keys::create(&self.app, &Self::request(), &id, new).await.unwrap()
     }
 
     /// A person `name@example.org` with [`PASSWORD`].

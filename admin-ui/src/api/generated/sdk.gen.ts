@@ -806,13 +806,13 @@ export const getMetrics = <ThrowOnError extends boolean = false>(options?: Optio
 });
 
 /**
- * Evaluates all flags for a context.
+ * Evaluates all flags for a context; with a client key, those that are available to clients.
  *
  * The `ETag` stands for the context and the answers: sent back as `If-None-Match`, it is answered with 304 as long as
  * both are the same.
  */
 export const ofrepEvaluateFlags = <ThrowOnError extends boolean = false>(options: Options<OfrepEvaluateFlagsData, ThrowOnError>) => (options.client ?? client).post<OfrepEvaluateFlagsResponses, OfrepEvaluateFlagsErrors, ThrowOnError>({
-    security: [{ scheme: 'bearer', type: 'http' }],
+    security: [{ scheme: 'bearer', type: 'http' }, { scheme: 'bearer', type: 'http' }],
     url: '/ofrep/v1/evaluate/flags',
     ...options,
     headers: {
@@ -825,7 +825,7 @@ export const ofrepEvaluateFlags = <ThrowOnError extends boolean = false>(options
  * Evaluates one flag for a context.
  */
 export const ofrepEvaluateFlag = <ThrowOnError extends boolean = false>(options: Options<OfrepEvaluateFlagData, ThrowOnError>) => (options.client ?? client).post<OfrepEvaluateFlagResponses, OfrepEvaluateFlagErrors, ThrowOnError>({
-    security: [{ scheme: 'bearer', type: 'http' }],
+    security: [{ scheme: 'bearer', type: 'http' }, { scheme: 'bearer', type: 'http' }],
     url: '/ofrep/v1/evaluate/flags/{key}',
     ...options,
     headers: {

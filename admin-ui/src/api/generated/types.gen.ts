@@ -444,6 +444,10 @@ export type CreatedSdkKey = SdkKey & {
      * The key itself: shown this once. A repetition of the request with the same idempotency key lacks it.
      */
     key: string;
+    /**
+     * In secure mode, the secret for the server of the application: shown this once, too.
+     */
+    signingSecret?: string | null;
 };
 
 /**
@@ -937,6 +941,11 @@ export type NewRole = {
  */
 export type NewSdkKey = {
     /**
+     * For a client key: the origins whose pages may use it, like `https://shop.example.org`, at most 50. Absent: any,
+     * which is also `*`.
+     */
+    allowedOrigins?: Array<string> | null;
+    /**
      * What it opens.
      */
     kind: SdkKeyKind;
@@ -944,6 +953,11 @@ export type NewSdkKey = {
      * What people call it, 1 to 100 characters.
      */
     name: string;
+    /**
+     * For a client key: whether a client must send, beside its context, the HMAC-SHA256 of the targeting key under the
+     * `signingSecret` of the answer, so that nobody asks for somebody else's flags.
+     */
+    secureMode?: boolean;
 };
 
 /**
@@ -1318,6 +1332,10 @@ export type PageSdkKey = {
      */
     items: Array<{
         /**
+         * The origins whose pages may use it; `*`: any. Empty for a server key: no page may.
+         */
+        allowedOrigins: Array<string>;
+        /**
          * When it was made.
          */
         createdAt: Moment;
@@ -1341,6 +1359,10 @@ export type PageSdkKey = {
          * The project's key.
          */
         project: string;
+        /**
+         * Whether a client must show that the server of its application knows the targeting key.
+         */
+        secureMode: boolean;
         /**
          * Always 1: a key never changes.
          */
@@ -1728,6 +1750,11 @@ export type ReasonedNewRole = {
  */
 export type ReasonedNewSdkKey = {
     /**
+     * For a client key: the origins whose pages may use it, like `https://shop.example.org`, at most 50. Absent: any,
+     * which is also `*`.
+     */
+    allowedOrigins?: Array<string> | null;
+    /**
      * What it opens.
      */
     kind: SdkKeyKind;
@@ -1735,6 +1762,11 @@ export type ReasonedNewSdkKey = {
      * What people call it, 1 to 100 characters.
      */
     name: string;
+    /**
+     * For a client key: whether a client must send, beside its context, the HMAC-SHA256 of the targeting key under the
+     * `signingSecret` of the answer, so that nobody asks for somebody else's flags.
+     */
+    secureMode?: boolean;
 } & {
     /**
      * Why, for the audit log; at most 1000 characters.
@@ -2210,6 +2242,10 @@ export type Rule = {
  */
 export type SdkKey = {
     /**
+     * The origins whose pages may use it; `*`: any. Empty for a server key: no page may.
+     */
+    allowedOrigins: Array<string>;
+    /**
      * When it was made.
      */
     createdAt: Moment;
@@ -2233,6 +2269,10 @@ export type SdkKey = {
      * The project's key.
      */
     project: string;
+    /**
+     * Whether a client must show that the server of its application knows the targeting key.
+     */
+    secureMode: boolean;
     /**
      * Always 1: a key never changes.
      */
