@@ -8,7 +8,8 @@ import assert from "node:assert/strict";
 import { OFREPProvider } from "@openfeature/ofrep-provider";
 import { OFREPWebProvider } from "@openfeature/ofrep-web-provider";
 import { OpenFeature as Server } from "@openfeature/server-sdk";
-import { OpenFeature as Web } from "@openfeature/web-sdk";
+import { ProviderEvents, OpenFeature as Web } from "@openfeature/web-sdk";
+import { EventSource } from "eventsource";
 
 const { TIDEGATE_URL: baseUrl, TIDEGATE_SDK_KEY: key, TIDEGATE_TOKEN: token } = process.env;
 const headers = [["Authorization", `Bearer ${key}`]];
@@ -66,6 +67,20 @@ await check("web provider, all flags, fetched again when the context changes", a
   await Web.setContext({ ...context, country: "FR" });
   assert.deepEqual(parts(client.getBooleanDetails("new-checkout", true)), { ...served(false, "off"), reason: "DISABLED" });
   await Web.close();
+});
+
+await check("web provider, told of a change by the event stream", async () => {
+  globalThis.EventSource = EventSource;
+  const provider = new OFREPWebProvider({ baseUrl, headers, pollInterval: -1, cacheMode: "disabled" });
+  await Web.setProviderAndWait("live", provider, context);
+  const client = Web.getClient("live");
+  assert.equal(client.getBooleanValue("image-compression", true), true);
+  const changed = new Promise((resolve) => client.addHandler(ProviderEvents.ConfigurationChanged, resolve));
+  await turnOff("image-compression");
+  const { flagsChanged } = await changed;
+  assert.deepEqual(flagsChanged, ["image-compression"]);
+  assert.equal(client.getBooleanValue("image-compression", true), false);
+  await Web.clearProviders();
 });
 
 async function turnOff(flag) {

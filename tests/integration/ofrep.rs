@@ -3,6 +3,7 @@
 use std::{path::Path, process::Command};
 
 use axum::http::{Method, StatusCode};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use serde_json::{Value as Json, json};
 use tidegate_server::app::{Role, SdkKeyKind, keys::NewSdkKey, secret::SigningSecret};
 
@@ -254,6 +255,103 @@ async fn in_secure_mode_nobody_asks_for_somebody_else() {
     let refused = ask(ada()).send().await.expect_problem(403, "forbidden");
     assert!(refused.text.contains("X-Tidegate-Signature"), "{}", refused.text);
     ask(ada()).header("x-tidegate-signature", &secret.sign("bob")).send().await.expect_problem(403, "forbidden");
+}
+
+/// The events of a key's stream.
+struct Events(Box<dyn Stream<Item = String> + Unpin>);
+
+impl Events {
+    /// Of the stream that an answer to a request for all flags names.
+    async fn of(shop: &Shop, answer: &Answer) -> Self {
+        let stream = &answer.body["eventStreams"][0];
+        assert_eq!((&stream["type"], &stream["inactivityDelaySec"]), (&json!("sse"), &json!(120)));
+        Self::at(shop.app.get(stream["endpoint"]["requestUri"].as_str().unwrap())).await
+    }
+
+    async fn at(call: Call<'_>) -> Self {
+        let (status, pieces) = call.open().await;
+        assert_eq!(status, StatusCode::OK);
+        Self(Box::new(pieces))
+    }
+
+    /// The next event's data and id.
+    async fn next(&mut self) -> (Json, String) {
+        let piece = self.0.next().await.expect("the stream has ended");
+        let field = |name| piece.lines().find_map(|line| line.strip_prefix(name)).expect(&piece).trim().to_owned();
+        (serde_json::from_str(&field("data:")).unwrap(), field("id:"))
+    }
+
+    /// Nothing has come.
+    fn assert_quiet(&mut self) {
+        assert_eq!(self.0.next().now_or_never(), None);
+    }
+}
+
+#[tokio::test]
+async fn whoever_listens_hears_of_changes() {
+    let shop = Shop::new().await;
+    let answer = shop.ask_all(&json!({})).send().await;
+    let mut events = Events::of(&shop, &answer).await;
+    events.assert_quiet();
+    shop.configure("new-checkout", 1, json!({ "enabled": false })).await;
+    let (data, id) = events.next().await;
+    assert_eq!((&data["type"], &data["etag"]), (&json!("refetchEvaluation"), &json!(id)));
+    assert!(data["lastModified"].is_i64());
+    let again = format!("/ofrep/v1/evaluate/flags?flagConfigEtag={id}&flagConfigLastModified={}", data["lastModified"]);
+    let again = shop.app.post(&again, json!({ "context": {} })).by(&shop.key).header("if-none-match", &tag(&answer));
+    assert_eq!(again.send().await.expect(StatusCode::OK).body["flags"][2]["reason"], "DISABLED");
+
+    // What happened before it came is told at once: to one that evaluated earlier, and to one that comes back.
+    let (data, _) = Events::of(&shop, &answer).await.next().await;
+    assert_eq!(data["etag"], json!(id));
+    let path = answer.body["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap();
+    let mut back = Events::at(shop.app.get(path).header("last-event-id", &id)).await;
+    back.assert_quiet();
+    shop.configure("new-checkout", 2, json!({ "enabled": true })).await;
+    back.next().await;
+}
+
+#[tokio::test]
+async fn clients_hear_only_of_what_they_may_notice() {
+    let shop = public_shop().await;
+    let client = shop.app.sdk_key("shop", "test", SdkKeyKind::Client).await;
+    let all = shop.app.post("/ofrep/v1/evaluate/flags", json!({})).by(&client).send().await;
+    let mut events = Events::of(&shop, &all).await;
+    shop.configure("left-to-callers", 1, json!({ "enabled": true })).await;
+    // The server has it, and has told its own.
+    let mut servers = Events::of(&shop, &shop.ask_all(&json!({})).send().await).await;
+    shop.configure("left-to-callers", 2, json!({ "enabled": false })).await;
+    servers.next().await;
+    events.assert_quiet();
+    shop.configure("new-checkout", 2, json!({ "enabled": false })).await;
+    events.next().await;
+}
+
+#[tokio::test]
+async fn an_event_stream_needs_a_token_that_holds() {
+    let shop = Shop::new().await;
+    let answer = shop.ask_all(&json!({})).send().await;
+    let path = answer.body["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap().to_owned();
+    // The same for a while, so that a client stays where it listens.
+    shop.app.clock.advance_ms(20 * 60_000);
+    Events::at(shop.app.get(&path)).await.assert_quiet();
+    let (token, rest) = path.split_once('&').unwrap();
+    let mut parts: Vec<_> = token.split('.').map(str::to_owned).collect();
+    parts[1] = (parts[1].parse::<i64>().unwrap() + 3_600).to_string();
+    for wrong in [
+        "/ofrep/v1/events?token=".to_owned(),
+        "/ofrep/v1/events?token=a.b.c".to_owned(),
+        format!("{token}0&{rest}"),
+        parts.join("."),
+    ] {
+        shop.app.get(&wrong).send().await.expect_problem(401, "unauthenticated");
+    }
+    shop.app.clock.advance_ms(60 * 60_000);
+    shop.app.get(&path).send().await.expect_problem(401, "unauthenticated");
+    // Whoever asks again gets another address, also with the tag that fits all else.
+    let again = shop.ask_all(&json!({})).header("if-none-match", &tag(&answer)).send().await.expect(StatusCode::OK);
+    assert_eq!(again.body["flags"], answer.body["flags"]);
+    Events::of(&shop, &again).await.assert_quiet();
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub(super) async fn guard(
     let unsafe_method = !request.method().is_safe();
     match access {
         Access::Public if unsafe_method => check_same_origin(request.headers(), &state.config)?,
-        Access::Probe | Access::Public | Access::Stream => {}
+        Access::Probe | Access::Public | Access::Stream | Access::StreamToken => {}
         Access::Metrics if metrics_are_open(&state.config, request.headers(), request.extensions()) => {}
         _ => {
             let bearer = authenticate(&state, request.headers()).await?;
@@ -139,7 +139,7 @@ fn admit(access: Access, bearer: Bearer, scope: &Scope<'_>) -> Result<Caller, Ap
         Bearer::Token(principal) => (principal, None),
     };
     match access {
-        Access::Probe | Access::Public | Access::SignedIn | Access::Stream => {}
+        Access::Probe | Access::Public | Access::SignedIn | Access::Stream | Access::StreamToken => {}
         Access::Session if session.is_some() => {}
         Access::Session => return Err(AppError::Forbidden { needed: "of a signed-in person".to_owned() }),
         Access::Project(action) | Access::ProjectOrServerKey(action) => authorize(&principal, action, scope.project)?,

@@ -2,34 +2,41 @@
 //!
 //! The environment is the key's. What a client must know beyond the protocol is in `docs/ofrep.md`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, convert::Infallible, fmt, sync::Arc};
 
 use axum::{
     Json,
     body::Bytes,
     extract::{DefaultBodyLimit, State, rejection::BytesRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
 };
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_core::{
-    Context, ErrorCode, Evaluation, Reason, evaluate,
+    Context, ErrorCode, Evaluation, Reason, Timestamp, evaluate,
     evaluate::{evaluate_all, evaluate_public},
     evaluation::FlagValue,
 };
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
     Access, AppState, HttpError, Problem, Routes,
-    auth::SIGNATURE,
+    auth::{SIGNATURE, check_page},
     error::Code,
-    extract::{Path, SdkKey},
+    extract::{Path, Query, SdkKey},
     router::limit,
 };
-use crate::app::{AppError, SdkKeyKind, SdkPrincipal};
+use crate::{
+    app::{App, AppError, SdkKeyKind, SdkPrincipal, keys},
+    stream::Notice,
+};
 
 pub(super) fn routes() -> Routes {
     let context = || DefaultBodyLimit::max(limit::EVALUATE);
@@ -38,6 +45,7 @@ pub(super) fn routes() -> Routes {
         .route(Access::SdkKey, routes!(evaluate_flags).layer(context()))
         // Some clients build the address so.
         .also_at("/ofrep/v1/evaluate/flags/")
+        .route(Access::StreamToken, routes!(follow))
 }
 
 /// The body of an OFREP request. Fields that are not known are ignored, as the protocol grows.
@@ -91,11 +99,44 @@ struct OfrepMetadata {
     version: u64,
 }
 
-/// What every flag says.
-#[derive(Debug, Serialize, ToSchema)]
+/// What every flag says, and where to hear of changes.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "for the description: it is written in parts")]
 struct OfrepFlags<'a> {
     /// One answer for each flag, in the order of the keys.
     flags: Vec<OfrepAnswer<'a>>,
+    /// Where to hear of changes.
+    event_streams: [OfrepEventStream; 1],
+}
+
+/// Where to hear of changes.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OfrepEventStream {
+    /// `sse`: Server-Sent Events.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Its address.
+    endpoint: OfrepEndpoint,
+    /// A client that is not looked at for so long may hang up.
+    inactivity_delay_sec: u32,
+}
+
+/// An address at the origin that was asked.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OfrepEndpoint {
+    /// Path and query. The query is a secret, for half an hour at least.
+    request_uri: String,
+}
+
+/// What a client says when it asks again because of an event.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+struct Refetch {
+    /// The event's `etag`.
+    flag_config_etag: Option<String>,
 }
 
 /// Evaluates one flag for a context.
@@ -134,9 +175,10 @@ async fn evaluate_flag(
 /// Evaluates all flags for a context; with a client key, those that are available to clients.
 ///
 /// The `ETag` stands for the context and the answers: sent back as `If-None-Match`, it is answered with 304 as long as
-/// both are the same.
+/// both are the same, and the address in `eventStreams` is good for a while.
 #[utoipa::path(
-    post, path = "/evaluate/flags", tag = "ofrep", operation_id = "ofrepEvaluateFlags", request_body = OfrepRequest,
+    post, path = "/evaluate/flags", tag = "ofrep", operation_id = "ofrepEvaluateFlags", params(Refetch),
+    request_body = OfrepRequest,
     responses(
         (status = 200, body = OfrepFlags),
         (status = 304, description = "As it was for that `If-None-Match`"),
@@ -146,6 +188,7 @@ async fn evaluate_flag(
 async fn evaluate_flags(
     State(state): State<AppState>,
     SdkKey(caller): SdkKey,
+    Query(refetch): Query<Refetch>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, HttpError> {
@@ -156,9 +199,11 @@ async fn evaluate_flags(
     };
     check_signature(&caller, &context, &headers)?;
     let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
-    let compiled = hub.ruleset().await;
+    // Another server may have told of the change: this one must not answer as if it had not happened.
+    let told = refetch.flag_config_etag.as_deref().and_then(revision_of);
+    let compiled = hub.ruleset_at(told.unwrap_or_default()).await;
     let now = state.app.clock.now();
-    let flags = match caller.kind {
+    let flags: Vec<_> = match caller.kind {
         SdkKeyKind::Server => {
             evaluate_all(&compiled.ruleset, &context, now).map(|(key, said)| answer(key, &said)).collect()
         }
@@ -166,13 +211,75 @@ async fn evaluate_flags(
             evaluate_public(&compiled.ruleset, &context, now).map(|(key, said)| answer(key, &said)).collect()
         }
     };
-    let answer = serde_json::to_vec(&OfrepFlags { flags })
-        .unwrap_or_else(|error| unreachable!("answers have only string keys and finite numbers: {error}"));
-    let etag = etag(&body, &answer);
+    let token = StreamToken::of(&caller, now);
+    let request_uri = format!("/ofrep/v1/events?token={token}&revision={}", compiled.revision);
+    // Written in two steps: the address differs where the answers do not.
+    let mut answer = br#"{"flags":"#.to_vec();
+    write(&flags, &mut answer);
+    let etag = etag(&[&body, &answer, &token.expires_s.to_le_bytes()]);
     if headers.get_all(header::IF_NONE_MATCH).iter().any(|known| names(known, &etag)) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
+    let endpoint = OfrepEndpoint { request_uri };
+    let stream = OfrepEventStream { kind: "sse", endpoint, inactivity_delay_sec: INACTIVITY_S };
+    answer.extend(br#","eventStreams":"#);
+    write(&[stream], &mut answer);
+    answer.push(b'}');
     Ok(([(header::ETAG, etag), (header::CONTENT_TYPE, "application/json".to_owned())], answer).into_response())
+}
+
+/// OFREP's default: a page that nobody has looked at for two minutes hangs up.
+const INACTIVITY_S: u32 = 120;
+
+/// Where a client begins to listen.
+#[derive(Debug, Deserialize, IntoParams)]
+struct Listen {
+    /// Of the address in `eventStreams`.
+    token: String,
+    /// The revision that the client has answers of.
+    revision: Option<u64>,
+}
+
+/// Tells when flags should be evaluated again: Server-Sent Events, at the address that `eventStreams` names.
+///
+/// Each event says `{"type":"refetchEvaluation","etag":…,"lastModified":…}`. The first comes at once where something
+/// changed since the client evaluated.
+#[utoipa::path(
+    get, path = "/events", tag = "ofrep", operation_id = "ofrepFollow", params(Listen),
+    responses((status = 200, description = "Events, without end", content_type = "text/event-stream", body = String))
+)]
+async fn follow(
+    State(state): State<AppState>,
+    Query(listen): Query<Listen>,
+    headers: HeaderMap,
+) -> Result<Response, HttpError> {
+    let caller = Arc::new(StreamToken::redeem(&state.app, &listen.token).await?);
+    check_page(&caller, &headers)?;
+    let admission =
+        state.streams.admit().ok_or_else(|| Problem::overloaded("too many streams are open: try again later"))?;
+    let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(revision_of);
+    let seen = last.or(listen.revision).unwrap_or_else(|| hub.state().position.revision);
+    let notices = state.streams.notices(&hub, &caller, seen, admission);
+    let events = notices.map(|Notice { epoch, revision, changed_at }| {
+        let etag = format!("{epoch}.{revision}");
+        let seconds = changed_at.0.div_euclid(1_000);
+        let data = json!({ "type": "refetchEvaluation", "etag": etag, "lastModified": seconds });
+        Ok::<_, Infallible>(Event::default().id(etag).data(data.to_string()))
+    });
+    let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(state.config.streams.heartbeat));
+    // A proxy that gathers what it passes on would keep the events.
+    Ok(([("x-accel-buffering", "no")], sse).into_response())
+}
+
+/// The revision in the `etag` of an event, `<epoch>.<revision>`.
+fn revision_of(etag: &str) -> Option<u64> {
+    etag.rsplit_once('.').and_then(|(_, revision)| revision.parse().ok())
+}
+
+fn write(answer: &impl Serialize, into: &mut Vec<u8>) {
+    serde_json::to_writer(into, answer)
+        .unwrap_or_else(|error| unreachable!("answers have only string keys and finite numbers: {error}"));
 }
 
 /// The context of a request, or the refusal.
@@ -202,13 +309,67 @@ fn check_signature(caller: &SdkPrincipal, context: &Context, headers: &HeaderMap
     Err(Problem::new(Code::Forbidden, detail))
 }
 
-/// Over context and answers, as a client sends the tag of its last answer whatever context it asks for next.
-fn etag(request: &[u8], answer: &[u8]) -> String {
+/// Over context and answers, as a client sends the tag of its last answer whatever context it asks for next; and over the
+/// time until which the stream's token holds, as after a 304 the client keeps the address that it has.
+fn etag(parts: &[&[u8]]) -> String {
     let mut hasher = Xxh3::new();
-    hasher.update(&(request.len() as u64).to_le_bytes());
-    hasher.update(request);
-    hasher.update(answer);
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
     format!("\"{:032x}\"", hasher.digest128())
+}
+
+/// Opens the event stream of an SDK key: for a browser's `EventSource`, which cannot send headers.
+///
+/// ```text
+/// <id of the key>.<end, in seconds since 1970>.<HMAC-SHA256 of both under the key's token secret>
+/// ```
+///
+/// Any server on the database can check it, and it ends with its key.
+struct StreamToken {
+    key: String,
+    expires_s: i64,
+    signature: String,
+}
+
+impl StreamToken {
+    /// Tokens of this many seconds are the same, so that a client's address stays, and hold as long again.
+    const WINDOW_S: i64 = 1_800;
+
+    fn of(caller: &SdkPrincipal, now: Timestamp) -> Self {
+        let window = now.0.div_euclid(1_000 * Self::WINDOW_S);
+        let expires_s = window.saturating_add(2).saturating_mul(Self::WINDOW_S);
+        let signature = caller.token_secret.sign(&Self::message(&caller.key, expires_s));
+        Self { key: caller.key.clone(), expires_s, signature }
+    }
+
+    fn message(key: &str, expires_s: i64) -> String {
+        format!("ofrep events\n{key}\n{expires_s}")
+    }
+
+    /// The key that the token stands for.
+    async fn redeem(app: &App, token: &str) -> Result<SdkPrincipal, AppError> {
+        let refused = || AppError::Unauthenticated {
+            detail: "the stream's token is not valid (any more): evaluate again, and take the address of that answer"
+                .to_owned(),
+        };
+        let mut parts = token.splitn(3, '.');
+        let (Some(key), Some(expires), Some(signature)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(refused());
+        };
+        let expires_s: i64 = expires.parse().map_err(|_| refused())?;
+        let caller = keys::sdk_principal(app, key).await?;
+        let genuine = caller.token_secret.verifies(&Self::message(key, expires_s), signature);
+        let over = app.clock.now().0.div_euclid(1_000) >= expires_s;
+        if genuine && !over { Ok(caller) } else { Err(refused()) }
+    }
+}
+
+impl fmt::Display for StreamToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.key, self.expires_s, self.signature)
+    }
 }
 
 /// Whether an `If-None-Match` names the tag (RFC 9110 §13.1.2: compared weakly).
@@ -266,9 +427,9 @@ mod tests {
 
     #[test]
     fn tags_stand_for_context_and_answers() {
-        assert_eq!(etag(b"a", b"b"), etag(b"a", b"b"));
-        assert_ne!(etag(b"a", b"b"), etag(b"", b"ab"));
-        let tag = etag(b"a", b"b");
+        assert_eq!(etag(&[b"a", b"b"]), etag(&[b"a", b"b"]));
+        assert_ne!(etag(&[b"a", b"b"]), etag(&[b"", b"ab"]));
+        let tag = etag(&[b"a", b"b"]);
         for (known, matches) in [
             (tag.clone(), true),
             (format!("W/{tag}"), true),

@@ -94,7 +94,7 @@ fn components() -> Components {
 /// What every operation says alike: who may use it, and the problem it may answer with.
 pub(super) fn describe_operation(operation: &mut Operation, access: Access) {
     let schemes: &[&str] = match access {
-        Access::Probe | Access::Public => &[],
+        Access::Probe | Access::Public | Access::StreamToken => &[],
         Access::Session => &["session"],
         Access::SdkKey => &["serverKey", "clientKey"],
         Access::SignedIn | Access::Project(_) | Access::Instance | Access::Metrics => &["session", "token"],

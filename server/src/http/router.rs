@@ -57,6 +57,8 @@ pub enum Access {
     Metrics,
     /// Decided by the handler, as the key may come in a websocket's subprotocol.
     Stream,
+    /// Decided by the handler, as a short-lived token in the query stands for an SDK key. Pages of other sites may ask.
+    StreamToken,
 }
 
 impl std::fmt::Display for Access {
@@ -73,6 +75,7 @@ impl std::fmt::Display for Access {
             Self::Instance => f.write_str("instance"),
             Self::Metrics => f.write_str("metrics"),
             Self::Stream => f.write_str("stream"),
+            Self::StreamToken => f.write_str("streamToken"),
         }
     }
 }
@@ -133,7 +136,7 @@ impl Routes {
         self.0.into_iter().fold(Router::new(), |router, Route { access, alias, paths, handlers, .. }| {
             let guard = middleware::from_fn_with_state((state.clone(), access), auth::guard);
             let mut guarded = handlers.route_layer(guard);
-            if access == Access::SdkKey {
+            if matches!(access, Access::SdkKey | Access::StreamToken) {
                 // The layer answers for it.
                 guarded = guarded.options(async || StatusCode::NO_CONTENT).layer(any_site());
             }

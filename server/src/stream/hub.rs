@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A request waits this long for a change that was committed just before it.
-const CATCH_UP: Duration = Duration::from_secs(1);
+const CATCH_UP: Duration = Duration::from_millis(250);
 
 /// One environment's hub. One task (`follow`) writes; sessions and requests read.
 pub struct Hub {
@@ -64,7 +64,12 @@ impl Hub {
 
     /// What is evaluated with here, without a look into the database: never behind what this process committed.
     pub async fn ruleset(&self) -> Arc<Compiled> {
-        let head = self.app.heads.get(&self.environment).map_or(0, |head| *head);
+        self.ruleset_at(0).await
+    }
+
+    /// As [`ruleset`](Self::ruleset), and not behind `revision`, which another process told of.
+    pub async fn ruleset_at(&self, revision: u64) -> Arc<Compiled> {
+        let head = self.app.heads.get(&self.environment).map_or(0, |head| *head).max(revision);
         let compiled = Arc::clone(&self.compiled.borrow());
         if compiled.revision >= head {
             return compiled;

@@ -11,12 +11,14 @@
 pub mod state;
 
 mod hub;
+mod notices;
 mod receipts;
 mod revocation;
 pub mod session;
 mod streams;
 
 pub use hub::Hub;
+pub use notices::Notice;
 pub use receipts::{Behind, Receipts};
 pub use revocation::Credential;
 pub use state::State;

@@ -29,6 +29,8 @@ pub struct Object {
     wire: WireObject,
     digest: Digest,
     killed: bool,
+    /// Client keys see something of it: a flag that is not private. A segment decides for any flag.
+    public: bool,
     prerequisites: Arc<[Arc<str>]>,
     broken: Option<Arc<BrokenDocument>>,
 }
@@ -57,6 +59,8 @@ pub struct State {
     pub position: Position,
     /// When the newest change was accepted.
     pub changed_at: Timestamp,
+    /// The newest revision at which something changed that client keys may notice.
+    pub public_revision: u64,
     objects: RedBlackTreeMapSync<ObjectRef, Object>,
     /// The steps after `reach`, oldest first.
     steps: VecDeque<Step>,
@@ -152,6 +156,7 @@ impl Object {
     fn good_flag(config: &FlagConfig) -> Self {
         Self {
             killed: config.killed,
+            public: !config.availability.is_private(),
             prerequisites: config.prerequisites.iter().map(|needed| needed.flag.as_str().into()).collect(),
             ..Self::new(ObjectKind::Flag, config.key.as_str(), config)
         }
@@ -174,7 +179,8 @@ impl Object {
     fn new(kind: ObjectKind, key: &str, body: &impl serde::Serialize) -> Self {
         let wire = WireObject::new(kind, key, body)
             .unwrap_or_else(|error| unreachable!("configurations have only string keys and finite numbers: {error}"));
-        Self { digest: Digest::from(&wire), wire, killed: false, prerequisites: Arc::default(), broken: None }
+        let public = wire.kind == ObjectKind::Segment;
+        Self { digest: Digest::from(&wire), wire, killed: false, public, prerequisites: Arc::default(), broken: None }
     }
 }
 
@@ -187,6 +193,7 @@ impl State {
         Self {
             position: Position { epoch: epoch.into(), revision, digest },
             changed_at: delta.changed_at.unwrap_or_default(),
+            public_revision: revision,
             objects,
             steps: VecDeque::new(),
             reach: revision,
@@ -199,6 +206,7 @@ impl State {
     pub fn after(&self, revision: u64, delta: Delta, now: Timestamp) -> Self {
         let killed = self.newly_killed(&delta).into();
         let touched = delta.objects.keys().cloned().collect();
+        let public_revision = if self.is_noticed(&delta) { revision } else { self.public_revision };
         let mut objects = self.objects.clone();
         let mut digest = self.position.digest;
         for (at, object) in delta.objects {
@@ -219,6 +227,7 @@ impl State {
         Self {
             position: Position { epoch: self.position.epoch.clone(), revision, digest },
             changed_at: delta.changed_at.unwrap_or(now),
+            public_revision,
             objects,
             steps,
             reach,
@@ -233,6 +242,17 @@ impl State {
                 && self.objects.get(at).is_none_or(|known| !known.killed)
         });
         killed.map(|(at, _)| Arc::clone(&at.key)).collect()
+    }
+
+    /// Whether client keys may notice the change: it touches what they see, or what that depends on. May say so of a
+    /// change that, in the end, makes no difference.
+    fn is_noticed(&self, delta: &Delta) -> bool {
+        let is_public = |object: Option<&Object>| object.is_some_and(|object| object.public);
+        delta.objects.iter().any(|(at, after)| {
+            is_public(after.as_ref())
+                || is_public(self.objects.get(at))
+                || self.objects.values().any(|object| object.prerequisites.contains(&at.key))
+        })
     }
 
     /// The documents that cannot be read.
@@ -522,6 +542,34 @@ mod tests {
         assert_eq!(state.steps.len(), MAX_STEPS);
         assert_eq!(state.reach, 1_100 - MAX_STEPS as u64);
         assert!(state.reaches(state.reach) && !state.reaches(state.reach - 1) && !state.reaches(1_101));
+    }
+
+    #[test]
+    fn clients_notice_what_they_see_and_what_that_needs() {
+        let public = |key: &str, needs: &[&str]| {
+            let (touched, live) = flag(key, false, needs);
+            let (flag, config) = live.unwrap();
+            let mut config = config.unwrap();
+            config.body = config.body.replacen('{', r#"{"availability":"values","#, 1);
+            (touched, Some((flag, Some(config))))
+        };
+        let state = State::new(
+            "e",
+            1,
+            delta(&[public("seen", &["needed"]), flag("needed", false, &[]), flag("hidden", false, &[])]),
+        );
+        for (change, noticed) in [
+            (flag("hidden", true, &[]), false),
+            (gone(TouchedKind::Flag, "hidden"), false),
+            (flag("needed", true, &[]), true),
+            (public("hidden", &[]), true),
+            (flag("seen", false, &[]), true),
+            (gone(TouchedKind::Flag, "seen"), true),
+            (segment("any"), true),
+        ] {
+            let next = state.after(2, delta(std::slice::from_ref(&change)), Timestamp(0));
+            assert_eq!(next.public_revision == 2, noticed, "{change:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use futures_util::{Sink, Stream, StreamExt as _};
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
 use tidegate_core::Ruleset;
 use tokio::{
@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Credential, Hub, Receipts, State,
-    revocation::Watchlist,
+    revocation::{Watch, Watchlist},
     session::{self, Ended},
 };
 use crate::{
@@ -90,6 +90,15 @@ pub(super) struct Counters {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct EndedLabels {
     reason: &'static str,
+}
+
+/// One open stream in the gauge.
+pub(super) struct Open(Gauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// The right to open one stream.
@@ -164,15 +173,26 @@ impl Streams {
     {
         let stream = Arc::clone(&self);
         let run = async move {
-            let open = stream.metrics.streams.get_or_create_owned(&labels(&hub.environment));
-            open.inc();
-            let watch = stream.watchlist.watch(with.clone());
+            let open = stream.opened(&hub.environment);
+            let watch = stream.watch(with.clone());
             let ended = session::run(&stream, &hub, socket, &with, &watch.revoked).await;
-            open.dec();
+            drop(open);
             stream.counters.ended.get_or_create(&EndedLabels { reason: ended.reason() }).inc();
             drop(admission);
         };
         self.tasks.track_future(run).await;
+    }
+
+    /// Counts a stream as open until it is dropped.
+    pub(super) fn opened(&self, environment: &EnvironmentId) -> Open {
+        let open = self.metrics.streams.get_or_create_owned(&labels(environment));
+        open.inc();
+        Open(open)
+    }
+
+    /// Is told when the credential is not valid any more.
+    pub(super) fn watch(&self, credential: Credential) -> Watch {
+        self.watchlist.watch(credential)
     }
 
     /// Says goodbye to everybody and waits until all have gone.

@@ -9,6 +9,7 @@ use axum::{
     extract::ConnectInfo,
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
+use futures_util::{Stream, StreamExt as _};
 use serde_json::{Value as Json, json};
 use tidegate_server::{
     app::{
@@ -240,6 +241,14 @@ impl Call<'_> {
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         *self.request.body_mut() = body.into();
         self
+    }
+
+    /// For an answer that does not end: its pieces, as text.
+    pub async fn open(self) -> (StatusCode, impl Stream<Item = String> + Unpin + use<>) {
+        let response = self.router.clone().oneshot(self.request).await.unwrap();
+        let status = response.status();
+        let pieces = response.into_body().into_data_stream();
+        (status, Box::pin(pieces.map(|piece| String::from_utf8(piece.unwrap().to_vec()).unwrap())))
     }
 
     pub async fn send(self) -> Answer {

@@ -1055,9 +1055,41 @@ export type OfrepAnswer = {
 };
 
 /**
- * What every flag says.
+ * An address at the origin that was asked.
+ */
+export type OfrepEndpoint = {
+    /**
+     * Path and query. The query is a secret, for half an hour at least.
+     */
+    requestUri: string;
+};
+
+/**
+ * Where to hear of changes.
+ */
+export type OfrepEventStream = {
+    /**
+     * Its address.
+     */
+    endpoint: OfrepEndpoint;
+    /**
+     * A client that is not looked at for so long may hang up.
+     */
+    inactivityDelaySec: number;
+    /**
+     * `sse`: Server-Sent Events.
+     */
+    type: string;
+};
+
+/**
+ * What every flag says, and where to hear of changes.
  */
 export type OfrepFlags = {
+    /**
+     * Where to hear of changes.
+     */
+    eventStreams: Array<OfrepEventStream>;
     /**
      * One answer for each flag, in the order of the keys.
      */
@@ -4458,7 +4490,12 @@ export type GetMetricsResponse = GetMetricsResponses[keyof GetMetricsResponses];
 
 export type OfrepEvaluateFlagsData = {
     body: OfrepRequest;
-    path?: never;
+    path: {
+        /**
+         * The event's `etag`.
+         */
+        flagConfigEtag: string | null;
+    };
     query?: never;
     url: '/ofrep/v1/evaluate/flags';
 };
@@ -4522,6 +4559,40 @@ export type OfrepEvaluateFlagResponses = {
 };
 
 export type OfrepEvaluateFlagResponse = OfrepEvaluateFlagResponses[keyof OfrepEvaluateFlagResponses];
+
+export type OfrepFollowData = {
+    body?: never;
+    path: {
+        /**
+         * Of the address in `eventStreams`.
+         */
+        token: string;
+        /**
+         * The revision that the client has answers of.
+         */
+        revision: number | null;
+    };
+    query?: never;
+    url: '/ofrep/v1/events';
+};
+
+export type OfrepFollowErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type OfrepFollowError = OfrepFollowErrors[keyof OfrepFollowErrors];
+
+export type OfrepFollowResponses = {
+    /**
+     * Events, without end
+     */
+    200: string;
+};
+
+export type OfrepFollowResponse = OfrepFollowResponses[keyof OfrepFollowResponses];
 
 export type ReadyData = {
     body?: never;
