@@ -14,6 +14,7 @@ mod config_api;
 mod ofrep;
 mod simulation;
 mod stream;
+mod telemetry;
 
 mod browser;
 mod cli;

@@ -2,4 +2,6 @@
 
 pub mod app;
 pub mod binary;
+pub mod peer;
 pub mod postgres;
+pub mod proxy;
