@@ -16,6 +16,8 @@ mod simulation;
 mod stream;
 mod telemetry;
 
+mod failures;
+
 mod browser;
 mod cli;
 mod crash;

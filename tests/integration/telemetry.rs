@@ -8,7 +8,7 @@ use tidegate_protocol::{ClientMessage, ServerMessage, events::EventBatch, messag
 use crate::support::peer::{Line, Peer, flag};
 
 const DEADLINE: Duration = Duration::from_secs(30);
-const HEARTBEAT: Duration = Duration::from_secs(60);
+const HEARTBEAT: Duration = Duration::from_mins(1);
 
 fn builder(peer: &Peer) -> Builder {
     Client::builder(&peer.url(), "tgs_x").telemetry_interval(Duration::from_millis(1))
@@ -37,8 +37,11 @@ async fn receive(line: &mut Line, batch: &EventBatch) {
     line.say(&ServerMessage::Received(Received { id: batch.id.clone() })).await;
 }
 
+/// Flag, variant, version, unit and count of an exposure.
+type Told<'a> = (&'a str, Option<&'a str>, u64, Option<UnitHash>, u64);
+
 /// What a batch tells but for times.
-fn told(batch: &EventBatch) -> Vec<(&str, Option<&str>, u64, Option<UnitHash>, u64)> {
+fn told(batch: &EventBatch) -> Vec<Told<'_>> {
     let mut told: Vec<_> =
         batch.exposures.iter().map(|it| (&*it.flag, it.variant.as_deref(), it.version, it.unit, it.count)).collect();
     told.sort_unstable();

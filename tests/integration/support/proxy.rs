@@ -1,12 +1,6 @@
 //! A network between SDK and server that can fail.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -19,7 +13,6 @@ use tokio::{
 pub struct Proxy {
     pub address: SocketAddr,
     is_open: Arc<watch::Sender<bool>>,
-    n_accepted: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -27,15 +20,14 @@ impl Proxy {
     pub async fn new(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (is_open, n_accepted) = (Arc::new(watch::Sender::new(true)), Arc::<AtomicU64>::default());
-        let (open, accepted) = (Arc::clone(&is_open), Arc::clone(&n_accepted));
+        let is_open = Arc::new(watch::Sender::new(true));
+        let open = Arc::clone(&is_open);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                accepted.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(pass(client, to, open.subscribe()));
             }
         });
-        Self { address, is_open, n_accepted, task }
+        Self { address, is_open, task }
     }
 
     pub fn url(&self) -> String {
@@ -51,11 +43,6 @@ impl Proxy {
     /// All gets through again.
     pub fn heal(&self) {
         self.is_open.send_replace(true);
-    }
-
-    /// How many connections were made to it.
-    pub fn n_accepted(&self) -> u64 {
-        self.n_accepted.load(Ordering::SeqCst)
     }
 }
 
