@@ -331,15 +331,13 @@ pub struct SegmentRule {
 pub struct ResolvedFlag {
     /// The flag's key.
     pub key: FlagKey,
-    /// What kind of value it has.
-    pub kind: FlagKind,
     /// As in [`FlagConfig`].
     #[serde(default)]
     pub version: u64,
     /// The variant's key; absent: the caller's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<VariantKey>,
-    /// The variant's value, of that kind; counts only beside a `variant`.
+    /// The variant's value, which tells the flag's kind; counts only beside a `variant`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Json>,
     /// Why this value.

@@ -163,12 +163,12 @@ impl Flag {
 
     /// A flag that answers what the server says, whatever the context.
     pub(crate) fn resolved(resolved: ResolvedFlag) -> Self {
-        let ResolvedFlag { key, kind, version, variant, value: json, reason, error_code } = resolved;
+        let ResolvedFlag { key, version, variant, value: json, reason, error_code } = resolved;
         let mut issues = Issues::of_flag(&key);
-        let variants = match (variant, json.as_ref().and_then(|json| value(kind, json))) {
+        let variants = match (variant, json.as_ref().and_then(|json| value(kind_of(json)?, json))) {
             (Some(key), Some(value)) => Box::new([Variant { key, value }]) as Box<[_]>,
             (Some(_), None) => {
-                let message = format!("the value must be {}, as the flag's kind says", expected(kind));
+                let message = "a variant needs a value of one of the four kinds".to_owned();
                 issues.report(Severity::FlagBroken, "wrong_value_kind", Path::Root.field("value"), message);
                 let issues = issues.finish();
                 return Self { version, ..Self::unreadable(key, issues) };
@@ -246,6 +246,16 @@ fn value(kind: FlagKind, json: &Json) -> Option<FlagValue> {
         }
         (FlagKind::Json, Json::Object(_) | Json::Array(_)) => Some(FlagValue::Json(Arc::new(json.clone()))),
         _ => None,
+    }
+}
+
+fn kind_of(json: &Json) -> Option<FlagKind> {
+    match json {
+        Json::Bool(_) => Some(FlagKind::Boolean),
+        Json::String(_) => Some(FlagKind::String),
+        Json::Number(_) => Some(FlagKind::Number),
+        Json::Object(_) | Json::Array(_) => Some(FlagKind::Json),
+        Json::Null => None,
     }
 }
 

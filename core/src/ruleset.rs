@@ -106,6 +106,12 @@ impl Ruleset {
         self.find(flag).map_or(Availability::Private, |node| node.flag.availability)
     }
 
+    /// Whether there is such a flag and it has that variant; `None`, the caller's default, any flag has.
+    pub fn has_variant(&self, flag: &str, variant: Option<&str>) -> bool {
+        let has = |node: &FlagNode, key: &str| node.flag.variants.iter().any(|variant| variant.key.as_str() == key);
+        self.find(flag).is_some_and(|node| variant.is_none_or(|key| has(node, key)))
+    }
+
     #[inline]
     pub(crate) fn find(&self, flag: &str) -> Option<&FlagNode> {
         self.flags.find(flag)
@@ -223,7 +229,7 @@ mod tests {
     #[test]
     fn a_resolved_flag_says_what_the_server_said() {
         let resolved = |fields: Json| {
-            let mut flag = json!({ "key": "checkout", "kind": "boolean", "version": 7 });
+            let mut flag = json!({ "key": "checkout", "version": 7 });
             flag.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
             let (ruleset, issues) =
                 Ruleset::default().update(vec![Change::PutResolved(serde_json::from_value(flag).unwrap())]);
@@ -236,7 +242,7 @@ mod tests {
         assert_eq!(resolved(json!({ "reason": "DISABLED" })), (json!([null, null, "DISABLED", null, 7]), 0));
         let missing = json!({ "reason": "ERROR", "errorCode": "TARGETING_KEY_MISSING" });
         assert_eq!(resolved(missing), (json!([null, null, "ERROR", "TARGETING_KEY_MISSING", 7]), 0));
-        let wrong = json!({ "variant": "on", "value": "true", "reason": "STATIC" });
+        let wrong = json!({ "variant": "on", "value": null, "reason": "STATIC" });
         assert_eq!(resolved(wrong), (json!([null, null, "ERROR", "PARSE_ERROR", 7]), 1));
     }
 

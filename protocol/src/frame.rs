@@ -22,9 +22,9 @@ pub const FRAME_TARGET_BYTES: usize = 16 * 1024;
 /// The first byte of a frame that holds raw DEFLATE (RFC 1951).
 pub const DEFLATE: u8 = 1;
 
-/// Objects of a transfer that is going to be compressed go into frames of about this many bytes: fewer would compress
-/// less, and more would, compressed, keep a kill waiting longer than [`FRAME_TARGET_BYTES`] do.
-pub const COMPRESSED_TARGET_BYTES: usize = 128 * 1024;
+/// So many bytes of text are compressed at once: fewer would compress less, and more would, compressed, keep a kill
+/// waiting longer than [`FRAME_TARGET_BYTES`] do.
+const COMPRESSED_TARGET_BYTES: usize = 128 * 1024;
 
 /// What a frame is compressed with: better, and slower, up to 10. A frame is compressed once for all clients.
 const LEVEL: u8 = 6;
@@ -50,6 +50,26 @@ pub fn compress(text: &str) -> Vec<u8> {
     frame.extend(length.to_le_bytes());
     frame.extend(compress_to_vec(text.as_bytes(), LEVEL));
     frame
+}
+
+/// The binary frames of a row of text frames, several in one where they are small. As [`compress`] for what it costs.
+pub fn compress_all<'f>(frames: impl IntoIterator<Item = &'f str>) -> Vec<Vec<u8>> {
+    let mut compressed = Vec::new();
+    let mut text = String::new();
+    for frame in frames {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(frame);
+        if text.len() >= COMPRESSED_TARGET_BYTES {
+            compressed.push(compress(&text));
+            text.clear();
+        }
+    }
+    if !text.is_empty() {
+        compressed.push(compress(&text));
+    }
+    compressed
 }
 
 /// The text frame of a binary frame, of at most `limit` bytes.
@@ -87,10 +107,8 @@ pub fn lines(frame: &str) -> impl Iterator<Item = &str> {
     frame.split('\n').map(str::trim).filter(|line| !line.is_empty())
 }
 
-/// The frames of one change set: `intent`, the objects in their order, `commit`; cut where a frame has `target_bytes` of
-/// objects. One frame where it is small.
+/// The frames of one change set: `intent`, the objects in their order, `commit`. One frame where it is small.
 pub fn change_set(
-    target_bytes: usize,
     intent: Intent,
     put: impl IntoIterator<Item = WireObject>,
     delete: Vec<ObjectRef>,
@@ -103,7 +121,7 @@ pub fn change_set(
     for object in put {
         bytes += object.key.len() + object.body.get().len();
         objects.put.push(object);
-        if bytes >= target_bytes {
+        if bytes >= FRAME_TARGET_BYTES {
             messages.push(ServerMessage::Objects(std::mem::take(&mut objects)));
             frames.push(encode(&messages));
             messages.clear();
@@ -133,7 +151,7 @@ mod tests {
             .enumerate()
             .map(|(index, body)| WireObject::new(ObjectKind::Flag, &format!("f{index}"), body).unwrap());
         let intent = Intent { transfer: Transfer::Full, from: None, to: to.clone() };
-        change_set(FRAME_TARGET_BYTES, intent, put, Vec::new(), Commit { to, changed_at: None })
+        change_set(intent, put, Vec::new(), Commit { to, changed_at: None })
     }
 
     #[test]
@@ -158,6 +176,17 @@ mod tests {
         for text in ["", "a", &"{\"type\":\"heartbeat\"}\n".repeat(1_000)] {
             assert_eq!(decompress(&compress(text), text.len()).as_deref(), Ok(text));
         }
+    }
+
+    #[test]
+    fn many_frames_become_few() {
+        let frames: Vec<_> = (0..20).map(|index| format!("{index}{}", "x".repeat(20_000))).collect();
+        let compressed = compress_all(frames.iter().map(String::as_str));
+        assert_eq!(compressed.len(), 3);
+        let texts: Vec<_> = compressed.iter().map(|frame| decompress(frame, 1_000_000).unwrap()).collect();
+        let read: Vec<_> = texts.iter().flat_map(|text| lines(text)).collect();
+        assert_eq!(read, frames);
+        assert!(compress_all([]).is_empty());
     }
 
     #[test]

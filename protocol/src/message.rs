@@ -233,6 +233,8 @@ pub mod goodbye {
     pub const REVOKED: &str = "revoked";
     /// The client broke the protocol, or speaks none that the server does.
     pub const PROTOCOL: &str = "protocol";
+    /// The key is in secure mode, and the signature does not fit the targeting key.
+    pub const FORBIDDEN: &str = "forbidden";
     /// The environment cannot be read now.
     pub const UNAVAILABLE: &str = "unavailable";
 }

@@ -32,11 +32,11 @@ pub(crate) struct Endpoint {
 /// An open websocket.
 pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
-/// What the server sent.
+/// What the server sends.
 pub(crate) enum Frame {
     /// Messages.
     Text(Utf8Bytes),
-    /// Messages, compressed.
+    /// Compressed messages.
     Binary(Bytes),
 }
 

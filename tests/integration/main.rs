@@ -10,8 +10,10 @@ mod vectors;
 mod store;
 
 mod access_api;
+mod client_keys;
 mod config_api;
 mod ofrep;
+mod polling;
 mod simulation;
 mod stream;
 mod telemetry;

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::ws::{Message, Utf8Bytes};
+use axum::extract::ws::Message;
 use futures_util::{Sink, Stream};
 use serde_json::json;
 use tidegate_core::{Context, Ruleset, Timestamp, evaluate_all};
@@ -359,7 +359,9 @@ impl Driver {
                 () = self.faults.cut.notified() => self.lose(),
                 () = self.faults.changed.notified() => Vec::new(),
                 frame = read(self.pipe.as_mut()), if reads => match frame {
-                    Some(frame) => self.machine.on_message(&frame, self.moment()),
+                    Some(Message::Text(frame)) => self.machine.on_message(&frame, self.moment()),
+                    Some(Message::Binary(frame)) => self.machine.on_binary(&frame, self.moment()),
+                    Some(_) => Vec::new(),
                     None => self.lose(),
                 },
                 () = sleep_until(wake.unwrap()) => self.machine.on_timer(self.moment()),
@@ -434,13 +436,10 @@ struct Pipe {
     inward: mpsc::Receiver<Message>,
 }
 
-/// The next text frame; `None`: it is over; for ever where there is no pipe. Cancel safe.
-async fn read(pipe: Option<&mut Pipe>) -> Option<Utf8Bytes> {
+/// The next message; `None`: it is over; for ever where there is no pipe. Cancel safe.
+async fn read(pipe: Option<&mut Pipe>) -> Option<Message> {
     let Some(pipe) = pipe else { return std::future::pending().await };
-    match pipe.inward.recv().await {
-        Some(Message::Text(frame)) => Some(frame),
-        _ => None,
-    }
+    pipe.inward.recv().await.filter(|message| !matches!(message, Message::Close(_)))
 }
 
 /// The server's end.

@@ -26,12 +26,10 @@ use tokio_tungstenite::{
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
+    DEADLINE,
     app::{Caller, TestApp},
-    postgres,
+    postgres, within,
 };
-
-/// Nothing here takes long; what does, hangs.
-pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Short intervals: what the tests wait for comes soon.
 pub fn settings() -> stream::Settings {
@@ -128,10 +126,6 @@ pub fn environment() -> EnvironmentId {
     EnvironmentId { project: "shop".to_owned(), environment: "test".to_owned() }
 }
 
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future).await.expect("it took too long")
-}
-
 pub async fn create(app: &App, key: &str) {
     let flag = serde_json::from_value(json!({ "key": key, "name": key, "kind": "boolean" })).unwrap();
     app.create_flag(&TestApp::request(), "shop", flag).await.unwrap();
@@ -176,6 +170,8 @@ pub fn ada() -> Context {
 pub struct Wire {
     pub socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
     read: VecDeque<ServerMessage>,
+    /// What came, in bytes.
+    bytes: usize,
 }
 
 impl Wire {
@@ -192,7 +188,7 @@ impl Wire {
 
     /// Over a websocket that is open.
     pub fn over(socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>) -> Self {
-        Self { socket, read: VecDeque::new() }
+        Self { socket, read: VecDeque::new(), bytes: 0 }
     }
 
     pub async fn send(&mut self, message: ClientMessage) {
@@ -213,7 +209,13 @@ impl Wire {
                 Some(ServerMessage::Heartbeat(_)) => {}
                 Some(message) => return Some(message),
                 None => match within(self.socket.next()).await {
+                    Some(Ok(Message::Binary(compressed))) => {
+                        self.bytes += compressed.len();
+                        let text = frame::decompress(&compressed, frame::MAX_SERVER_FRAME_BYTES).unwrap();
+                        self.read.extend(frame::lines(&text).map(|line| ServerMessage::parse(line).unwrap()));
+                    }
                     Some(Ok(Message::Text(text))) => {
+                        self.bytes += text.len();
                         self.read.extend(frame::lines(&text).map(|line| ServerMessage::parse(line).unwrap()));
                     }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
@@ -348,6 +350,48 @@ async fn a_client_that_comes_back_gets_what_it_missed_and_no_more() {
     let ahead = Position { revision: newer.revision + 10, ..newer.clone() };
     let (transfer, _, to) = world.connect(Some(ahead)).await.change_set().await;
     assert_eq!((transfer, to), (Transfer::None, newer));
+}
+
+#[tokio::test]
+async fn a_large_transfer_is_compressed_for_whom_can_read_it() {
+    let world = World::new().await;
+    for index in 0..40 {
+        create(&world.test.app, &format!("flag-{index}")).await;
+    }
+    let mut plain = world.connect(None).await;
+    plain.change_set().await;
+    let mut wire = Wire::open(&world.url(), &[("authorization", &format!("Bearer {}", world.key))]).await.unwrap();
+    let hello = ClientHello {
+        protocol: 1,
+        sdk: "wire/1".to_owned(),
+        position: None,
+        accepts: vec!["later".into(), "deflate".into()],
+        context: None,
+    };
+    wire.send(ClientMessage::Hello(hello)).await;
+    assert!(matches!(wire.next().await, Some(ServerMessage::Hello(_))));
+    let (transfer, put, _) = wire.change_set().await;
+    assert_eq!((transfer, put.len()), (Transfer::Full, 40));
+    assert!(wire.bytes * 3 < plain.bytes, "{} {}", wire.bytes, plain.bytes);
+    // One flag is not worth it.
+    enable(&world.test.app, "flag-0", true).await;
+    assert_eq!(wire.change_set().await, plain.change_set().await);
+}
+
+#[tokio::test]
+async fn events_come_over_the_stream_too() {
+    let world = World::new().await;
+    create(&world.test.app, "checkout").await;
+    let mut wire = world.connect(None).await;
+    wire.change_set().await;
+    let batch = r#"{"type":"events","id":"b1","exposures":[{"flag":"checkout","variant":"on","count":2,"at":1}]}"#;
+    for _ in 0..2 {
+        within(wire.socket.send(Message::text(batch))).await.unwrap();
+        let Some(ServerMessage::Received(received)) = wire.next().await else { panic!("not taken") };
+        assert_eq!(received.id, "b1");
+    }
+    let counted = r#"tidegate_exposures_total{project="shop",environment="test",flag="checkout",variant="on"} 2"#;
+    assert!(world.server.state.metrics.render().contains(counted));
 }
 
 #[tokio::test]
@@ -538,9 +582,10 @@ async fn an_archived_environment_closes_its_streams() {
 async fn a_client_key_gets_no_rules() {
     let world = World::new().await;
     let Caller::Bearer(key) = world.test.sdk_key("shop", "test", SdkKeyKind::Client).await else { unreachable!() };
+    create(&world.test.app, "checkout").await;
     let client = Client::builder(&world.url(), &key).connect().unwrap();
-    let not_ready = client.wait_ready(DEADLINE).await.unwrap_err();
-    assert!(not_ready.trouble.contains("server key"), "{not_ready}");
+    assert_eq!(client.wait_ready(DEADLINE).await, Ok(Status::Ready));
+    assert_eq!(client.bool_details("checkout", true, &ada()).error, Some(ErrorCode::FlagNotFound));
 }
 
 #[tokio::test]

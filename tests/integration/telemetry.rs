@@ -5,9 +5,15 @@ use std::{num::NonZeroUsize, time::Duration};
 use tidegate::{Builder, Client, Context, Status, UnitHash};
 use tidegate_protocol::{ClientMessage, ServerMessage, events::EventBatch, message::Received};
 
-use crate::support::peer::{Line, Peer, flag};
+use crate::{
+    stream::{World, ada, create, enable},
+    support::{
+        DEADLINE,
+        peer::{Line, Peer, flag},
+        within,
+    },
+};
 
-const DEADLINE: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_mins(1);
 
 fn builder(peer: &Peer) -> Builder {
@@ -80,7 +86,7 @@ async fn a_batch_is_repeated_on_the_next_connection_until_it_is_received() {
     assert!(!format!("{first:?}").contains("ada"), "a targeting key travels");
 
     receive(&mut line, &first).await;
-    tokio::time::timeout(DEADLINE, closing).await.expect("closing does not end").unwrap();
+    within(closing).await.unwrap();
     assert!(line.next().await.is_none());
 }
 
@@ -137,5 +143,28 @@ async fn closing_waits_for_no_server_that_does_not_answer() {
     let (client, mut line) = connect(&peer, builder(&peer)).await;
     client.track("paid", &Context::new("ada"), None);
     let _never_answered = batch(&mut line).await;
-    tokio::time::timeout(DEADLINE, client.close()).await.expect("closing does not end");
+    within(client.close()).await;
+}
+
+#[tokio::test]
+async fn a_server_counts_what_its_clients_tell() {
+    let world = World::new().await;
+    create(&world.test.app, "checkout").await;
+    enable(&world.test.app, "checkout", true).await;
+    let (client, _events) = world.client().await;
+    for _ in 0..5 {
+        client.bool("checkout", false, &ada());
+    }
+    client.string("checkout", "", &ada());
+    client.track("paid", &ada(), 9.5);
+    client.close().await;
+
+    let metrics = world.server.state.metrics.render();
+    let counted = |name: &str, labels: &str, value: u64| {
+        let line = format!("tidegate_{name}_total{{project=\"shop\",environment=\"test\"{labels}}} {value}\n");
+        assert!(metrics.contains(&line), "no {line} in {metrics}");
+    };
+    counted("exposures", r#",flag="checkout",variant="on""#, 5);
+    counted("exposures", r#",flag="checkout",variant="""#, 1);
+    counted("measurements", "", 1);
 }

@@ -490,7 +490,7 @@ impl Synchronizer {
 
     fn on_goodbye(&mut self, message: &Goodbye, now: Moment, effects: &mut Vec<Effect>) {
         let lost = match message.reason.as_ref() {
-            goodbye::REVOKED | goodbye::PROTOCOL => Lost::Refused,
+            goodbye::REVOKED | goodbye::PROTOCOL | goodbye::FORBIDDEN => Lost::Refused,
             _ => Lost::Busy { retry_after_ms: message.retry_after_ms },
         };
         self.drop_connection("the server said goodbye", lost, now, effects);

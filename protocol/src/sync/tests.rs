@@ -536,7 +536,7 @@ fn what_cannot_be_read_is_broken_alone() {
 #[test]
 fn a_flag_that_comes_back_as_a_value_stays() {
     let flag = Flag { version: 1, killed: false }.object("a");
-    let resolved = json!({ "key": "a", "kind": "boolean", "variant": "on", "value": true, "reason": "SPLIT" });
+    let resolved = json!({ "key": "a", "variant": "on", "value": true, "reason": "SPLIT" });
     let value = WireObject::new(ObjectKind::Value, "a", &resolved).unwrap();
     let mut replica = Replica::new(Retention::Digests, Limits::default());
     for (revision, object) in [(1, &flag), (2, &value), (3, &flag)] {

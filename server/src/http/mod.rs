@@ -21,6 +21,7 @@ mod serve;
 
 mod assets;
 mod audit;
+mod changes;
 mod health;
 mod keys;
 mod session;

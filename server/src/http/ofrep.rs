@@ -161,10 +161,10 @@ async fn evaluate_flag(
         Ok(context) => context,
         Err((code, details)) => return Ok(failure(&key, code, details).into_response()),
     };
-    check_signature(&caller, &context, &headers)?;
+    check_signature(&caller, &context, signature(&headers))?;
     let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
-    let compiled = hub.ruleset().await;
-    let ruleset = &compiled.ruleset;
+    let front = hub.front().await;
+    let ruleset = &front.compiled.ruleset;
     if caller.kind == SdkKeyKind::Client && ruleset.availability(&key).is_private() {
         // To a client, a private flag is none.
         return Ok(failure(&key, ErrorCode::FlagNotFound, details(ErrorCode::FlagNotFound)).into_response());
@@ -197,11 +197,12 @@ async fn evaluate_flags(
         Ok(context) => context,
         Err((code, details)) => return Ok(refusal(code, &details)),
     };
-    check_signature(&caller, &context, &headers)?;
+    check_signature(&caller, &context, signature(&headers))?;
     let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
     // Another server may have told of the change: this one must not answer as if it had not happened.
     let told = refetch.flag_config_etag.as_deref().and_then(revision_of);
-    let compiled = hub.ruleset_at(told.unwrap_or_default()).await;
+    let front = hub.front_at(told.unwrap_or_default()).await;
+    let compiled = &front.compiled;
     let now = state.app.clock.now();
     let flags: Vec<_> = match caller.kind {
         SdkKeyKind::Server => {
@@ -299,14 +300,21 @@ fn no_object() -> (ErrorCode, String) {
 }
 
 /// In secure mode, whoever names a targeting key shows that the application's server knows it.
-fn check_signature(caller: &SdkPrincipal, context: &Context, headers: &HeaderMap) -> Result<(), Problem> {
-    let signature = headers.get(SIGNATURE).and_then(|signature| signature.to_str().ok());
+pub(super) fn check_signature(
+    caller: &SdkPrincipal,
+    context: &Context,
+    signature: Option<&str>,
+) -> Result<(), Problem> {
     if caller.vouches_for(context.targeting_key(), signature) {
         return Ok(());
     }
     let detail = "the key is in secure mode: send the HMAC-SHA256 of the targeting key, made by your server with the key's \
                   signing secret, as the header `X-Tidegate-Signature` (64 hex digits)";
     Err(Problem::new(Code::Forbidden, detail))
+}
+
+fn signature(headers: &HeaderMap) -> Option<&str> {
+    headers.get(SIGNATURE).and_then(|signature| signature.to_str().ok())
 }
 
 /// Over context and answers, as a client sends the tag of its last answer whatever context it asks for next; and over the
@@ -373,7 +381,7 @@ impl fmt::Display for StreamToken {
 }
 
 /// Whether an `If-None-Match` names the tag (RFC 9110 §13.1.2: compared weakly).
-fn names(known: &HeaderValue, etag: &str) -> bool {
+pub(super) fn names(known: &HeaderValue, etag: &str) -> bool {
     let tags = known.to_str().unwrap_or_default().split(',').map(str::trim);
     tags.into_iter().any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }

@@ -195,6 +195,7 @@ pub(super) fn routes() -> Routes {
         .merge(super::keys::routes())
         .merge(super::audit::routes())
         .merge(super::stream::routes())
+        .merge(super::changes::routes())
         .merge(super::projects::routes())
         .merge(super::environments::routes())
         .merge(super::flags::routes())

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     app::{
-        AppError, SdkKeyKind,
+        AppError,
         access::{Action, authorize},
         documents, keys,
         model::Environment,
@@ -52,8 +52,9 @@ struct Watched {
 
 /// Opens the stream of an environment's changes: a websocket that speaks the protocol of the crate `tidegate-protocol`.
 ///
-/// With a server key as `Authorization: Bearer tgs_…`, or, from our own pages, with the session and the environment in
-/// the query.
+/// With an SDK key as `Authorization: Bearer tgs_…`; in a browser, whose sockets send no headers, as a second subprotocol
+/// beside `tidegate.v1`: `key.tgc_…`. A client key gets what it sees for the context of its hello. Our own pages open it
+/// with the session, and the environment in the query.
 #[utoipa::path(
     get, path = "/stream", tag = "stream", operation_id = "openStream", params(Watched),
     responses((status = 101, description = "The socket is open; the client says hello first"))
@@ -94,10 +95,6 @@ async fn authenticate(
     if let Some(presented) = sdk_key(headers) {
         let key = keys::authenticate_sdk(&state.app, presented).await?;
         check_page(&key, headers)?;
-        if key.kind == SdkKeyKind::Client {
-            let needed = "of a server key: streams of client keys are not there yet".to_owned();
-            return Err(AppError::Forbidden { needed }.into());
-        }
         let environment = key.environment.clone();
         return Ok((Credential::Key(key), environment));
     }

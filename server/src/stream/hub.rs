@@ -2,17 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::extract::ws::Message;
+use tidegate_protocol::Position;
 use tokio::{
     sync::{Notify, Semaphore, watch},
-    task::yield_now,
+    task::{spawn_blocking, yield_now},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    events::RecentBatches,
     receipts::Ledger,
-    state::{self, ChangeSet, Delta, KillFrame, State},
+    state::{self, ChangeSet, Delta, Encoding, KillFrame, State},
     streams::Metering,
+    view::Front,
 };
 use crate::{
     app::{App, AppError, BrokenDocument, rulesets::Compiled},
@@ -22,6 +26,9 @@ use crate::{
 /// A request waits this long for a change that was committed just before it.
 const CATCH_UP: Duration = Duration::from_millis(250);
 
+/// Compressing so much takes about a millisecond.
+const COMPRESS_APART_FROM_BYTES: usize = 64 * 1024;
+
 /// One environment's hub. One task (`follow`) writes; sessions and requests read.
 pub struct Hub {
     /// Its environment.
@@ -29,12 +36,13 @@ pub struct Hub {
     app: App,
     metering: Metering,
     states: watch::Sender<Arc<State>>,
-    compiled: watch::Sender<Arc<Compiled>>,
+    fronts: watch::Sender<Arc<Front>>,
     kills: watch::Sender<Option<KillFrame>>,
     hint: Notify,
-    /// The right to ask the database for old changes: thousands that come back together ask the same.
+    /// The right to ask the database for old changes, or to compress: thousands that come back together ask the same.
     lookups: Semaphore,
     pub(super) ledger: Ledger,
+    pub(super) batches: RecentBatches,
 }
 
 impl Hub {
@@ -42,16 +50,18 @@ impl Hub {
     pub(super) async fn load(environment: EnvironmentId, app: App, metering: Metering) -> Result<Self, StoreError> {
         let (state, compiled) = load(&environment, &app).await?;
         metering.configuration(&state, &compiled.ruleset);
+        let state = Arc::new(state);
         let hub = Self {
             environment,
             app,
             metering,
-            states: watch::Sender::new(Arc::new(state)),
-            compiled: watch::Sender::new(compiled),
+            states: watch::Sender::new(Arc::clone(&state)),
+            fronts: watch::Sender::new(Arc::new(Front { state, compiled })),
             kills: watch::Sender::new(None),
             hint: Notify::new(),
             lookups: Semaphore::new(1),
             ledger: Ledger::default(),
+            batches: RecentBatches::default(),
         };
         hub.warn_of(hub.state().broken());
         Ok(hub)
@@ -63,22 +73,27 @@ impl Hub {
     }
 
     /// What is evaluated with here, without a look into the database: never behind what this process committed.
-    pub async fn ruleset(&self) -> Arc<Compiled> {
-        self.ruleset_at(0).await
+    pub async fn front(&self) -> Arc<Front> {
+        self.front_at(0).await
     }
 
-    /// As [`ruleset`](Self::ruleset), and not behind `revision`, which another process told of.
-    pub async fn ruleset_at(&self, revision: u64) -> Arc<Compiled> {
+    /// As [`front`](Self::front), and not behind `revision`, which another process told of.
+    pub async fn front_at(&self, revision: u64) -> Arc<Front> {
         let head = self.app.heads.get(&self.environment).map_or(0, |head| *head).max(revision);
-        let compiled = Arc::clone(&self.compiled.borrow());
-        if compiled.revision >= head {
-            return compiled;
+        let front = Arc::clone(&self.fronts.borrow());
+        if front.compiled.revision >= head {
+            return front;
         }
         self.nudge();
-        let mut newer = self.compiled.subscribe();
+        let mut newer = self.fronts.subscribe();
         // Where it cannot be read now, what there is must do.
-        let _ = timeout(CATCH_UP, newer.wait_for(|compiled| compiled.revision >= head)).await;
-        Arc::clone(&self.compiled.borrow())
+        let _ = timeout(CATCH_UP, newer.wait_for(|front| front.compiled.revision >= head)).await;
+        Arc::clone(&self.fronts.borrow())
+    }
+
+    /// Sees what is evaluated with, and is woken by each newer one.
+    pub(super) fn fronts(&self) -> watch::Receiver<Arc<Front>> {
+        self.fronts.subscribe()
     }
 
     /// Sees the newest state, and is woken by each newer one.
@@ -96,8 +111,32 @@ impl Hub {
         self.hint.notify_one();
     }
 
+    /// What brings a client that stands at `at` to `state`; nothing, where it has that or more.
+    pub async fn change_set(&self, state: &State, at: Option<&Position>) -> Option<Arc<ChangeSet>> {
+        let to = &state.position;
+        match at {
+            Some(at) if at == to || (at.epoch == to.epoch && at.revision > to.revision) => None,
+            Some(at) if at.epoch == to.epoch && at.revision < to.revision => {
+                Some(self.changes_since(state, at.revision).await)
+            }
+            _ => Some(state.full()),
+        }
+    }
+
+    /// The change set's messages. A large one is compressed apart, so that nobody else on this thread waits for it.
+    pub(super) async fn messages(&self, change_set: &Arc<ChangeSet>, encoding: Encoding) -> Vec<Message> {
+        if encoding == Encoding::Deflate && change_set.is_raw() && change_set.bytes() > COMPRESS_APART_FROM_BYTES {
+            // One at a time, or a thousand clients that come back together take every thread.
+            let _turn = self.lookups.acquire().await.ok();
+            let work = Arc::clone(change_set);
+            let compressed = spawn_blocking(move || work.messages(encoding)).await;
+            return compressed.unwrap_or_else(|_| change_set.messages(Encoding::Plain));
+        }
+        change_set.messages(encoding)
+    }
+
     /// What brings a client from `revision` to `state`; everything, where nobody knows what happened since.
-    pub(super) async fn changes_since(&self, state: &State, revision: u64) -> Arc<ChangeSet> {
+    async fn changes_since(&self, state: &State, revision: u64) -> Arc<ChangeSet> {
         if state.reaches(revision) {
             return state.since(revision);
         }
@@ -158,7 +197,7 @@ impl Hub {
                 yield_now().await;
                 let compiled = self.app.ruleset(&self.environment).await?;
                 self.metering.configuration(&next, &compiled.ruleset);
-                self.compiled.send_replace(compiled);
+                self.fronts.send_replace(Arc::new(Front { state: next, compiled }));
                 Ok(())
             }
         }
@@ -185,8 +224,9 @@ impl Hub {
         self.metering.configuration(&state, &compiled.ruleset);
         // Another timeline counts anew.
         self.app.heads.remove(&self.environment);
-        self.states.send_replace(Arc::new(state));
-        self.compiled.send_replace(compiled);
+        let state = Arc::new(state);
+        self.states.send_replace(Arc::clone(&state));
+        self.fronts.send_replace(Arc::new(Front { state, compiled }));
         Ok(())
     }
 

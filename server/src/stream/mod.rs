@@ -10,12 +10,14 @@
 
 pub mod state;
 
+mod events;
 mod hub;
 mod notices;
 mod receipts;
 mod revocation;
 pub mod session;
 mod streams;
+mod view;
 
 pub use hub::Hub;
 pub use notices::Notice;
@@ -23,3 +25,4 @@ pub use receipts::{Behind, Receipts};
 pub use revocation::Credential;
 pub use state::State;
 pub use streams::{Admission, Settings, Streams};
+pub use view::{Front, Personal, up_to_date};

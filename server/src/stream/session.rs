@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::extract::ws::{Message, Utf8Bytes};
+use axum::extract::ws::Message;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
+use tidegate_core::Context;
 use tidegate_protocol::{
-    ClientMessage, Position, ServerMessage, Transfer, frame,
-    message::{ClientHello, Goodbye, Heartbeat, Intent, PROTOCOL_VERSION, ServerHello, goodbye},
+    ClientMessage, Position, ServerMessage, frame,
+    message::{
+        ClientContext, ClientHello, Goodbye, Heartbeat, PROTOCOL_VERSION, Received, ServerHello, encoding, goodbye,
+    },
     sync::HEARTBEATS_MISSED,
 };
 use tokio::{
@@ -16,10 +19,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Credential, Hub, State, Streams,
+    Credential, Front, Hub, Personal, State, Streams,
     receipts::Entry,
-    state::{ChangeSet, KillFrame},
+    state::{ChangeSet, Encoding, KillFrame},
+    up_to_date,
 };
+use crate::app::{SdkKeyKind, SdkPrincipal};
 
 /// Why a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +37,13 @@ pub enum Ended {
     Slow,
     /// The server ended it: one of the reasons of [`goodbye`].
     Goodbye(&'static str),
+}
+
+/// Whether there was something to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Advanced {
+    Yes,
+    No,
 }
 
 /// The client's name is kept up to this length, in characters.
@@ -47,6 +59,9 @@ struct Session<'s, S> {
     revoked: &'s CancellationToken,
     states: watch::Receiver<Arc<State>>,
     kills: watch::Receiver<Option<KillFrame>>,
+    /// Whom a client key evaluates for; others get everything.
+    personal: Option<(Personal, watch::Receiver<Arc<Front>>)>,
+    encoding: Encoding,
     heartbeat: Interval,
     /// Where the client is; nowhere: it needs everything.
     cursor: Option<Position>,
@@ -79,6 +94,8 @@ where
         revoked,
         states: hub.states(),
         kills: hub.kills(),
+        personal: None,
+        encoding: Encoding::Plain,
         heartbeat,
         cursor: None,
         killed_to: 0,
@@ -101,15 +118,16 @@ where
         let hello = hello.await.map_err(|_| Ended::Goodbye(goodbye::PROTOCOL))??;
         self.greet(hello, credential).await?;
         loop {
-            // A kill overtakes what else there is to send.
+            // A kill overtakes what else there is to send. What a client key sees is evaluated first, and a kill with it.
             tokio::select! {
                 biased;
                 () = self.revoked.cancelled() => return Err(Ended::Goodbye(goodbye::REVOKED)),
                 () = self.streams.shutdown.cancelled() => return Err(Ended::Goodbye(goodbye::SHUTDOWN)),
-                _ = self.kills.changed() => self.send_kill().await?,
-                _ = self.states.changed() => self.advance().await?,
+                _ = self.kills.changed(), if self.personal.is_none() => self.send_kill().await?,
+                _ = self.states.changed(), if self.personal.is_none() => drop(self.advance().await?),
+                () = changed(&mut self.personal) => drop(self.advance().await?),
                 _ = self.heartbeat.tick() => self.beat().await?,
-                message = self.socket.next() => self.hear(message).await?,
+                message = self.socket.next() => self.hear(message, credential).await?,
             }
         }
     }
@@ -132,7 +150,13 @@ where
     }
 
     async fn greet(&mut self, hello: ClientHello, credential: &Credential) -> Result<(), Ended> {
-        if matches!(credential, Credential::Key(_)) {
+        if hello.accepts.iter().any(|name| name == encoding::DEFLATE) {
+            self.encoding = Encoding::Deflate;
+        }
+        if let Credential::Key(key) = credential {
+            if key.kind == SdkKeyKind::Client {
+                self.personal = Some((personal(key, hello.context.as_ref())?, self.hub.fronts()));
+            }
             let sdk = hello.sdk.chars().filter(|c| !c.is_control()).take(MAX_SDK_NAME).collect();
             self.entry = Some(self.hub.ledger.enter(sdk, self.streams.app.clock.now()));
         }
@@ -140,43 +164,48 @@ where
         self.send(ServerMessage::Hello(ServerHello { protocol: PROTOCOL_VERSION, heartbeat_ms })).await?;
 
         self.cursor = hello.position;
-        let state = self.hub.state();
-        if needs_nothing(self.cursor.as_ref(), &state.position) {
+        if self.advance().await? == Advanced::No {
+            let here = self.hub.state().position.clone();
             // A client that is ahead was fed by another process, or by this one before the database lost something.
-            if self.cursor.as_ref() != Some(&state.position) {
+            if self.cursor.as_ref().is_some_and(|at| at.revision > here.revision) {
                 self.hub.nudge();
             }
-            let to = state.position.clone();
-            return self.send(ServerMessage::Intent(Intent { transfer: Transfer::None, from: None, to })).await;
+            let to = self.cursor.as_ref().filter(|_| self.personal.is_some()).unwrap_or(&here);
+            return self.send_message(Message::text(up_to_date(to))).await;
         }
-        self.advance().await
-    }
-
-    /// Brings the client to the newest state, whatever it missed on the way.
-    async fn advance(&mut self) -> Result<(), Ended> {
-        let state = Arc::clone(&self.states.borrow_and_update());
-        let to = &state.position;
-        if needs_nothing(self.cursor.as_ref(), to) {
-            return Ok(());
-        }
-        let change_set = match &self.cursor {
-            Some(at) if at.epoch == to.epoch && at.revision < to.revision => {
-                self.hub.changes_since(&state, at.revision).await
-            }
-            _ => state.full(),
-        };
-        self.send_change_set(&change_set).await?;
-        self.cursor = Some(to.clone());
         Ok(())
     }
 
-    async fn send_change_set(&mut self, change_set: &ChangeSet) -> Result<(), Ended> {
+    /// Brings the client to the newest state, whatever it missed on the way.
+    async fn advance(&mut self) -> Result<Advanced, Ended> {
+        if let Some((personal, fronts)) = &mut self.personal {
+            let front = Arc::clone(&fronts.borrow_and_update());
+            let now = self.streams.app.clock.now();
+            let Some((frames, to)) = personal.advance(&front, self.cursor.as_ref(), now) else {
+                return Ok(Advanced::No);
+            };
+            for frame in frames {
+                self.send_message(Message::text(frame)).await?;
+            }
+            self.cursor = Some(to);
+            return Ok(Advanced::Yes);
+        }
+        let state = Arc::clone(&self.states.borrow_and_update());
+        let Some(change_set) = self.hub.change_set(&state, self.cursor.as_ref()).await else {
+            return Ok(Advanced::No);
+        };
+        self.send_change_set(&change_set).await?;
+        self.cursor = Some(state.position.clone());
+        Ok(Advanced::Yes)
+    }
+
+    async fn send_change_set(&mut self, change_set: &Arc<ChangeSet>) -> Result<(), Ended> {
         if let Some(kill) = change_set.kill.as_ref().filter(|kill| kill.revision > self.killed_to) {
             self.killed_to = kill.revision;
-            self.send_frame(kill.frame.clone()).await?;
+            self.send_message(Message::Text(kill.frame.clone())).await?;
         }
-        for frame in &change_set.frames {
-            self.send_frame(frame.clone()).await?;
+        for message in self.hub.messages(change_set, self.encoding).await {
+            self.send_message(message).await?;
             // Also past a long transfer.
             if self.kills.has_changed().unwrap_or(false) {
                 self.send_kill().await?;
@@ -191,7 +220,7 @@ where
         match kill {
             Some(kill) if kill.revision > known => {
                 self.killed_to = kill.revision;
-                self.send_frame(kill.frame).await
+                self.send_message(Message::Text(kill.frame)).await
             }
             _ => Ok(()),
         }
@@ -202,17 +231,21 @@ where
         if self.silent > HEARTBEATS_MISSED {
             return Err(Ended::Silent);
         }
+        // What a client key sees may change with time alone.
+        if self.personal.is_some() {
+            self.advance().await?;
+        }
         let revision = self.cursor.as_ref().map(|at| at.revision);
         self.send(ServerMessage::Heartbeat(Heartbeat { revision })).await
     }
 
-    async fn hear(&mut self, message: Option<Result<Message, E>>) -> Result<(), Ended> {
+    async fn hear(&mut self, message: Option<Result<Message, E>>, credential: &Credential) -> Result<(), Ended> {
         self.silent = 0;
         match message {
             Some(Ok(Message::Text(text))) => {
                 // What cannot be read, or is not known, is ignored: the client may be newer.
                 for message in frame::lines(&text).filter_map(|line| ClientMessage::parse(line).ok()) {
-                    self.obey(message).await?;
+                    self.obey(message, credential).await?;
                 }
                 Ok(())
             }
@@ -221,7 +254,7 @@ where
         }
     }
 
-    async fn obey(&mut self, message: ClientMessage) -> Result<(), Ended> {
+    async fn obey(&mut self, message: ClientMessage, credential: &Credential) -> Result<(), Ended> {
         match message {
             ClientMessage::Ack(ack) => {
                 if let Some(entry) = &self.entry {
@@ -233,25 +266,34 @@ where
                 tracing::info!(reason = resync.reason.chars().take(100).collect::<String>(), "a client starts over");
                 self.streams.counters.resyncs.inc();
                 self.cursor = None;
-                self.advance().await
+                self.advance().await.map(drop)
             }
-            ClientMessage::Hello(_)
-            | ClientMessage::Context(_)
-            | ClientMessage::Events(_)
-            | ClientMessage::Heartbeat
-            | ClientMessage::Unknown => Ok(()),
+            ClientMessage::Context(context) => {
+                let (Credential::Key(key), Some((now, _))) = (credential, &mut self.personal) else { return Ok(()) };
+                *now = personal(key, Some(&context))?;
+                self.cursor = None;
+                self.advance().await.map(drop)
+            }
+            ClientMessage::Events(batch) => {
+                let Credential::Key(key) = credential else { return Ok(()) };
+                let id = batch.id.clone();
+                // One that cannot be used would not be better the next time.
+                let _ = self.streams.take_events(self.hub, key, &batch).await;
+                self.send(ServerMessage::Received(Received { id })).await
+            }
+            ClientMessage::Hello(_) | ClientMessage::Heartbeat | ClientMessage::Unknown => Ok(()),
         }
     }
 
     async fn send(&mut self, message: ServerMessage) -> Result<(), Ended> {
-        self.send_frame(frame::encode([&message]).into()).await
+        self.send_message(Message::text(frame::encode([&message]))).await
     }
 
     /// Waits until the client has taken the frame: what happens meanwhile is caught up with afterwards, in one step.
-    async fn send_frame(&mut self, frame: Utf8Bytes) -> Result<(), Ended> {
+    async fn send_message(&mut self, message: Message) -> Result<(), Ended> {
         tokio::select! {
             biased;
-            sent = timeout(self.streams.settings.send_timeout, self.socket.send(Message::Text(frame))) => match sent {
+            sent = timeout(self.streams.settings.send_timeout, self.socket.send(message)) => match sent {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(Ended::Gone),
                 Err(_) => Err(Ended::Slow),
@@ -275,7 +317,21 @@ where
     }
 }
 
-/// A client at `cursor` has all that `to` has, or more of the same epoch.
-fn needs_nothing(cursor: Option<&Position>, to: &Position) -> bool {
-    cursor.is_some_and(|at| at == to || (at.epoch == to.epoch && at.revision > to.revision))
+/// Waits until a client key may see something else; for ever with any other credential.
+async fn changed(personal: &mut Option<(Personal, watch::Receiver<Arc<Front>>)>) {
+    match personal {
+        // An error cannot be: the hub outlives the session.
+        Some((_, fronts)) => drop(fronts.changed().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whom the client evaluates for, where it may.
+fn personal(key: &SdkPrincipal, context: Option<&ClientContext>) -> Result<Personal, Ended> {
+    let Some(ClientContext { context, signature }) = context else { return Ok(Personal::new(Context::anonymous())) };
+    let ctx = Context::from_json(context).map_err(|_| Ended::Goodbye(goodbye::PROTOCOL))?;
+    if !key.vouches_for(ctx.targeting_key(), signature.as_deref()) {
+        return Err(Ended::Goodbye(goodbye::FORBIDDEN));
+    }
+    Ok(Personal::new(ctx))
 }

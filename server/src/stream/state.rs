@@ -5,16 +5,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use axum::extract::ws::Utf8Bytes;
+use axum::extract::ws::{Message, Utf8Bytes};
+use bytes::Bytes;
 use rpds::RedBlackTreeMapSync;
 use serde_json::json;
-use tidegate_core::{FlagConfig, Timestamp};
+use tidegate_core::{
+    FlagConfig, Timestamp, VariantKey,
+    config::{Availability, Condition, Rule, Serve, Split},
+};
 use tidegate_protocol::{
-    Digest, ObjectKind, ObjectRef, Position, ServerMessage, Transfer, WireObject,
-    frame::{self, FRAME_TARGET_BYTES},
+    Digest, ObjectKind, ObjectRef, Position, ServerMessage, Transfer, WireObject, frame,
     message::{Commit, Intent, Kill},
 };
 
@@ -29,10 +32,35 @@ pub struct Object {
     wire: WireObject,
     digest: Digest,
     killed: bool,
-    /// Client keys see something of it: a flag that is not private. A segment decides for any flag.
-    public: bool,
+    public: Public,
     prerequisites: Arc<[Arc<str>]>,
     broken: Option<Arc<BrokenDocument>>,
+}
+
+/// What client keys see of an object.
+#[derive(Clone, Debug)]
+pub enum Public {
+    /// Nothing.
+    Hidden,
+    /// Of a flag, the value for one context.
+    Value,
+    /// Of a flag, these rules.
+    Rules(Shown),
+}
+
+/// An object as it is sent to somebody, with its digest.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The object.
+    pub wire: WireObject,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+impl From<WireObject> for Shown {
+    fn from(wire: WireObject) -> Self {
+        Self { digest: Digest::from(&wire), wire }
+    }
 }
 
 /// What one refresh found: the new state of some objects, or that they are gone.
@@ -77,6 +105,49 @@ pub struct ChangeSet {
     pub kill: Option<KillFrame>,
     /// To be sent in this order.
     pub frames: Vec<Utf8Bytes>,
+    compressed: OnceLock<Vec<Bytes>>,
+}
+
+/// A change set of fewer bytes is not worth compressing: it is one packet as it is.
+const COMPRESS_FROM_BYTES: usize = 1_024;
+
+impl ChangeSet {
+    fn new(kill: Option<KillFrame>, frames: Vec<String>) -> Self {
+        Self { kill, frames: frames.into_iter().map(Utf8Bytes::from).collect(), compressed: OnceLock::new() }
+    }
+
+    /// The size of the frames.
+    pub fn bytes(&self) -> usize {
+        self.frames.iter().map(|frame| frame.len()).sum()
+    }
+
+    /// Whether it was not compressed yet.
+    pub fn is_raw(&self) -> bool {
+        self.compressed.get().is_none()
+    }
+
+    /// As websocket messages; compressed, once for all clients that can read it, where that is worth it.
+    pub fn messages(&self, encoding: Encoding) -> Vec<Message> {
+        match encoding {
+            Encoding::Deflate if self.bytes() >= COMPRESS_FROM_BYTES => {
+                let compressed = self.compressed.get_or_init(|| {
+                    let frames = frame::compress_all(self.frames.iter().map(Utf8Bytes::as_str));
+                    frames.into_iter().map(Bytes::from).collect()
+                });
+                compressed.iter().cloned().map(Message::Binary).collect()
+            }
+            _ => self.frames.iter().cloned().map(Message::Text).collect(),
+        }
+    }
+}
+
+/// How a client is sent large change sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As text.
+    Plain,
+    /// See [`frame::compress`].
+    Deflate,
 }
 
 /// A kill, ready to be sent.
@@ -156,7 +227,7 @@ impl Object {
     fn good_flag(config: &FlagConfig) -> Self {
         Self {
             killed: config.killed,
-            public: !config.availability.is_private(),
+            public: Public::of(config),
             prerequisites: config.prerequisites.iter().map(|needed| needed.flag.as_str().into()).collect(),
             ..Self::new(ObjectKind::Flag, config.key.as_str(), config)
         }
@@ -177,11 +248,68 @@ impl Object {
     }
 
     fn new(kind: ObjectKind, key: &str, body: &impl serde::Serialize) -> Self {
-        let wire = WireObject::new(kind, key, body)
-            .unwrap_or_else(|error| unreachable!("configurations have only string keys and finite numbers: {error}"));
-        let public = wire.kind == ObjectKind::Segment;
-        Self { digest: Digest::from(&wire), wire, killed: false, public, prerequisites: Arc::default(), broken: None }
+        let Shown { wire, digest } = shown(kind, key, body);
+        Self { wire, digest, killed: false, public: Public::Hidden, prerequisites: Arc::default(), broken: None }
     }
+
+    /// Whether client keys may notice that it changes: a segment decides what flags say.
+    fn is_noticed(&self) -> bool {
+        self.wire.kind == ObjectKind::Segment || !matches!(self.public, Public::Hidden)
+    }
+}
+
+/// An object with `body`, a configuration, as JSON.
+pub(super) fn shown(kind: ObjectKind, key: &str, body: &impl serde::Serialize) -> Shown {
+    let wire = WireObject::new(kind, key, body)
+        .unwrap_or_else(|error| unreachable!("configurations have only string keys and finite numbers: {error}"));
+    Shown::from(wire)
+}
+
+impl Public {
+    /// Rules are shown where the flag says so and they tell of nobody and of no other flag: individual targets,
+    /// segments and prerequisites stay on the server, which then evaluates.
+    fn of(config: &FlagConfig) -> Self {
+        let tells_of_others =
+            !config.targets.is_empty() || !config.prerequisites.is_empty() || config.rules.iter().any(uses_segment);
+        match config.availability {
+            Availability::Private => Self::Hidden,
+            Availability::Rules if !tells_of_others => {
+                Self::Rules(shown(ObjectKind::Flag, config.key.as_str(), &without_secrets(config)))
+            }
+            Availability::Rules | Availability::Values => Self::Value,
+        }
+    }
+}
+
+fn uses_segment(rule: &Rule) -> bool {
+    fn is_segment(condition: &Condition) -> bool {
+        match condition {
+            Condition::Test(test) => test.operator == "segment",
+            Condition::Any { any: members } | Condition::All { all: members } | Condition::None { none: members } => {
+                members.iter().any(is_segment)
+            }
+            // Nobody knows what it is about.
+            Condition::Unknown(_) => true,
+        }
+    }
+    rule.conditions.iter().any(is_segment)
+}
+
+/// The flag without what its rules do not need: variants that nobody is served, and the rules' names.
+fn without_secrets(config: &FlagConfig) -> FlagConfig {
+    let mut served: BTreeSet<&VariantKey> = config.off_variant.iter().collect();
+    for serve in config.rules.iter().map(|rule| &rule.serve).chain([&config.default]) {
+        match serve {
+            Serve::Variant(variant) => served.extend([variant]),
+            Serve::Distribution(distribution) => match &distribution.split {
+                Split::Weights(weights) => served.extend(weights.iter().map(|weight| &weight.variant)),
+                Split::Ranges(ranges) => served.extend(ranges.iter().map(|range| &range.variant)),
+            },
+        }
+    }
+    let variants = config.variants.iter().filter(|variant| served.contains(&variant.key)).cloned().collect();
+    let rules = config.rules.iter().cloned().map(|rule| Rule { id: String::new(), ..rule }).collect();
+    FlagConfig { variants, rules, availability: Availability::Private, ..config.clone() }
 }
 
 impl State {
@@ -247,12 +375,18 @@ impl State {
     /// Whether client keys may notice the change: it touches what they see, or what that depends on. May say so of a
     /// change that, in the end, makes no difference.
     fn is_noticed(&self, delta: &Delta) -> bool {
-        let is_public = |object: Option<&Object>| object.is_some_and(|object| object.public);
+        let is_noticed = |object: Option<&Object>| object.is_some_and(Object::is_noticed);
         delta.objects.iter().any(|(at, after)| {
-            is_public(after.as_ref())
-                || is_public(self.objects.get(at))
+            is_noticed(after.as_ref())
+                || is_noticed(self.objects.get(at))
                 || self.objects.values().any(|object| object.prerequisites.contains(&at.key))
         })
+    }
+
+    /// The flags that client keys see something of, in the order of the keys.
+    pub fn public(&self) -> impl Iterator<Item = (&Arc<str>, &Public)> {
+        let seen = self.objects.values().filter(|object| !matches!(object.public, Public::Hidden));
+        seen.map(|object| (&object.wire.key, &object.public))
     }
 
     /// The documents that cannot be read.
@@ -324,11 +458,7 @@ impl State {
         let delete = touched.iter().filter(|at| !self.objects.contains_key(at)).cloned().collect();
         let intent = Intent { transfer, from, to: to.clone() };
         let commit = Commit { to, changed_at: Some(self.changed_at.0) };
-        let frames = frame::change_set(FRAME_TARGET_BYTES, intent, put, delete, commit)
-            .into_iter()
-            .map(Utf8Bytes::from)
-            .collect();
-        ChangeSet { kill: self.kill_frame(kills), frames }
+        ChangeSet::new(self.kill_frame(kills), frame::change_set(intent, put, delete, commit))
     }
 
     /// One frame for the kills of several steps; flags that are not killed any more are left out.

@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Credential, Hub, Receipts, State,
+    events::EventCounters,
     revocation::{Watch, Watchlist},
     session::{self, Ended},
 };
@@ -85,6 +86,7 @@ pub(super) struct Counters {
     pub resyncs: Counter,
     /// Streams turned away because too many were open.
     turned_away: Counter,
+    pub events: EventCounters,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -110,8 +112,13 @@ pub struct Admission {
 impl Streams {
     /// Streams of what `app` commits. Nothing runs before the first hub is asked for.
     pub fn new(app: App, metrics: Arc<Metrics>, settings: Settings) -> Arc<Self> {
-        let counters =
-            Counters { ended: Family::default(), resyncs: Counter::default(), turned_away: Counter::default() };
+        let counters = Counters {
+            ended: Family::default(),
+            resyncs: Counter::default(),
+            turned_away: Counter::default(),
+            events: EventCounters::default(),
+        };
+        counters.events.register(&metrics);
         metrics.register("streams_ended", "Streams that ended, by reason", counters.ended.clone());
         metrics.register("stream_resyncs", "Full transfers that clients asked for", counters.resyncs.clone());
         metrics.register("streams_turned_away", "Streams refused as too many at once", counters.turned_away.clone());
@@ -265,7 +272,7 @@ impl Streams {
     }
 }
 
-fn labels(environment: &EnvironmentId) -> EnvironmentLabels {
+pub(super) fn labels(environment: &EnvironmentId) -> EnvironmentLabels {
     EnvironmentLabels { project: environment.project.clone(), environment: environment.environment.clone() }
 }
 

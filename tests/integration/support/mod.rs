@@ -5,3 +5,12 @@ pub mod binary;
 pub mod peer;
 pub mod postgres;
 pub mod proxy;
+
+use std::time::Duration;
+
+/// Nothing in a test takes long; what does, hangs.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("it took too long")
+}

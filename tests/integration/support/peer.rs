@@ -11,12 +11,7 @@ use tidegate_protocol::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
-/// Nothing here takes long; what does, hangs.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future).await.expect("it took too long")
-}
+use super::within;
 
 /// Listens where an SDK connects to.
 pub struct Peer(TcpListener);

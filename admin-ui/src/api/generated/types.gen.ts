@@ -196,6 +196,20 @@ export type BucketRange = {
 };
 
 /**
+ * A client key's client.
+ */
+export type ChangesFor = ({
+    [key: string]: unknown;
+} | null) & {
+    /**
+     * What the client has; absent: nothing.
+     */
+    position?: {
+        [key: string]: unknown;
+    } | null;
+};
+
+/**
  * Why a request was refused, for programs.
  */
 export type Code = 'malformed' | 'unauthenticated' | 'forbidden' | 'csrf' | 'not_found' | 'method_not_allowed' | 'key_taken' | 'in_use' | 'stale' | 'too_large' | 'unsupported_media_type' | 'invalid' | 'does_not_compile' | 'idempotency_mismatch' | 'version_required' | 'too_many_requests' | 'broken' | 'internal' | 'unavailable' | 'disk_full';
@@ -524,6 +538,16 @@ export type Evaluated = Answer | {
      * The answers.
      */
     flags: Array<Answer>;
+};
+
+/**
+ * That a batch was taken.
+ */
+export type EventsTaken = {
+    /**
+     * The batch's id.
+     */
+    id: string;
 };
 
 /**
@@ -924,6 +948,88 @@ export type MyUser = {
      * What people call them.
      */
     name: string;
+};
+
+/**
+ * Events, as SDKs and others send them.
+ */
+export type NewEvents = {
+    /**
+     * How many events the client had no room for since its last batch.
+     */
+    dropped?: number;
+    /**
+     * What was served to whom; with the measurements at most 500.
+     */
+    exposures?: Array<NewExposure>;
+    /**
+     * Chosen by the client, another one for each batch, at most 64 bytes: a batch that comes twice counts once.
+     */
+    id: string;
+    /**
+     * What was measured.
+     */
+    measurements?: Array<NewMeasurement>;
+};
+
+/**
+ * A unit was served a variant, once or more.
+ */
+export type NewExposure = {
+    /**
+     * When first: milliseconds since 1970. Absent: now.
+     */
+    at?: number | null;
+    /**
+     * How often, at least once.
+     */
+    count?: number;
+    /**
+     * The flag's key.
+     */
+    flag: string;
+    /**
+     * To whom: the targeting key. It is hashed before anything else is done with it.
+     */
+    targetingKey?: string | null;
+    /**
+     * Instead of it, its hash, as SDKs send it: `xxh3_64` of the UTF-8, 16 hex digits.
+     */
+    unit?: string | null;
+    /**
+     * The variant's key; absent: the caller's default.
+     */
+    variant?: string | null;
+    /**
+     * The flag's version, as in `metadata` of an evaluation.
+     */
+    version?: number;
+};
+
+/**
+ * Something was measured.
+ */
+export type NewMeasurement = {
+    /**
+     * When: milliseconds since 1970. Absent: now.
+     */
+    at?: number | null;
+    /**
+     * What: at most 128 bytes.
+     */
+    metric: string;
+    /**
+     * To whom: the targeting key. It is hashed before anything else is done with it.
+     */
+    targetingKey?: string | null;
+    /**
+     * Instead of it, its hash, as SDKs send it: `xxh3_64` of the UTF-8, 16 hex digits.
+     */
+    unit?: string | null;
+    /**
+     * How much; absent: it happened.
+     */
+    value?: number | null;
 };
 
 /**
@@ -2840,6 +2946,94 @@ export type ListAuditResponses = {
 };
 
 export type ListAuditResponse = ListAuditResponses[keyof ListAuditResponses];
+
+export type GetChangesData = {
+    body?: never;
+    path: {
+        /**
+         * The epoch of its position.
+         */
+        epoch: string | null;
+        /**
+         * The revision of its position.
+         */
+        revision: number | null;
+        /**
+         * The digest of its position, 32 hex digits.
+         */
+        digest: string | null;
+    };
+    query?: never;
+    url: '/api/v1/changes';
+};
+
+export type GetChangesErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetChangesError = GetChangesErrors[keyof GetChangesErrors];
+
+export type GetChangesResponses = {
+    /**
+     * One message a line
+     */
+    200: string;
+};
+
+export type GetChangesResponse = GetChangesResponses[keyof GetChangesResponses];
+
+export type GetChangesForContextData = {
+    body: ChangesFor;
+    path?: never;
+    query?: never;
+    url: '/api/v1/changes';
+};
+
+export type GetChangesForContextErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetChangesForContextError = GetChangesForContextErrors[keyof GetChangesForContextErrors];
+
+export type GetChangesForContextResponses = {
+    /**
+     * One message a line
+     */
+    200: string;
+};
+
+export type GetChangesForContextResponse = GetChangesForContextResponses[keyof GetChangesForContextResponses];
+
+export type TakeEventsData = {
+    body: NewEvents;
+    path?: never;
+    query?: never;
+    url: '/api/v1/events';
+};
+
+export type TakeEventsErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type TakeEventsError = TakeEventsErrors[keyof TakeEventsErrors];
+
+export type TakeEventsResponses = {
+    /**
+     * Taken, now or before
+     */
+    202: EventsTaken;
+};
+
+export type TakeEventsResponse = TakeEventsResponses[keyof TakeEventsResponses];
 
 export type GetOpenApiData = {
     body?: never;

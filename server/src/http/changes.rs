@@ -1,0 +1,278 @@
+//! `/changes`: what the stream sends, for networks that break websockets. And `/events`: what clients send on it.
+
+use axum::{
+    Json,
+    body::{Body as HttpBody, Bytes},
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use tidegate_core::Context;
+use tidegate_protocol::{
+    Position,
+    events::{EventBatch, Exposure, Measurement, UnitHash},
+    message::ClientContext,
+};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
+
+use super::{
+    Access, AppState, HttpError, Problem, Routes,
+    error::Code,
+    extract::{Body, Query, SdkKey},
+    ofrep::{check_signature, names},
+};
+use crate::{
+    app::{AppError, SdkKeyKind, SdkPrincipal},
+    stream::{Personal, up_to_date},
+};
+
+pub(super) fn routes() -> Routes {
+    Routes::new().route(Access::SdkKey, routes!(changes, changes_for)).route(Access::SdkKey, routes!(take_events))
+}
+
+/// What the client has; all three, or nothing.
+#[derive(Debug, Deserialize, IntoParams)]
+struct Held {
+    /// The epoch of its position.
+    epoch: Option<String>,
+    /// The revision of its position.
+    revision: Option<u64>,
+    /// The digest of its position, 32 hex digits.
+    digest: Option<String>,
+}
+
+impl Held {
+    fn position(self) -> Result<Option<Position>, Problem> {
+        match self {
+            Self { epoch: None, revision: None, digest: None } => Ok(None),
+            Self { epoch: Some(epoch), revision: Some(revision), digest: Some(digest) } => {
+                let digest = digest
+                    .try_into()
+                    .map_err(|_| Problem::new(Code::Malformed, "the digest is 32 hex digits").with_field("?digest"))?;
+                Ok(Some(Position { epoch: epoch.into(), revision, digest }))
+            }
+            _ => {
+                let detail =
+                    "send `epoch`, `revision` and `digest` of what the client has, or, where it has nothing, none";
+                Err(Problem::new(Code::Malformed, detail))
+            }
+        }
+    }
+}
+
+/// The change set that brings a client to the newest revision: lines of the protocol of the crate `tidegate-protocol`.
+///
+/// What the stream sends, for networks that break websockets. For server keys; a client key asks with its context, by POST.
+#[utoipa::path(
+    get, path = "/changes", tag = "stream", operation_id = "getChanges", params(Held),
+    responses(
+        (status = 200, body = String, content_type = "application/x-ndjson", description = "One message a line"),
+        (status = 304, description = "As it was for that `If-None-Match`"),
+    )
+)]
+async fn changes(
+    State(state): State<AppState>,
+    SdkKey(caller): SdkKey,
+    Query(held): Query<Held>,
+    headers: HeaderMap,
+) -> Result<Response, HttpError> {
+    if caller.kind == SdkKeyKind::Client {
+        let detail = "a client key sees what it gets for a context: send that by POST";
+        return Err(Problem::new(Code::Forbidden, detail).into());
+    }
+    let held = held.position()?;
+    let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
+    let front = hub.front().await;
+    let to = &front.state.position;
+    let etag = etag(to);
+    if headers.get_all(header::IF_NONE_MATCH).iter().any(|known| names(known, &etag)) {
+        return Ok(not_modified(etag));
+    }
+    let frames = match hub.change_set(&front.state, held.as_ref()).await {
+        Some(change_set) => change_set.frames.iter().map(|frame| Bytes::from(frame.clone())).collect(),
+        None => vec![up_to_date(to).into()],
+    };
+    Ok(lines(etag, frames))
+}
+
+/// A client key's client.
+#[derive(Debug, Deserialize, ToSchema)]
+struct ChangesFor {
+    /// What the client has; absent: nothing.
+    #[schema(value_type = Option<Object>)]
+    position: Option<Position>,
+    /// Whom it evaluates for: its `context`, and in secure mode the `signature` of the targeting key.
+    #[serde(flatten)]
+    #[schema(value_type = Option<Object>)]
+    context: Option<ClientContext>,
+}
+
+/// As `getChanges`, for client keys: what the key sees for a context.
+#[utoipa::path(
+    post, path = "/changes", tag = "stream", operation_id = "getChangesForContext", request_body = ChangesFor,
+    responses(
+        (status = 200, body = String, content_type = "application/x-ndjson", description = "One message a line"),
+        (status = 304, description = "As it was for that `If-None-Match`"),
+    )
+)]
+async fn changes_for(
+    State(state): State<AppState>,
+    SdkKey(caller): SdkKey,
+    headers: HeaderMap,
+    Body(ChangesFor { position, context }): Body<ChangesFor>,
+) -> Result<Response, HttpError> {
+    if caller.kind == SdkKeyKind::Server {
+        return Err(Problem::new(Code::Forbidden, "a server key gets everything, for any context: ask by GET").into());
+    }
+    let ctx = match &context {
+        Some(context) => {
+            Context::from_json(&context.context).map_err(|detail| AppError::invalid("/context", detail))?
+        }
+        None => Context::anonymous(),
+    };
+    check_signature(&caller, &ctx, context.and_then(|context| context.signature).as_deref())?;
+    let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
+    let front = hub.front().await;
+    let sent = Personal::new(ctx).advance(&front, position.as_ref(), state.app.clock.now());
+    let (frames, to) = sent.unwrap_or_else(|| {
+        let to = position.unwrap_or_else(|| front.state.position.clone());
+        (vec![up_to_date(&to)], to)
+    });
+    // Its digest is that of what is seen, so that it stands for the context, too.
+    let etag = etag(&to);
+    if headers.get_all(header::IF_NONE_MATCH).iter().any(|known| names(known, &etag)) {
+        return Ok(not_modified(etag));
+    }
+    Ok(lines(etag, frames.into_iter().map(Bytes::from).collect()))
+}
+
+fn etag(to: &Position) -> String {
+    format!("\"{}.{}.{}\"", to.epoch, to.revision, String::from(to.digest))
+}
+
+fn not_modified(etag: String) -> Response {
+    (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response()
+}
+
+/// The frames as they are, each on its line: nothing is copied for the ten thousandth client.
+fn lines(etag: String, frames: Vec<Bytes>) -> Response {
+    let pieces = frames.into_iter().flat_map(|frame| [frame, Bytes::from_static(b"\n")]);
+    let body = HttpBody::from_stream(stream::iter(pieces.map(Ok::<_, std::convert::Infallible>)));
+    let headers = [(header::ETAG, etag), (header::CONTENT_TYPE, "application/x-ndjson".to_owned())];
+    (headers, body).into_response()
+}
+
+/// Events, as SDKs and others send them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewEvents {
+    /// Chosen by the client, another one for each batch, at most 64 bytes: a batch that comes twice counts once.
+    id: String,
+    /// What was served to whom; with the measurements at most 500.
+    #[serde(default)]
+    exposures: Vec<NewExposure>,
+    /// What was measured.
+    #[serde(default)]
+    measurements: Vec<NewMeasurement>,
+    /// How many events the client had no room for since its last batch.
+    #[serde(default)]
+    dropped: u64,
+}
+
+/// A unit was served a variant, once or more.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewExposure {
+    /// The flag's key.
+    flag: String,
+    /// The variant's key; absent: the caller's default.
+    variant: Option<String>,
+    /// The flag's version, as in `metadata` of an evaluation.
+    #[serde(default)]
+    version: u64,
+    /// To whom: the targeting key. It is hashed before anything else is done with it.
+    targeting_key: Option<String>,
+    /// Instead of it, its hash, as SDKs send it: `xxh3_64` of the UTF-8, 16 hex digits.
+    #[schema(value_type = Option<String>)]
+    unit: Option<UnitHash>,
+    /// How often, at least once.
+    #[serde(default = "once")]
+    count: u64,
+    /// When first: milliseconds since 1970. Absent: now.
+    at: Option<i64>,
+}
+
+/// Something was measured.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewMeasurement {
+    /// What: at most 128 bytes.
+    metric: String,
+    /// To whom: the targeting key. It is hashed before anything else is done with it.
+    targeting_key: Option<String>,
+    /// Instead of it, its hash, as SDKs send it: `xxh3_64` of the UTF-8, 16 hex digits.
+    #[schema(value_type = Option<String>)]
+    unit: Option<UnitHash>,
+    /// How much; absent: it happened.
+    value: Option<f64>,
+    /// When: milliseconds since 1970. Absent: now.
+    at: Option<i64>,
+}
+
+fn unit(hash: Option<UnitHash>, targeting_key: Option<&str>) -> Option<UnitHash> {
+    hash.or_else(|| targeting_key.map(UnitHash::of))
+}
+
+fn once() -> u64 {
+    1
+}
+
+/// That a batch was taken.
+#[derive(Debug, Serialize, ToSchema)]
+struct EventsTaken {
+    /// The batch's id.
+    id: String,
+}
+
+/// Takes exposures and measurements: those of our SDKs where they cannot use the stream, and those of OFREP's clients, as
+/// that protocol has none.
+#[utoipa::path(
+    post, path = "/events", tag = "stream", operation_id = "takeEvents", request_body = NewEvents,
+    responses((status = 202, body = EventsTaken, description = "Taken, now or before"))
+)]
+async fn take_events(
+    State(state): State<AppState>,
+    SdkKey(caller): SdkKey,
+    Body(events): Body<NewEvents>,
+) -> Result<(StatusCode, Json<EventsTaken>), HttpError> {
+    let batch = batch(events, state.app.clock.now().0);
+    let caller: &SdkPrincipal = &caller;
+    let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
+    state.streams.take_events(&hub, caller, &batch).await?;
+    Ok((StatusCode::ACCEPTED, Json(EventsTaken { id: batch.id })))
+}
+
+fn batch(NewEvents { id, exposures, measurements, dropped }: NewEvents, now: i64) -> EventBatch {
+    let exposures =
+        exposures.into_iter().map(|NewExposure { flag, variant, version, targeting_key, unit: hash, count, at }| {
+            Exposure {
+                flag,
+                variant,
+                version,
+                unit: unit(hash, targeting_key.as_deref()),
+                count,
+                at: at.unwrap_or(now),
+            }
+        });
+    let measurements =
+        measurements.into_iter().map(|NewMeasurement { metric, targeting_key, unit: hash, value, at }| Measurement {
+            metric,
+            unit: unit(hash, targeting_key.as_deref()),
+            value,
+            at: at.unwrap_or(now),
+        });
+    EventBatch { id, exposures: exposures.collect(), measurements: measurements.collect(), dropped }
+}
