@@ -50,6 +50,28 @@ pub enum BuildError {
 }
 
 /// Makes a [`Client`]; see [`Client::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate::{Client, Context, Status};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// // Comes with the application: what it starts with where the server is away.
+/// let bundled = serde_json::from_str(r#"{ "flags": [
+///     { "key": "new-checkout", "kind": "boolean", "enabled": true,
+///       "variants": [{ "key": "on", "value": true }], "default": { "variant": "on" } }] }"#)?;
+/// let client = Client::builder("http://localhost:1", "tgs_…")
+///     .bootstrap(bundled)
+///     .connect_timeout(Duration::from_secs(2))
+///     .connect()?;
+/// // Nobody is there, and the application starts all the same.
+/// assert_eq!(client.wait_ready(Duration::from_millis(10)).await?, Status::Stale);
+/// assert!(client.bool("new-checkout", false, &Context::new("user-17")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })
+/// # ?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Builder {
     url: String,
