@@ -37,15 +37,15 @@ use crate::{
         DEADLINE,
         app::{Caller, TestApp},
         binary::{self, tidegate},
-        peer::{Peer, flag, object},
+        peer::{self, Peer, flag, object},
         postgres,
         proxy::Proxy,
         within,
     },
 };
 
-/// Short, so that silence is noticed soon.
-const HEARTBEAT: Duration = Duration::from_millis(100);
+/// Short, so that silence is noticed soon; not so short that a busy machine is taken for a dead one.
+const HEARTBEAT: Duration = Duration::from_millis(400);
 
 /// Long, so that silence means nothing.
 const PATIENT: Duration = Duration::from_hours(1);
@@ -822,12 +822,10 @@ async fn a_process_killed_while_it_writes_leaves_a_file_that_can_be_used() {
     let serving = tokio::spawn(async move {
         let mut lines = JoinSet::new();
         for revision in 1.. {
-            let mut line = peer.accept().await;
+            let stream = peer.accept_raw().await;
             lines.spawn(async move {
                 let flags: Vec<_> = (0..500).map(|n| flag(&format!("flag-{n:04}"), revision)).collect();
-                line.greet(PATIENT).await;
-                line.full(revision, &flags).await;
-                while line.next().await.is_some() {}
+                peer::serve_mortal(stream, revision, &flags).await;
             });
         }
     });

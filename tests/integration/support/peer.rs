@@ -63,19 +63,12 @@ impl Line {
 
     /// Says hello.
     pub async fn greet(&mut self, heartbeat: Duration) {
-        let heartbeat_ms = u64::try_from(heartbeat.as_millis()).unwrap();
-        self.say(&ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms })).await;
+        self.say(&hello(heartbeat)).await;
     }
 
     /// Sends everything there is.
     pub async fn full(&mut self, revision: u64, objects: &[WireObject]) {
-        let to = Position { epoch: "e".into(), revision, digest: objects.iter().map(Digest::from).sum() };
-        let messages = [
-            ServerMessage::Intent(Intent { transfer: Transfer::Full, from: None, to: to.clone() }),
-            ServerMessage::Objects(Objects { put: objects.to_vec(), delete: Vec::new() }),
-            ServerMessage::Commit(Commit { to, changed_at: None }),
-        ];
-        self.send(frame::encode(&messages)).await;
+        self.send(frame::encode(&full(revision, objects))).await;
     }
 
     /// The next message but hello and heartbeats; `None`: the SDK has gone.
@@ -94,6 +87,27 @@ impl Line {
             }
         }
     }
+}
+
+fn hello(heartbeat: Duration) -> ServerMessage {
+    ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: u64::try_from(heartbeat.as_millis()).unwrap() })
+}
+
+fn full(revision: u64, objects: &[WireObject]) -> [ServerMessage; 3] {
+    let to = Position { epoch: "e".into(), revision, digest: objects.iter().map(Digest::from).sum() };
+    [
+        ServerMessage::Intent(Intent { transfer: Transfer::Full, from: None, to: to.clone() }),
+        ServerMessage::Objects(Objects { put: objects.to_vec(), delete: Vec::new() }),
+        ServerMessage::Commit(Commit { to, changed_at: None }),
+    ]
+}
+
+/// Serves the SDK at the other end for as long as it is there: it may go at any moment.
+pub async fn serve_mortal(stream: TcpStream, revision: u64, objects: &[WireObject]) {
+    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+    let messages = [&[hello(Duration::from_hours(1))][..], &full(revision, objects)].concat();
+    let _ = socket.send(Message::text(frame::encode(&messages))).await;
+    while let Some(Ok(_)) = socket.next().await {}
 }
 
 /// A number flag that serves `value` to everybody.
