@@ -6,4 +6,5 @@
 
 pub mod allocations;
 pub mod floor;
+pub mod rig;
 pub mod workload;

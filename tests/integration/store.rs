@@ -17,8 +17,8 @@ use tidegate_server::{
     audit::{self, AuditEntry, Broken, VerifyError},
     ports::store::{
         AuditQuery, Commit, Committed, Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentDelta,
-        EnvironmentId, Expected, IdempotencyRecord, OneTimeLink, Session, Store, StoreError, Touched, TouchedKind,
-        Write,
+        EnvironmentId, Expected, IdempotencyRecord, OneTimeLink, Session, Store, StoreError, ToldReceipts, Touched,
+        TouchedKind, Write,
     },
     store::{Location, MemoryStore, OpenError, SqlStore},
 };
@@ -220,6 +220,7 @@ conformance!(
     requests_repeat_once,
     sessions_come_and_go,
     links_work_once,
+    receipts_are_told,
 );
 
 async fn epoch_is_the_database_s(bench: &Bench) {
@@ -785,6 +786,25 @@ async fn sessions_come_and_go(bench: &Bench) {
     bench.store.put_session(&Session { seen_at: Timestamp(2_000), ..session("s5", "eve") }).await.unwrap();
     let pruned = bench.store.prune_expired(Timestamp(0), Timestamp(2_000), Timestamp(0)).await.unwrap();
     assert_eq!((pruned, seen("s4").await, seen("s5").await), (1, None, Some(2_000)));
+}
+
+async fn receipts_are_told(bench: &Bench) {
+    let told = |process: &str, name: &str, body: &str, at: i64| ToldReceipts {
+        process: process.to_owned(),
+        environment: environment(name),
+        body: body.to_owned(),
+        at: Timestamp(at),
+    };
+    let heard = async |since: i64| bench.replica.told_receipts(&environment("prod"), Timestamp(since)).await.unwrap();
+    assert_eq!(heard(0).await, []);
+    for row in [told("b", "prod", "1", 1_000), told("a", "prod", "2", 2_000), told("a", "test", "3", 2_000)] {
+        bench.store.tell_receipts(&row).await.unwrap();
+    }
+    assert_eq!(heard(0).await, [told("a", "prod", "2", 2_000), told("b", "prod", "1", 1_000)]);
+    bench.store.tell_receipts(&told("b", "prod", "4", 3_000)).await.unwrap();
+    assert_eq!(heard(2_001).await, [told("b", "prod", "4", 3_000)]);
+    let pruned = bench.store.prune_expired(Timestamp(3_000), Timestamp(0), Timestamp(0)).await.unwrap();
+    assert_eq!((pruned, heard(0).await.len()), (2, 1));
 }
 
 async fn links_work_once(bench: &Bench) {

@@ -65,7 +65,8 @@ impl Held {
 
 /// The change set that brings a client to the newest revision: lines of the protocol of the crate `tidegate-protocol`.
 ///
-/// What the stream sends, for networks that break websockets. For server keys; a client key asks with its context, by POST.
+/// What the stream sends, for networks that break websockets. A client key sees what it does without a context; it sends one
+/// by POST.
 #[utoipa::path(
     get, path = "/changes", tag = "stream", operation_id = "getChanges", params(Held),
     responses(
@@ -79,38 +80,22 @@ async fn changes(
     Query(held): Query<Held>,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    if caller.kind == SdkKeyKind::Client {
-        let detail = "a client key sees what it gets for a context: send that by POST";
-        return Err(Problem::new(Code::Forbidden, detail).into());
-    }
-    let held = held.position()?;
-    let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
-    let front = hub.front().await;
-    let to = &front.state.position;
-    let etag = etag(to);
-    if headers.get_all(header::IF_NONE_MATCH).iter().any(|known| names(known, &etag)) {
-        return Ok(not_modified(etag));
-    }
-    let frames = match hub.change_set(&front.state, held.as_ref()).await {
-        Some(change_set) => change_set.frames.iter().map(|frame| Bytes::from(frame.clone())).collect(),
-        None => vec![up_to_date(to).into()],
-    };
-    Ok(lines(etag, frames))
+    answer(&state, &caller, ChangesFor { position: held.position()?, context: None }, &headers).await
 }
 
-/// A client key's client.
+/// What a client has, and whom it evaluates for.
 #[derive(Debug, Deserialize, ToSchema)]
 struct ChangesFor {
     /// What the client has; absent: nothing.
     #[schema(value_type = Option<Object>)]
     position: Option<Position>,
-    /// Whom it evaluates for: its `context`, and in secure mode the `signature` of the targeting key.
+    /// With a client key, whom it evaluates for: its `context`, and in secure mode the `signature` of the targeting key.
     #[serde(flatten)]
     #[schema(value_type = Option<Object>)]
     context: Option<ClientContext>,
 }
 
-/// As `getChanges`, for client keys: what the key sees for a context.
+/// As `getChanges`, with a context: what a client key sees for it. A server key sees everything for any.
 #[utoipa::path(
     post, path = "/changes", tag = "stream", operation_id = "getChangesForContext", request_body = ChangesFor,
     responses(
@@ -122,39 +107,54 @@ async fn changes_for(
     State(state): State<AppState>,
     SdkKey(caller): SdkKey,
     headers: HeaderMap,
-    Body(ChangesFor { position, context }): Body<ChangesFor>,
+    Body(asked): Body<ChangesFor>,
 ) -> Result<Response, HttpError> {
-    if caller.kind == SdkKeyKind::Server {
-        return Err(Problem::new(Code::Forbidden, "a server key gets everything, for any context: ask by GET").into());
-    }
-    let ctx = match &context {
-        Some(context) => {
-            Context::from_json(&context.context).map_err(|detail| AppError::invalid("/context", detail))?
-        }
-        None => Context::anonymous(),
-    };
-    check_signature(&caller, &ctx, context.and_then(|context| context.signature).as_deref())?;
+    answer(&state, &caller, asked, &headers).await
+}
+
+async fn answer(
+    state: &AppState,
+    caller: &SdkPrincipal,
+    ChangesFor { position, context }: ChangesFor,
+    headers: &HeaderMap,
+) -> Result<Response, HttpError> {
     let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
     let front = hub.front().await;
-    let sent = Personal::new(ctx).advance(&front, position.as_ref(), state.app.clock.now());
-    let (frames, to) = sent.unwrap_or_else(|| {
-        let to = position.unwrap_or_else(|| front.state.position.clone());
-        (vec![up_to_date(&to)], to)
-    });
-    // Its digest is that of what is seen, so that it stands for the context, too.
+    let (frames, to) = match caller.kind {
+        SdkKeyKind::Server => {
+            let to = front.state.position.clone();
+            let frames = match hub.change_set(&front.state, position.as_ref()).await {
+                Some(change_set) => change_set.frames.iter().map(|frame| Bytes::from(frame.clone())).collect(),
+                None => vec![up_to_date(&to).into()],
+            };
+            (frames, to)
+        }
+        SdkKeyKind::Client => {
+            let ctx = match &context {
+                Some(context) => {
+                    Context::from_json(&context.context).map_err(|detail| AppError::invalid("/context", detail))?
+                }
+                None => Context::anonymous(),
+            };
+            check_signature(caller, &ctx, context.and_then(|context| context.signature).as_deref())?;
+            if let Some((frames, to)) = Personal::new(ctx).advance(&front, position.as_ref(), state.app.clock.now()) {
+                (frames.into_iter().map(Bytes::from).collect(), to)
+            } else {
+                let to = position.unwrap_or_else(|| front.state.position.clone());
+                (vec![up_to_date(&to).into()], to)
+            }
+        }
+    };
+    // The digest is that of what the key sees, so that the tag stands for the context, too.
     let etag = etag(&to);
     if headers.get_all(header::IF_NONE_MATCH).iter().any(|known| names(known, &etag)) {
-        return Ok(not_modified(etag));
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
-    Ok(lines(etag, frames.into_iter().map(Bytes::from).collect()))
+    Ok(lines(etag, frames))
 }
 
 fn etag(to: &Position) -> String {
     format!("\"{}.{}.{}\"", to.epoch, to.revision, String::from(to.digest))
-}
-
-fn not_modified(etag: String) -> Response {
-    (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response()
 }
 
 /// The frames as they are, each on its line: nothing is copied for the ten thousandth client.

@@ -178,7 +178,7 @@ mod tests {
         assert!(response.headers().contains_key("x-request-id"));
         let status = response.status();
         let body = to_bytes(response.into_body(), 10_000).await.unwrap();
-        (status, String::from_utf8(body.to_vec()).unwrap(), state.metrics)
+        (status, String::from_utf8(body.to_vec()).unwrap(), state.metrics.clone())
     }
 
     #[tokio::test]

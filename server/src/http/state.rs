@@ -1,6 +1,6 @@
 //! What every handler can reach.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
@@ -91,17 +91,20 @@ impl HttpConfig {
     }
 }
 
-/// What every handler can reach. Cheap to clone.
+/// What every handler can reach. One pointer: each layer and handler takes a clone of its own for every request.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Parts>);
+
+/// The parts of [`AppState`].
+pub struct Parts {
     /// The use cases.
     pub app: App,
     /// How the server appears to the outside.
-    pub config: Arc<HttpConfig>,
+    pub config: HttpConfig,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// How often somebody may try to sign in.
-    pub sign_ins: Arc<SignInThrottle>,
+    pub sign_ins: SignInThrottle,
     /// The streams; to be [shut down](Streams::shutdown) when the server stops.
     pub streams: Arc<Streams>,
     /// Cancelled when the server has been told to stop: it is not ready any more, so that nobody new is sent here.
@@ -114,10 +117,18 @@ impl AppState {
     /// The state of one server.
     pub fn new(app: App, config: HttpConfig, metrics: Arc<Metrics>) -> Self {
         let permits = Arc::new(Semaphore::new(config.max_concurrent_requests));
-        let sign_ins = Arc::new(SignInThrottle::new(app.clock.clone()));
+        let sign_ins = SignInThrottle::new(app.clock.clone());
         let streams = Streams::new(app.clone(), Arc::clone(&metrics), config.streams);
         let stopping = CancellationToken::new();
-        Self { app, config: Arc::new(config), metrics, sign_ins, streams, stopping, permits }
+        Self(Arc::new(Parts { app, config, metrics, sign_ins, streams, stopping, permits }))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }
 

@@ -128,7 +128,8 @@ async fn existing(state: &AppState, project: String, environment: String) -> Res
     Ok(EnvironmentId { project, environment })
 }
 
-/// How far the newest revision has come: the SDKs connected to this process, and which of them evaluate with it.
+/// How far the newest revision has come: the SDKs connected to all servers on the database, and how many of them evaluate
+/// with it.
 #[utoipa::path(
     get, path = "/projects/{project}/environments/{environment}/receipts", tag = "stream",
     operation_id = "getReceipts",

@@ -308,6 +308,19 @@ pub struct AuditQuery {
     pub limit: u32,
 }
 
+/// How far the SDKs of one process have come in one environment, for the other processes on the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldReceipts {
+    /// The process.
+    pub process: String,
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// JSON, for the other processes.
+    pub body: String,
+    /// When it was told.
+    pub at: Timestamp,
+}
+
 /// Why the store did not do it, by what the caller can do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -371,6 +384,19 @@ pub trait Store: Send + Sync {
     /// database gives any: some are missing, and the version poll is the truth.
     fn announcements(&self) -> BoxStream<'static, EnvironmentId>;
 
+    /// Whether other processes may be at work on the same database.
+    fn is_shared(&self) -> bool;
+
+    /// Tells the other processes; what the process told of the environment before is replaced.
+    async fn tell_receipts(&self, told: &ToldReceipts) -> Result<(), StoreError>;
+
+    /// What processes told of an environment at `since` or later, in the order of their ids.
+    async fn told_receipts(
+        &self,
+        environment: &EnvironmentId,
+        since: Timestamp,
+    ) -> Result<Vec<ToldReceipts>, StoreError>;
+
     /// Forgets the change log of each environment below its newest `keep` revisions. Returns how many rows went.
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError>;
 
@@ -383,7 +409,8 @@ pub trait Store: Send + Sync {
     /// The answer kept under an idempotency key.
     async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>, StoreError>;
 
-    /// Forgets idempotency records, sessions and links that ended before the given times. Returns how many went.
+    /// Forgets idempotency records, sessions and links that ended before the given times, and receipts told before that
+    /// of the idempotency records. Returns how many went.
     async fn prune_expired(
         &self,
         idempotency_before: Timestamp,

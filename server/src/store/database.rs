@@ -21,7 +21,7 @@ use crate::{
     ports::store::{
         AuditQuery, Commit, Committed, Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentDelta,
         EnvironmentId, EnvironmentSnapshot, IdempotencyRecord, LiveObject, OneTimeLink, Session, Store, StoreError,
-        Touched, TouchedKind, Write,
+        ToldReceipts, Touched, TouchedKind, Write,
     },
 };
 
@@ -162,6 +162,32 @@ impl Store for SqlStore {
         }
     }
 
+    fn is_shared(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
+    }
+
+    async fn tell_receipts(&self, told: &ToldReceipts) -> Result<(), StoreError> {
+        let ToldReceipts { process, environment: EnvironmentId { project, environment }, body, at } = told;
+        self.execute(sql::TELL_RECEIPTS, args![process, project, environment, body, *at]).await
+    }
+
+    async fn told_receipts(
+        &self,
+        environment: &EnvironmentId,
+        since: Timestamp,
+    ) -> Result<Vec<ToldReceipts>, StoreError> {
+        let EnvironmentId { project, environment: name } = environment;
+        let rows: Vec<(String, String, i64)> =
+            self.engine.reader().await?.on().all(sql::TOLD_RECEIPTS, args![project, name, since]).await?;
+        let told = rows.into_iter().map(|(process, body, at)| ToldReceipts {
+            process,
+            environment: environment.clone(),
+            body,
+            at: Timestamp(at),
+        });
+        Ok(told.collect())
+    }
+
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError> {
         let mut tx = self.engine.begin_write().await?;
         tx.on().execute(sql::RAISE_FLOORS, args![keep]).await?;
@@ -210,8 +236,9 @@ impl Store for SqlStore {
         let n_records = tx.on().execute(sql::PRUNE_IDEMPOTENCY, args![idempotency_before]).await?;
         let n_sessions = tx.on().execute(sql::PRUNE_SESSIONS, args![sessions_before]).await?;
         let n_links = tx.on().execute(sql::PRUNE_LINKS, args![now]).await?;
+        let n_receipts = tx.on().execute(sql::PRUNE_RECEIPTS, args![idempotency_before]).await?;
         tx.commit().await?;
-        Ok(n_records + n_sessions + n_links)
+        Ok(n_records + n_sessions + n_links + n_receipts)
     }
 
     async fn put_session(&self, session: &Session) -> Result<(), StoreError> {

@@ -19,7 +19,7 @@ use crate::{
     ports::store::{
         AuditQuery, Commit, Committed, Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentDelta,
         EnvironmentId, EnvironmentSnapshot, IdempotencyRecord, LiveObject, OneTimeLink, Session, Store, StoreError,
-        Touched, TouchedKind,
+        ToldReceipts, Touched, TouchedKind,
     },
 };
 
@@ -40,6 +40,8 @@ struct State {
     idempotency: BTreeMap<String, (Timestamp, IdempotencyRecord)>,
     sessions: BTreeMap<String, Session>,
     links: BTreeMap<String, OneTimeLink>,
+    /// By environment and process.
+    receipts: BTreeMap<(EnvironmentId, String), ToldReceipts>,
 }
 
 #[derive(Debug, Default)]
@@ -207,6 +209,26 @@ impl Store for MemoryStore {
         stream::pending().boxed()
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn tell_receipts(&self, told: &ToldReceipts) -> Result<(), StoreError> {
+        let key = (told.environment.clone(), told.process.clone());
+        self.state().receipts.insert(key, told.clone());
+        Ok(())
+    }
+
+    async fn told_receipts(
+        &self,
+        environment: &EnvironmentId,
+        since: Timestamp,
+    ) -> Result<Vec<ToldReceipts>, StoreError> {
+        let state = self.state();
+        let told = state.receipts.values().filter(|told| told.environment == *environment && told.at >= since);
+        Ok(told.cloned().collect())
+    }
+
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError> {
         let mut n_pruned = 0;
         for log in self.state().environments.values_mut() {
@@ -247,12 +269,13 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let mut guard = self.state();
-        let State { idempotency, sessions, links, .. } = &mut *guard;
-        let n_before = idempotency.len() + sessions.len() + links.len();
+        let State { idempotency, sessions, links, receipts, .. } = &mut *guard;
+        let n_before = idempotency.len() + sessions.len() + links.len() + receipts.len();
         idempotency.retain(|_, (at, _)| *at >= idempotency_before);
         sessions.retain(|_, session| session.seen_at >= sessions_before);
         links.retain(|_, link| link.expires_at > now);
-        Ok((n_before - idempotency.len() - sessions.len() - links.len()) as u64)
+        receipts.retain(|_, told| told.at >= idempotency_before);
+        Ok((n_before - idempotency.len() - sessions.len() - links.len() - receipts.len()) as u64)
     }
 
     async fn put_session(&self, session: &Session) -> Result<(), StoreError> {

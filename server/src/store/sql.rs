@@ -138,6 +138,19 @@ pub(super) const PUT_IDEMPOTENCY: &str = "\
 /// `$1` time.
 pub(super) const PRUNE_IDEMPOTENCY: &str = "DELETE FROM idempotency WHERE created_at < $1";
 
+/// `$1` process, `$2` project, `$3` environment, `$4` body, `$5` time.
+pub(super) const TELL_RECEIPTS: &str = "\
+    INSERT INTO receipts (process, project, environment, body, told_at) VALUES ($1, $2, $3, $4, $5) \
+    ON CONFLICT (project, environment, process) DO UPDATE SET body = excluded.body, told_at = excluded.told_at";
+
+/// `$1` project, `$2` environment, `$3` time. Columns: `process`, `body`, `told_at`.
+pub(super) const TOLD_RECEIPTS: &str = "\
+    SELECT process, body, told_at FROM receipts WHERE project = $1 AND environment = $2 AND told_at >= $3 \
+    ORDER BY process";
+
+/// `$1` time.
+pub(super) const PRUNE_RECEIPTS: &str = "DELETE FROM receipts WHERE told_at < $1";
+
 /// `$1` id. Columns: all.
 pub(super) const SESSION: &str = "SELECT id, secret_hash, user_id, created_at, seen_at FROM sessions WHERE id = $1";
 

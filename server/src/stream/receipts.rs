@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use dashmap::DashMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tidegate_core::Timestamp;
 use tidegate_protocol::{Position, message::Ack};
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::State;
 
 /// How far a state has come. Built when it is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipts {
     /// The database's timeline.
@@ -23,23 +23,27 @@ pub struct Receipts {
     pub revision: u64,
     /// When the revision was accepted, in milliseconds since 1970.
     pub changed_at: Timestamp,
-    /// The SDKs connected to this process.
+    /// The servers whose SDKs were counted: this one, and those on the same database that are alive.
+    pub servers: usize,
+    /// The SDKs connected to them.
     pub connected: usize,
     /// Those of them that evaluate with the revision.
     pub applied: usize,
     /// From acceptance to the last receipt, in milliseconds; of those that were connected before. Absent: nobody was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slowest_ms: Option<i64>,
     /// Those that do not have it yet: at most 50.
     pub behind: Vec<Behind>,
 }
 
 /// A client that has not applied the newest revision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Behind {
     /// What it says it is, like `tidegate-rust/0.1.0`.
     pub sdk: String,
     /// The revision that it evaluates with; absent: none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
     /// Since when it is connected, in milliseconds since 1970.
     pub connected_at: Timestamp,
@@ -47,11 +51,37 @@ pub struct Behind {
 
 const MAX_BEHIND: usize = 50;
 
+impl Receipts {
+    /// Those of several servers, added up: how far the newest revision that one of them has has come on all of them.
+    ///
+    /// Servers that are on another timeline of the database do not count: they are about to notice.
+    #[must_use]
+    pub fn together(self, others: impl IntoIterator<Item = Self>) -> Self {
+        let same_timeline = others.into_iter().filter(|other| other.epoch == self.epoch);
+        let all: Vec<_> = same_timeline.chain([self.clone()]).collect();
+        let newest = all.iter().max_by_key(|receipts| receipts.revision).unwrap_or(&self);
+        let up_to_date = || all.iter().filter(|receipts| receipts.revision == newest.revision);
+        Self {
+            epoch: newest.epoch.clone(),
+            revision: newest.revision,
+            changed_at: newest.changed_at,
+            servers: all.iter().map(|receipts| receipts.servers).sum(),
+            connected: all.iter().map(|receipts| receipts.connected).sum(),
+            // A server that has not heard of the revision has not told its clients.
+            applied: up_to_date().map(|receipts| receipts.applied).sum(),
+            slowest_ms: up_to_date().filter_map(|receipts| receipts.slowest_ms).max(),
+            behind: all.iter().flat_map(|receipts| receipts.behind.iter().cloned()).take(MAX_BEHIND).collect(),
+        }
+    }
+}
+
 /// The clients of one environment. Each session writes its own entry.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     next: AtomicU64,
     clients: Arc<DashMap<u64, Client>>,
+    /// Grows with everything that clients do.
+    news: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -66,13 +96,20 @@ struct Client {
 pub(super) struct Entry {
     id: u64,
     clients: Arc<DashMap<u64, Client>>,
+    news: Arc<AtomicU64>,
 }
 
 impl Ledger {
     pub fn enter(&self, sdk: String, now: Timestamp) -> Entry {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.clients.insert(id, Client { sdk, connected_at: now, applied: None });
-        Entry { id, clients: Arc::clone(&self.clients) }
+        self.news.fetch_add(1, Ordering::Relaxed);
+        Entry { id, clients: Arc::clone(&self.clients), news: Arc::clone(&self.news) }
+    }
+
+    /// Differs from what it was when a client has come, gone or applied something.
+    pub fn news(&self) -> u64 {
+        self.news.load(Ordering::Relaxed)
     }
 
     /// O(clients).
@@ -82,6 +119,7 @@ impl Ledger {
             epoch: epoch.as_ref().to_owned(),
             revision: *revision,
             changed_at: state.changed_at,
+            servers: 1,
             connected: 0,
             applied: 0,
             slowest_ms: None,
@@ -116,6 +154,7 @@ impl Entry {
             // A repeated receipt does not make the client slower than it was.
             if client.applied.as_ref().is_none_or(|(known, _)| *known != ack) {
                 client.applied = Some((ack, now));
+                self.news.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -124,6 +163,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.clients.remove(&self.id);
+        self.news.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -152,5 +192,28 @@ mod tests {
         assert_eq!((receipts.connected, receipts.applied, receipts.slowest_ms), (4, 3, Some(38)));
         let behind = Behind { sdk: "behind/1".to_owned(), revision: Some(6), connected_at: Timestamp(5) };
         assert_eq!(receipts.behind, [behind]);
+    }
+
+    #[test]
+    fn receipts_of_several_servers_add_up() {
+        let receipts = |revision, connected, applied, slowest_ms| Receipts {
+            epoch: "e".to_owned(),
+            revision,
+            changed_at: Timestamp(0),
+            servers: 1,
+            connected,
+            applied,
+            slowest_ms,
+            behind: Vec::new(),
+        };
+        let own = receipts(7, 3, 3, Some(4));
+        let together = own.clone().together([receipts(7, 2, 1, Some(9)), receipts(6, 5, 5, Some(99))]);
+        assert_eq!((together.servers, together.connected, together.applied), (3, 10, 4));
+        assert_eq!((together.revision, together.slowest_ms), (7, Some(9)));
+        // What another one has accepted, this one's clients do not have yet.
+        let together = own.clone().together([receipts(8, 2, 2, None)]);
+        assert_eq!((together.revision, together.connected, together.applied), (8, 5, 2));
+        let elsewhere = Receipts { epoch: "before the restore".to_owned(), ..receipts(9, 2, 2, None) };
+        assert_eq!(own.clone().together([elsewhere]), own);
     }
 }

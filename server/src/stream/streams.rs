@@ -1,6 +1,7 @@
 //! All streams of the process: the hubs, what wakes them, who may connect, and the end.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Once},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
-use tidegate_core::Ruleset;
+use tidegate_core::{Ruleset, Timestamp};
 use tokio::{
     sync::{OnceCell, OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError},
     time::{MissedTickBehavior, interval},
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     app::App,
-    ports::store::{EnvironmentId, StoreError},
+    ports::store::{EnvironmentId, StoreError, ToldReceipts},
     telemetry::{EnvironmentLabels, Metrics},
 };
 
@@ -46,6 +47,8 @@ pub struct Settings {
     pub poll: Duration,
     /// How often the credentials of open streams are looked up.
     pub revocation_poll: Duration,
+    /// How often receipts are shown as metrics, and told to other servers on the database.
+    pub tell_receipts: Duration,
     /// When the server stops, clients are told to come back after a random part of this.
     pub drain_spread: Duration,
 }
@@ -59,13 +62,23 @@ impl Default for Settings {
             send_timeout: Duration::from_secs(10),
             poll: Duration::from_secs(1),
             revocation_poll: Duration::from_secs(2),
+            tell_receipts: Duration::from_millis(250),
             drain_spread: Duration::from_secs(2),
         }
     }
 }
 
+/// What a server told of its SDKs counts for so long: one that has died counts no more after it. Servers' clocks may differ
+/// by as much less than [`TELL_AGAIN_MS`].
+const TOLD_FOR_MS: i64 = 15_000;
+
+/// A server tells again at least this often.
+const TELL_AGAIN_MS: i64 = 5_000;
+
 /// All streams of the process.
 pub struct Streams {
+    /// The process, another name for each start.
+    process: String,
     pub(super) app: App,
     pub(super) settings: Settings,
     pub(super) counters: Counters,
@@ -87,6 +100,7 @@ pub(super) struct Counters {
     /// Streams turned away because too many were open.
     turned_away: Counter,
     pub events: EventCounters,
+    receipts: ReceiptGauges,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -117,12 +131,15 @@ impl Streams {
             resyncs: Counter::default(),
             turned_away: Counter::default(),
             events: EventCounters::default(),
+            receipts: ReceiptGauges::default(),
         };
+        counters.receipts.register(&metrics);
         counters.events.register(&metrics);
         metrics.register("streams_ended", "Streams that ended, by reason", counters.ended.clone());
         metrics.register("stream_resyncs", "Full transfers that clients asked for", counters.resyncs.clone());
         metrics.register("streams_turned_away", "Streams refused as too many at once", counters.turned_away.clone());
         Arc::new(Self {
+            process: app.ids.ulid(app.clock.now()),
             app,
             counters,
             metrics,
@@ -144,6 +161,7 @@ impl Streams {
         self.background.call_once(|| {
             self.tasks.spawn(Arc::clone(self).watch_changes());
             self.tasks.spawn(Arc::clone(self).watch_credentials());
+            self.tasks.spawn(Arc::clone(self).tell_receipts());
         });
         let cell = Arc::clone(&self.hubs.entry(environment.clone()).or_default());
         let hub = cell.get_or_try_init(async || {
@@ -161,7 +179,15 @@ impl Streams {
     /// As [`hub`](Self::hub).
     pub async fn receipts(self: &Arc<Self>, environment: &EnvironmentId) -> Result<Receipts, StoreError> {
         let hub = self.hub(environment).await?;
-        Ok(hub.ledger.receipts(&hub.state()))
+        let own = hub.ledger.receipts(&hub.state());
+        if !self.app.store.is_shared() {
+            return Ok(own);
+        }
+        let alive_since = Timestamp(self.app.clock.now().0.saturating_sub(TOLD_FOR_MS));
+        let told = self.app.store.told_receipts(environment, alive_since).await?;
+        let others = told.into_iter().filter(|told| told.process != self.process);
+        // What a newer or older server tells in another form is left out.
+        Ok(own.together(others.filter_map(|told| serde_json::from_str(&told.body).ok())))
     }
 
     /// The right to open a stream; `None` where too many are open, or the server is about to stop.
@@ -259,6 +285,47 @@ impl Streams {
         self.hubs.get(environment)?.get().cloned()
     }
 
+    /// Shows the receipts as metrics and, where other servers share the database, tells them.
+    async fn tell_receipts(self: Arc<Self>) {
+        let mut told: HashMap<EnvironmentId, Told> = HashMap::new();
+        let mut tell = interval(self.settings.tell_receipts);
+        tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return,
+                _ = tell.tick() => {}
+            }
+            let hubs: Vec<_> = self.hubs.iter().filter_map(|hub| hub.get().cloned()).collect();
+            for hub in hubs {
+                let now = self.app.clock.now();
+                let position = hub.state().position.clone();
+                let news = (hub.ledger.news(), position.epoch, position.revision);
+                let before = told.get(&hub.environment);
+                let is_news = before.is_none_or(|told| told.news != news);
+                let is_due = before.is_none_or(|told| now.0.saturating_sub(told.at.0) >= TELL_AGAIN_MS);
+                if is_news || is_due {
+                    self.tell(&hub, now).await;
+                    told.insert(hub.environment.clone(), Told { news, at: now });
+                }
+            }
+        }
+    }
+
+    async fn tell(&self, hub: &Hub, now: Timestamp) {
+        let receipts = hub.ledger.receipts(&hub.state());
+        self.counters.receipts.show(&labels(&hub.environment), &receipts);
+        if !self.app.store.is_shared() {
+            return;
+        }
+        let body = serde_json::to_string(&receipts)
+            .unwrap_or_else(|error| unreachable!("receipts have only string keys: {error}"));
+        let told = ToldReceipts { process: self.process.clone(), environment: hub.environment.clone(), body, at: now };
+        if let Err(error) = self.app.store.tell_receipts(&told).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the receipts cannot be told");
+        }
+    }
+
     async fn watch_credentials(self: Arc<Self>) {
         let mut poll = interval(self.settings.revocation_poll);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -269,6 +336,37 @@ impl Streams {
                 _ = poll.tick() => self.watchlist.sweep(&self.app).await,
             }
         }
+    }
+}
+
+/// What was told last of an environment.
+struct Told {
+    news: (u64, Arc<str>, u64),
+    at: Timestamp,
+}
+
+/// The receipts of this process.
+#[derive(Default)]
+pub(super) struct ReceiptGauges {
+    connected: Family<EnvironmentLabels, Gauge>,
+    applied: Family<EnvironmentLabels, Gauge>,
+    slowest_ms: Family<EnvironmentLabels, Gauge>,
+}
+
+impl ReceiptGauges {
+    fn register(&self, metrics: &Metrics) {
+        metrics.register("receipts_connected", "SDKs connected to this server", self.connected.clone());
+        let applied = "SDKs connected to this server that evaluate with the newest revision";
+        metrics.register("receipts_applied", applied, self.applied.clone());
+        let slowest = "Milliseconds from the acceptance of the newest revision to its last receipt";
+        metrics.register("receipts_slowest_ms", slowest, self.slowest_ms.clone());
+    }
+
+    fn show(&self, labels: &EnvironmentLabels, receipts: &Receipts) {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.connected.get_or_create(labels).set(count(receipts.connected));
+        self.applied.get_or_create(labels).set(count(receipts.applied));
+        self.slowest_ms.get_or_create(labels).set(receipts.slowest_ms.unwrap_or_default());
     }
 }
 

@@ -34,7 +34,8 @@ export const listAudit = <ThrowOnError extends boolean = false>(options?: Option
 /**
  * The change set that brings a client to the newest revision: lines of the protocol of the crate `tidegate-protocol`.
  *
- * What the stream sends, for networks that break websockets. For server keys; a client key asks with its context, by POST.
+ * What the stream sends, for networks that break websockets. A client key sees what it does without a context; it sends one
+ * by POST.
  */
 export const getChanges = <ThrowOnError extends boolean = false>(options: Options<GetChangesData, ThrowOnError>) => (options.client ?? client).get<GetChangesResponses, GetChangesErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }, { scheme: 'bearer', type: 'http' }],
@@ -43,7 +44,7 @@ export const getChanges = <ThrowOnError extends boolean = false>(options: Option
 });
 
 /**
- * As `getChanges`, for client keys: what the key sees for a context.
+ * As `getChanges`, with a context: what a client key sees for it. A server key sees everything for any.
  */
 export const getChangesForContext = <ThrowOnError extends boolean = false>(options: Options<GetChangesForContextData, ThrowOnError>) => (options.client ?? client).post<GetChangesForContextResponses, GetChangesForContextErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }, { scheme: 'bearer', type: 'http' }],
@@ -354,7 +355,8 @@ export const kill = <ThrowOnError extends boolean = false>(options: Options<Kill
 });
 
 /**
- * How far the newest revision has come: the SDKs connected to this process, and which of them evaluate with it.
+ * How far the newest revision has come: the SDKs connected to all servers on the database, and how many of them evaluate
+ * with it.
  */
 export const getReceipts = <ThrowOnError extends boolean = false>(options: Options<GetReceiptsData, ThrowOnError>) => (options.client ?? client).get<GetReceiptsResponses, GetReceiptsErrors, ThrowOnError>({
     security: [{
@@ -672,8 +674,9 @@ export const completeSetup = <ThrowOnError extends boolean = false>(options: Opt
 /**
  * Opens the stream of an environment's changes: a websocket that speaks the protocol of the crate `tidegate-protocol`.
  *
- * With a server key as `Authorization: Bearer tgs_…`, or, from our own pages, with the session and the environment in
- * the query.
+ * With an SDK key as `Authorization: Bearer tgs_…`; in a browser, whose sockets send no headers, as a second subprotocol
+ * beside `tidegate.v1`: `key.tgc_…`. A client key gets what it sees for the context of its hello. Our own pages open it
+ * with the session, and the environment in the query.
  */
 export const openStream = <ThrowOnError extends boolean = false>(options: Options<OpenStreamData, ThrowOnError>) => (options.client ?? client).get<OpenStreamResponses, OpenStreamErrors, ThrowOnError>({
     security: [

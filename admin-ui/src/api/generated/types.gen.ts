@@ -196,7 +196,7 @@ export type BucketRange = {
 };
 
 /**
- * A client key's client.
+ * What a client has, and whom it evaluates for.
  */
 export type ChangesFor = ({
     [key: string]: unknown;
@@ -2134,7 +2134,7 @@ export type Receipts = {
      */
     changedAt: Timestamp;
     /**
-     * The SDKs connected to this process.
+     * The SDKs connected to them.
      */
     connected: number;
     /**
@@ -2145,6 +2145,10 @@ export type Receipts = {
      * The environment's revision.
      */
     revision: number;
+    /**
+     * The servers whose SDKs were counted: this one, and those on the same database that are alive.
+     */
+    servers: number;
     /**
      * From acceptance to the last receipt, in milliseconds; of those that were connected before. Absent: nobody was.
      */
