@@ -5,6 +5,7 @@ use std::{borrow::Borrow as _, collections::BTreeMap};
 pub use crate::issue::{CompileIssue, Severity};
 use crate::{
     config::{Availability, FlagConfig, FlagFile, ResolvedFlag, SegmentConfig},
+    evaluation::FlagValue,
     flag::Flag,
     key::{FlagKey, SegmentKey},
     link::{FlagNode, Places, SegmentNode, link},
@@ -101,20 +102,45 @@ impl Ruleset {
         self.flags.iter().map(|node| &node.flag.key)
     }
 
-    /// What client keys may see of the flag; nothing, where there is none.
-    pub fn availability(&self, flag: &str) -> Availability {
-        self.find(flag).map_or(Availability::Private, |node| node.flag.availability)
+    /// What is known of a flag without a context.
+    pub fn outline(&self, flag: &str) -> Option<Outline<'_>> {
+        self.find(flag).map(|node| Outline(&node.flag))
     }
 
-    /// Whether there is such a flag and it has that variant; `None`, the caller's default, any flag has.
-    pub fn has_variant(&self, flag: &str, variant: Option<&str>) -> bool {
-        let has = |node: &FlagNode, key: &str| node.flag.variants.iter().any(|variant| variant.key.as_str() == key);
-        self.find(flag).is_some_and(|node| variant.is_none_or(|key| has(node, key)))
+    /// As [`outline`](Self::outline), of every flag, in the order of the keys.
+    pub fn outlines(&self) -> impl Iterator<Item = Outline<'_>> {
+        self.flags.iter().map(|node| Outline(&node.flag))
     }
 
     #[inline]
     pub(crate) fn find(&self, flag: &str) -> Option<&FlagNode> {
         self.flags.find(flag)
+    }
+}
+
+/// What is known of a compiled flag without a context.
+#[derive(Clone, Copy, Debug)]
+pub struct Outline<'r>(&'r Flag);
+
+impl<'r> Outline<'r> {
+    /// The flag's key.
+    pub fn key(self) -> &'r FlagKey {
+        &self.0.key
+    }
+
+    /// The flag's version.
+    pub fn version(self) -> u64 {
+        self.0.version
+    }
+
+    /// What client keys may see of it.
+    pub fn availability(self) -> Availability {
+        self.0.availability
+    }
+
+    /// Its variants with their values; none, where they cannot be read.
+    pub fn variants(self) -> impl Iterator<Item = (&'r str, &'r FlagValue)> {
+        self.0.variants.iter().map(|variant| (variant.key.as_str(), &variant.value))
     }
 }
 

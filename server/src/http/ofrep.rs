@@ -14,6 +14,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
+use dashmap::DashMap;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -21,6 +22,7 @@ use tidegate_core::{
     Context, ErrorCode, Evaluation, Reason, Timestamp, evaluate,
     evaluate::{evaluate_all, evaluate_public},
     evaluation::FlagValue,
+    ruleset::Outline,
 };
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
@@ -34,7 +36,8 @@ use super::{
     router::limit,
 };
 use crate::{
-    app::{App, AppError, SdkKeyKind, SdkPrincipal, keys},
+    app::{App, AppError, SdkKeyKind, SdkPrincipal, keys, rulesets::Compiled},
+    ports::store::EnvironmentId,
     stream::Notice,
 };
 
@@ -165,7 +168,8 @@ async fn evaluate_flag(
     let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
     let front = hub.front().await;
     let ruleset = &front.compiled.ruleset;
-    if caller.kind == SdkKeyKind::Client && ruleset.availability(&key).is_private() {
+    let is_private = || ruleset.outline(&key).is_none_or(|flag| flag.availability().is_private());
+    if caller.kind == SdkKeyKind::Client && is_private() {
         // To a client, a private flag is none.
         return Ok(failure(&key, ErrorCode::FlagNotFound, details(ErrorCode::FlagNotFound)).into_response());
     }
@@ -204,19 +208,16 @@ async fn evaluate_flags(
     let front = hub.front_at(told.unwrap_or_default()).await;
     let compiled = &front.compiled;
     let now = state.app.clock.now();
-    let flags: Vec<_> = match caller.kind {
-        SdkKeyKind::Server => {
-            evaluate_all(&compiled.ruleset, &context, now).map(|(key, said)| answer(key, &said)).collect()
-        }
-        SdkKeyKind::Client => {
-            evaluate_public(&compiled.ruleset, &context, now).map(|(key, said)| answer(key, &said)).collect()
-        }
-    };
+    let page = state.ofrep.page(&caller, compiled);
+    // Written in two steps: the address differs where the answers do not.
+    let mut answer = Vec::with_capacity(page.bytes);
+    answer.extend_from_slice(br#"{"flags":"#);
+    match caller.kind {
+        SdkKeyKind::Server => page.write(evaluate_all(&compiled.ruleset, &context, now), &mut answer),
+        SdkKeyKind::Client => page.write(evaluate_public(&compiled.ruleset, &context, now), &mut answer),
+    }
     let token = StreamToken::of(&caller, now);
     let request_uri = format!("/ofrep/v1/events?token={token}&revision={}", compiled.revision);
-    // Written in two steps: the address differs where the answers do not.
-    let mut answer = br#"{"flags":"#.to_vec();
-    write(&flags, &mut answer);
     let etag = etag(&[&body, &answer, &token.expires_s.to_le_bytes()]);
     if headers.get_all(header::IF_NONE_MATCH).iter().any(|known| names(known, &etag)) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
@@ -227,6 +228,95 @@ async fn evaluate_flags(
     write(&[stream], &mut answer);
     answer.push(b'}');
     Ok(([(header::ETAG, etag), (header::CONTENT_TYPE, "application/json".to_owned())], answer).into_response())
+}
+
+/// The pages of the environments that are asked for, by what the key may see.
+#[derive(Debug, Default)]
+pub(super) struct Pages(DashMap<(EnvironmentId, SdkKeyKind), Arc<Page>>);
+
+/// The answers about all flags of one ruleset, written but for what the context decides: most of a request's time would be
+/// spent on writing the same again.
+#[derive(Debug)]
+struct Page {
+    compiled: Arc<Compiled>,
+    /// In the order of the keys.
+    flags: Vec<Written>,
+    /// About how long an answer is.
+    bytes: usize,
+}
+
+/// A flag's answers but for the reason: `head`, reason, and the variant's tail or [`NO_VARIANT`].
+#[derive(Debug)]
+struct Written {
+    head: Box<str>,
+    tails: Box<[(Box<str>, Box<str>)]>,
+}
+
+const NO_VARIANT: &str = "}";
+
+impl Pages {
+    fn page(&self, caller: &SdkPrincipal, compiled: &Arc<Compiled>) -> Arc<Page> {
+        let at = (caller.environment.clone(), caller.kind);
+        if let Some(page) = self.0.get(&at)
+            && Arc::ptr_eq(&page.compiled, compiled)
+        {
+            return Arc::clone(&page);
+        }
+        let page = Arc::new(Page::new(Arc::clone(compiled), caller.kind));
+        self.0.insert(at, Arc::clone(&page));
+        page
+    }
+}
+
+impl Page {
+    fn new(compiled: Arc<Compiled>, kind: SdkKeyKind) -> Self {
+        let seen =
+            compiled.ruleset.outlines().filter(|flag| kind == SdkKeyKind::Server || !flag.availability().is_private());
+        let flags: Vec<_> = seen.map(Written::new).collect();
+        let longest = |flag: &Written| flag.tails.iter().map(|(_, tail)| tail.len()).max().unwrap_or_default();
+        let bytes = flags.iter().map(|flag| flag.head.len() + longest(flag) + 32).sum::<usize>() + 512;
+        Self { compiled, flags, bytes }
+    }
+
+    /// Writes the array of the answers. `said`: what the page's flags say, in its order.
+    fn write<'r>(&self, said: impl Iterator<Item = (&'r str, Evaluation<'r>)>, into: &mut Vec<u8>) {
+        into.push(b'[');
+        for (index, ((key, said), written)) in said.zip(&self.flags).enumerate() {
+            if index > 0 {
+                into.push(b',');
+            }
+            if said.error.is_some() {
+                write(&answer(key, &said), into);
+            } else {
+                written.write(&said, into);
+            }
+        }
+        into.push(b']');
+    }
+}
+
+impl Written {
+    fn new(flag: Outline<'_>) -> Self {
+        let json = |value: &FlagValue| {
+            serde_json::to_string(value).unwrap_or_else(|error| unreachable!("a flag's value is JSON: {error}"))
+        };
+        // Keys have no character that JSON would escape.
+        let tail = |(key, value): (&str, &FlagValue)| {
+            let tail = format!(r#","variant":"{key}","value":{}}}"#, json(value));
+            (key.into(), tail.into())
+        };
+        Self {
+            head: format!(r#"{{"key":"{}","metadata":{{"version":{}}},"reason":"#, flag.key(), flag.version()).into(),
+            tails: flag.variants().map(tail).collect(),
+        }
+    }
+
+    fn write(&self, said: &Evaluation<'_>, into: &mut Vec<u8>) {
+        into.extend_from_slice(self.head.as_bytes());
+        write(&said.reason, into);
+        let tail = said.variant.and_then(|variant| self.tails.iter().find(|(key, _)| **key == *variant));
+        into.extend_from_slice(tail.map_or(NO_VARIANT, |(_, tail)| tail).as_bytes());
+    }
 }
 
 /// OFREP's default: a page that nobody has looked at for two minutes hangs up.
@@ -431,7 +521,44 @@ impl IntoResponse for OfrepAnswer<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+
+    #[test]
+    fn a_page_says_what_one_answer_says() {
+        let flag = |key: &str, rest: Value| {
+            let mut flag = json!({
+                "key": key, "kind": "string", "version": 3, "enabled": true, "salt": key, "offVariant": "off",
+                "variants": [{ "key": "on", "value": "\"on\"\n" }, { "key": "off", "value": "" }],
+                "default": { "variant": "on" }, "availability": "values",
+            });
+            flag.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            flag
+        };
+        let half = json!([{ "variant": "on", "weight": 50_000 }, { "variant": "off", "weight": 50_000 }]);
+        let file = json!({ "flags": [
+            flag("a", json!({})),
+            flag("b", json!({ "enabled": false })),
+            flag("c", json!({ "enabled": false, "offVariant": null })),
+            flag("d", json!({ "default": { "distribution": { "weights": half } } })),
+            flag("e", json!({ "variants": [] })),
+            flag("f", json!({ "availability": "private" })),
+        ]});
+        let (ruleset, _) = tidegate_core::compile(&serde_json::from_value(file).unwrap());
+        let compiled = Arc::new(Compiled { revision: 1, ruleset });
+        for ctx in [Context::anonymous(), Context::new("ada"), Context::new("bob")] {
+            let all: Vec<_> = evaluate_all(&compiled.ruleset, &ctx, Timestamp(0)).collect();
+            let public: Vec<_> = evaluate_public(&compiled.ruleset, &ctx, Timestamp(0)).collect();
+            assert_eq!((all.len(), public.len()), (6, 5));
+            for (kind, said) in [(SdkKeyKind::Server, all), (SdkKeyKind::Client, public)] {
+                let mut page = Vec::new();
+                Page::new(Arc::clone(&compiled), kind).write(said.iter().copied(), &mut page);
+                let each: Vec<_> = said.iter().map(|(key, said)| json!(answer(key, said))).collect();
+                assert_eq!(serde_json::from_slice::<Value>(&page).unwrap(), json!(each));
+            }
+        }
+    }
 
     #[test]
     fn tags_stand_for_context_and_answers() {

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::ofrep::Pages;
 use crate::{
     app::{App, sessions::SessionLimits, throttle::SignInThrottle},
     stream::{self, Streams},
@@ -109,6 +110,8 @@ pub struct Parts {
     pub streams: Arc<Streams>,
     /// Cancelled when the server has been told to stop: it is not ready any more, so that nobody new is sent here.
     pub stopping: CancellationToken,
+    /// What OFREP's answers are put together from.
+    pub(super) ofrep: Pages,
     /// One permit per request being worked on.
     pub(super) permits: Arc<Semaphore>,
 }
@@ -120,7 +123,8 @@ impl AppState {
         let sign_ins = SignInThrottle::new(app.clock.clone());
         let streams = Streams::new(app.clone(), Arc::clone(&metrics), config.streams);
         let stopping = CancellationToken::new();
-        Self(Arc::new(Parts { app, config, metrics, sign_ins, streams, stopping, permits }))
+        let ofrep = Pages::default();
+        Self(Arc::new(Parts { app, config, metrics, sign_ins, streams, stopping, ofrep, permits }))
     }
 }
 

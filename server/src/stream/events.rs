@@ -123,8 +123,11 @@ impl Streams {
 
 /// Whether the flag has that variant, and the key may know of it.
 fn is_known(ruleset: &Ruleset, kind: SdkKeyKind, exposure: &Exposure) -> bool {
-    let opened = kind == SdkKeyKind::Server || !ruleset.availability(&exposure.flag).is_private();
-    opened && ruleset.has_variant(&exposure.flag, exposure.variant.as_deref())
+    ruleset.outline(&exposure.flag).is_some_and(|flag| {
+        let opened = kind == SdkKeyKind::Server || !flag.availability().is_private();
+        let served = |variant: &str| flag.variants().any(|(key, _)| key == variant);
+        opened && exposure.variant.as_deref().is_none_or(served)
+    })
 }
 
 fn check(batch: &EventBatch) -> Result<(), AppError> {
