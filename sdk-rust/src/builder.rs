@@ -1,6 +1,12 @@
 //! How a client is made.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use tidegate_core::FlagFile;
 use tidegate_protocol::{
@@ -16,6 +22,7 @@ use crate::{
     shared::Shared,
     socket::Endpoint,
     system,
+    telemetry::{MAX_EXPOSURES, Outbox, Telemetry},
 };
 
 /// What a client says it is.
@@ -43,6 +50,28 @@ pub enum BuildError {
 }
 
 /// Makes a [`Client`]; see [`Client::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate::{Client, Context, Status};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// // Comes with the application: what it starts with where the server is away.
+/// let bundled = serde_json::from_str(r#"{ "flags": [
+///     { "key": "new-checkout", "kind": "boolean", "enabled": true,
+///       "variants": [{ "key": "on", "value": true }], "default": { "variant": "on" } }] }"#)?;
+/// let client = Client::builder("http://localhost:1", "tgs_…")
+///     .bootstrap(bundled)
+///     .connect_timeout(Duration::from_secs(2))
+///     .connect()?;
+/// // Nobody is there, and the application starts all the same.
+/// assert_eq!(client.wait_ready(Duration::from_millis(10)).await?, Status::Stale);
+/// assert!(client.bool("new-checkout", false, &Context::new("user-17")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })
+/// # ?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Builder {
     url: String,
@@ -50,6 +79,18 @@ pub struct Builder {
     cache_file: Option<PathBuf>,
     bootstrap: Option<FlagFile>,
     settings: Settings,
+    /// `None`: nothing is gathered.
+    telemetry: Option<TelemetrySettings>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct TelemetrySettings {
+    max_exposures: NonZeroUsize,
+    interval: Duration,
+}
+
+impl TelemetrySettings {
+    const DEFAULT: Self = Self { max_exposures: MAX_EXPOSURES, interval: Duration::from_secs(10) };
 }
 
 impl Builder {
@@ -60,6 +101,7 @@ impl Builder {
             cache_file: None,
             bootstrap: None,
             settings: Settings::new(SDK, 0),
+            telemetry: Some(TelemetrySettings::DEFAULT),
         }
     }
 
@@ -100,6 +142,28 @@ impl Builder {
         self
     }
 
+    /// Tells the server nothing of evaluations and measurements; [`Client::track`] does nothing then.
+    #[must_use]
+    pub fn without_telemetry(mut self) -> Self {
+        self.telemetry = None;
+        self
+    }
+
+    /// How often exposures and measurements are sent; every 10 s unless told, and sooner where they are many.
+    #[must_use]
+    pub fn telemetry_interval(mut self, interval: Duration) -> Self {
+        self.telemetry = self.telemetry.map(|settings| TelemetrySettings { interval, ..settings });
+        self
+    }
+
+    /// How many different exposures (flag, version, variant and unit) are kept until they are sent; 10,000 unless told.
+    /// More are dropped and [counted](Client::telemetry_dropped). Each has room from the start: 80 to 160 bytes, twice.
+    #[must_use]
+    pub fn max_exposures(mut self, max: NonZeroUsize) -> Self {
+        self.telemetry = self.telemetry.map(|settings| TelemetrySettings { max_exposures: max, ..settings });
+        self
+    }
+
     /// Starts to connect, and returns at once. Reads the cache file, where there is one: this blocks for as long as the
     /// disk does.
     ///
@@ -115,8 +179,9 @@ impl Builder {
             settings.retention = Retention::Bodies;
         }
 
-        let shared = Arc::new(Shared::new(self.bootstrap.as_ref()));
-        let mut driver = Driver::new(Synchronizer::new(settings), Arc::clone(&shared), endpoint, cache);
+        let (telemetry, outbox) = self.telemetry.map(open_telemetry).unzip();
+        let shared = Arc::new(Shared::new(self.bootstrap.as_ref(), telemetry));
+        let mut driver = Driver::new(Synchronizer::new(settings), Arc::clone(&shared), endpoint, cache, outbox);
         driver.restore();
         let stop = driver.stop();
         let handle = runtime.spawn(driver.run());
@@ -124,10 +189,10 @@ impl Builder {
     }
 
     /// Does not connect at all: evaluates with the cache file, or else with the [bootstrap](Self::bootstrap), for ever.
-    /// Needs no runtime.
+    /// Needs no runtime, and gathers nothing for a server.
     pub fn offline(self) -> Client {
         let snapshot = self.cache().and_then(|cache| cache.read());
-        let shared = Shared::new(self.bootstrap.as_ref());
+        let shared = Shared::new(self.bootstrap.as_ref(), None);
         if let Some(snapshot) = snapshot {
             let mut machine = Synchronizer::new(self.settings);
             crate::driver::show(&shared, machine.restore(snapshot));
@@ -141,6 +206,13 @@ impl Builder {
     fn cache(&self) -> Option<Cache> {
         self.cache_file.clone().map(|path| Cache::new(path, &self.url, &self.key))
     }
+}
+
+fn open_telemetry(settings: TelemetrySettings) -> (Arc<Telemetry>, Outbox) {
+    let (telemetry, drain) = Telemetry::new(settings.max_exposures);
+    let id = format!("{:016x}{:016x}", system::seed(), system::seed());
+    let interval_ms = NonZeroU64::new(ms(settings.interval)).unwrap_or(NonZeroU64::MIN);
+    (telemetry, Outbox::new(drain, interval_ms, id))
 }
 
 fn ms(duration: Duration) -> u64 {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::Value as Json;
-use tidegate_core::{Context, ErrorCode, Evaluation, Reason, evaluate, evaluation::FlagValue};
+use tidegate_core::{Context, ErrorCode, Evaluation, Reason, Timestamp, evaluate, evaluation::FlagValue};
 use tidegate_protocol::Status;
 use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 
@@ -140,8 +140,34 @@ impl Client {
         self.details(key, default.into(), ctx, as_json)
     }
 
-    /// Ends the client: says goodbye to the server, writes the cache file, and waits until both are done. Evaluations go
-    /// on with the last flags. Dropping the last clone ends it at once, without either.
+    /// Tells the server that something happened, and how much of it: what rollouts are judged by. `ctx` says to whom: its
+    /// targeting key is hashed as in exposures, so that both come together, and nothing else of it is used.
+    ///
+    /// Does not wait: measurements are sent every 10 s, at most 10,000 of them. What cannot be sent (there are more, the
+    /// value is no finite number, the metric's name is empty or longer than 128 bytes) is dropped and
+    /// [counted](Self::telemetry_dropped).
+    ///
+    /// ```
+    /// # let client = tidegate::Client::builder("http://localhost:8080", "tgs_…").offline();
+    /// let ctx = tidegate::Context::new("user-17");
+    /// client.track("checkout-completed", &ctx, None);
+    /// client.track("basket-value", &ctx, 49.9);
+    /// ```
+    pub fn track(&self, metric: &str, ctx: &Context, value: impl Into<Option<f64>>) {
+        if let Some(telemetry) = &self.0.shared.telemetry {
+            telemetry.track(ctx, metric, value.into(), system::now());
+        }
+    }
+
+    /// How many evaluations and measurements the server will not hear of, because there was no room for them; 0 where
+    /// nothing is gathered. The server is told this number, too.
+    pub fn telemetry_dropped(&self) -> u64 {
+        self.0.shared.telemetry.as_ref().map_or(0, |telemetry| telemetry.dropped())
+    }
+
+    /// Ends the client: sends the last exposures and measurements, says goodbye to the server, writes the cache file, and
+    /// waits until all is done, some seconds at most. Evaluations go on with the last flags. Dropping the last clone ends
+    /// it at once, without any of it.
     pub async fn close(&self) {
         let task = self.task().take();
         if let Some(Task { handle, stop }) = task {
@@ -154,7 +180,19 @@ impl Client {
     #[inline]
     fn value<T>(&self, key: &str, ctx: &Context, read: impl FnOnce(&FlagValue) -> Option<T>) -> Option<T> {
         let live = self.0.shared.live.load();
-        evaluate(&live.ruleset, key, ctx, system::now()).value.and_then(read)
+        let now = system::now();
+        let evaluation = evaluate(&live.ruleset, key, ctx, now);
+        let value = evaluation.value.and_then(read);
+        self.expose(ctx, key, &evaluation, value.is_some().then_some(evaluation.variant).flatten(), now);
+        value
+    }
+
+    /// Counts that the caller got `variant`, or its default.
+    #[inline]
+    fn expose(&self, ctx: &Context, key: &str, evaluation: &Evaluation<'_>, variant: Option<&str>, now: Timestamp) {
+        if let Some(telemetry) = &self.0.shared.telemetry {
+            telemetry.expose(ctx, key, evaluation, variant, now);
+        }
     }
 
     fn details<T>(
@@ -168,8 +206,9 @@ impl Client {
         if !live.loaded {
             return Details::failed(default, ErrorCode::ProviderNotReady);
         }
-        let evaluation = evaluate(&live.ruleset, key, ctx, system::now());
-        match evaluation.value {
+        let now = system::now();
+        let evaluation = evaluate(&live.ruleset, key, ctx, now);
+        let details = match evaluation.value {
             None => Details::of(&evaluation, default),
             Some(value) => match read(value) {
                 Some(value) => Details::of(&self.dated(evaluation), value),
@@ -178,7 +217,9 @@ impl Client {
                     ..Details::failed(default, ErrorCode::TypeMismatch)
                 },
             },
-        }
+        };
+        self.expose(ctx, key, &evaluation, details.variant.as_deref(), now);
+        details
     }
 
     /// Past the grace period a value may be out of date, and says so.

@@ -5,6 +5,17 @@ use std::{fmt, ops::Deref, sync::Arc};
 use tidegate_core::{ErrorCode, Evaluation, Reason};
 
 /// A value, and how it came about: OpenFeature's evaluation details.
+///
+/// ```
+/// use tidegate::{Context, ErrorCode, Reason, testing::TestClient};
+///
+/// let flags = TestClient::new();
+/// flags.set("button-color", "green");
+/// let details = flags.client().string_details("button-color", "gray", &Context::anonymous());
+/// assert_eq!((&*details.value, details.reason, details.error), ("green", Reason::Static, None));
+/// let details = flags.client().bool_details("button-color", false, &Context::anonymous());
+/// assert_eq!((details.reason, details.error), (Reason::Error, Some(ErrorCode::TypeMismatch)));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Details<T> {

@@ -2,7 +2,11 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use tidegate_protocol::{Effect, Snapshot, Synchronizer, sync::Lost};
+use tidegate_protocol::{
+    Effect, ServerMessage, Snapshot, Status, Synchronizer,
+    frame::{self, MAX_SERVER_FRAME_BYTES},
+    sync::Lost,
+};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
@@ -13,6 +17,7 @@ use crate::{
     shared::Shared,
     socket::{Endpoint, Frame, Socket, Trouble},
     system::{self, Monotonic},
+    telemetry::Outbox,
 };
 
 /// A frame that the server does not take within this time ends the connection.
@@ -20,6 +25,12 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Saying goodbye may take this long.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The last exposures and measurements may take this long.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often the last exposures are asked for, where evaluations go on counting in them.
+const MAX_GATHERS: usize = 100;
 
 /// Changes within this time are written to the cache file at once.
 const CACHE_DELAY_MS: u64 = 1_000;
@@ -31,6 +42,7 @@ pub(crate) struct Driver {
     clock: Monotonic,
     link: Link,
     cache: Option<CacheWriter>,
+    outbox: Option<Outbox>,
     stop: Arc<tokio::sync::Notify>,
 }
 
@@ -66,10 +78,16 @@ impl Link {
 }
 
 impl Driver {
-    pub fn new(machine: Synchronizer, shared: Arc<Shared>, endpoint: Endpoint, cache: Option<Cache>) -> Self {
+    pub fn new(
+        machine: Synchronizer,
+        shared: Arc<Shared>,
+        endpoint: Endpoint,
+        cache: Option<Cache>,
+        outbox: Option<Outbox>,
+    ) -> Self {
         let cache = cache.map(|cache| CacheWriter { cache, due: None, writing: None });
         let (clock, stop) = (Monotonic::start(), Arc::default());
-        Self { machine, shared, endpoint, clock, link: Link::Down, cache, stop }
+        Self { machine, shared, endpoint, clock, link: Link::Down, cache, outbox, stop }
     }
 
     /// Wakes the driver to end it.
@@ -90,7 +108,10 @@ impl Driver {
         let effects = self.machine.start(self.clock.now());
         self.perform(effects).await;
         loop {
-            let wake = self.machine.wake_at().and_then(|at| self.clock.instant(at));
+            self.send_telemetry().await;
+            let outbox = self.outbox.as_ref().filter(|_| self.is_in_step());
+            let wake = [self.machine.wake_at(), outbox.map(Outbox::wake_at)].into_iter().flatten().min();
+            let wake = wake.and_then(|at| self.clock.instant(at));
             let effects = tokio::select! {
                 biased;
                 () = stop.notified() => break,
@@ -98,6 +119,12 @@ impl Driver {
                 () = at(wake) => self.machine.on_timer(self.clock.now()),
                 () = cache_turn(self.cache.as_mut(), self.clock) => {
                     self.write_cache();
+                    Vec::new()
+                }
+                () = pressed(self.outbox.as_ref()) => {
+                    if let Some(outbox) = &mut self.outbox {
+                        outbox.hurry(self.clock.now());
+                    }
                     Vec::new()
                 }
             };
@@ -113,9 +140,59 @@ impl Driver {
                 self.link = Link::Open(socket);
                 self.machine.on_connected(now)
             }
-            Happened::Frame(Frame::Text(frame)) => self.machine.on_message(&frame, now),
-            Happened::Frame(Frame::Binary(frame)) => self.machine.on_binary(&frame, now),
+            Happened::Frame(Frame::Text(frame)) => self.on_text(&frame),
+            Happened::Frame(Frame::Binary(frame)) => match frame::decompress(&frame, MAX_SERVER_FRAME_BYTES) {
+                Ok(frame) => self.on_text(&frame),
+                Err(_) => self.machine.on_binary(&frame, now),
+            },
             Happened::Lost(trouble) => self.on_trouble(&trouble),
+        }
+    }
+
+    /// The outbox hears of receipts, the machine of all.
+    fn on_text(&mut self, frame: &str) -> Vec<Effect> {
+        // Hardly any frame has one, so hardly any is read twice.
+        if let Some(outbox) = self.outbox.as_mut().filter(|_| frame.contains(r#""received""#)) {
+            for line in frame::lines(frame) {
+                if let Ok(ServerMessage::Received(received)) = ServerMessage::parse(line) {
+                    outbox.received(&received.id);
+                }
+            }
+        }
+        self.machine.on_message(frame, self.clock.now())
+    }
+
+    fn is_in_step(&self) -> bool {
+        matches!(self.link, Link::Open(_)) && self.machine.status() == Status::Ready
+    }
+
+    /// Sends what is due, to a server that the client is in step with: whatever else it has to send comes first.
+    async fn send_telemetry(&mut self) {
+        let is_in_step = self.is_in_step();
+        let Some(outbox) = &mut self.outbox else { return };
+        if !is_in_step {
+            outbox.lost();
+            return;
+        }
+        for frame in outbox.turn(self.clock.now()) {
+            self.send(frame).await;
+        }
+    }
+
+    /// Sends all that was gathered, and waits until the server has it.
+    async fn flush_telemetry(&mut self) {
+        // What an evaluation counts at this moment is counted in a few nanoseconds.
+        for _ in 0..MAX_GATHERS {
+            if self.outbox.as_mut().is_none_or(Outbox::gather) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        while self.is_in_step() && self.outbox.as_ref().is_some_and(|outbox| !outbox.is_empty()) {
+            self.send_telemetry().await;
+            let happened = self.link.next().await;
+            let effects = self.on(happened);
+            self.perform(effects).await;
         }
     }
 
@@ -173,8 +250,10 @@ impl Driver {
         }
     }
 
-    /// Writes what is not written, and says goodbye.
+    /// Writes and sends what is not written and sent, and says goodbye.
     async fn end(mut self) {
+        // A server that does not answer in time does not get it.
+        let _ = timeout(FLUSH_TIMEOUT, self.flush_telemetry()).await;
         self.machine.close();
         if let Some(writer) = &mut self.cache
             && (writer.due.is_some() || writer.writing.is_some())
@@ -200,6 +279,14 @@ pub(crate) fn show(shared: &Shared, effects: Vec<Effect>) {
             Effect::Status(status) => shared.enter(status),
             Effect::Connect | Effect::Disconnect { .. } | Effect::Send(_) | Effect::Poll(_) => {}
         }
+    }
+}
+
+/// Waits until there is so much to be sent that it should not wait for its time; for ever where nothing is gathered.
+async fn pressed(outbox: Option<&Outbox>) {
+    match outbox {
+        Some(outbox) => outbox.pressed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -39,6 +39,20 @@ pub struct Changed {
 }
 
 /// A client's events, from the moment that it was asked for them. At most 64 wait for a slow reader.
+///
+/// ```
+/// use tidegate::{Event, testing::TestClient};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let flags = TestClient::new();
+/// let mut events = flags.client().events();
+/// flags.set("new-checkout", true);
+/// if let Some(Event::ConfigurationChanged(changed)) = events.next().await {
+///     assert_eq!(changed.flags[0].as_str(), "new-checkout");
+/// }
+/// # });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Events(pub(crate) broadcast::Receiver<Event>);
 

@@ -27,8 +27,18 @@
 //! 5 s. [`Client::status`] and [`Client::events`] tell: [`Status::Stale`] at once, [`Status::Error`] after 10 s; from
 //! then on details say [`Reason::Stale`].
 //!
+//! **What the server hears**: which variant of a flag was served to whom and how often ([`Exposure`]), and what the
+//! application [tracks](Client::track): rollouts are judged by both. They are counted in memory and sent every 10 s; when
+//! there are more than fit they are dropped, and the drops counted. A targeting key never leaves the process, only its
+//! [hash](UnitHash), and nothing else of a context does. [`Builder::without_telemetry`] turns it off.
+//!
 //! **In tests** use [`testing::TestClient`]: it serves what the test says.
 //!
+//! # Features
+//! - `tls` (on unless told otherwise): servers at `https://`, on rustls with the roots of the web.
+//! - `open-feature`: a provider for the crate [`open-feature`](https://docs.rs/open-feature), see `open_feature`.
+//!
+//! # Tasks
 //! The client runs on the tokio runtime that [`Builder::connect`] is called in: one task, and a second one for moments
 //! while it writes the cache file.
 
@@ -38,6 +48,8 @@ mod builder;
 mod client;
 mod details;
 mod event;
+#[cfg(feature = "open-feature")]
+pub mod open_feature;
 pub mod testing;
 
 mod cache;
@@ -45,10 +57,15 @@ mod driver;
 mod shared;
 mod socket;
 mod system;
+mod telemetry;
+mod tls;
 
 pub use builder::{BuildError, Builder};
 pub use client::{Client, NotReady};
 pub use details::{Details, Text};
 pub use event::{Changed, Event, Events};
 pub use tidegate_core::{Context, ErrorCode, FlagFile, FlagKey, Reason, SegmentKey, Timestamp, Value};
-pub use tidegate_protocol::Status;
+pub use tidegate_protocol::{
+    Status,
+    events::{Exposure, Measurement, UnitHash},
+};

@@ -13,7 +13,10 @@ use tidegate_protocol::{
 };
 use tokio::sync::{broadcast, watch};
 
-use crate::event::{Changed, Event};
+use crate::{
+    event::{Changed, Event},
+    telemetry::Telemetry,
+};
 
 /// Events that wait for a slow reader.
 const MAX_EVENTS: usize = 64;
@@ -36,10 +39,12 @@ pub(crate) struct Shared {
     pub events: broadcast::Sender<Event>,
     /// Why the last connection could not be made, or ended.
     pub trouble: watch::Sender<Option<Arc<str>>>,
+    /// `None`: nobody wants to know what is evaluated.
+    pub telemetry: Option<Arc<Telemetry>>,
 }
 
 impl Shared {
-    pub fn new(bootstrap: Option<&FlagFile>) -> Self {
+    pub fn new(bootstrap: Option<&FlagFile>, telemetry: Option<Arc<Telemetry>>) -> Self {
         let ruleset = bootstrap.map(|file| {
             let (ruleset, issues) = compile(file);
             for issue in issues {
@@ -54,6 +59,7 @@ impl Shared {
             status: watch::Sender::new(status),
             events: broadcast::Sender::new(MAX_EVENTS),
             trouble: watch::Sender::new(None),
+            telemetry,
         }
     }
 

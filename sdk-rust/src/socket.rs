@@ -1,12 +1,10 @@
 //! The websocket to the server.
 
-use std::{io, sync::Arc};
-
 use futures_util::{SinkExt as _, StreamExt as _};
 use tidegate_protocol::{frame::MAX_SERVER_FRAME_BYTES, sync::Lost};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
+    MaybeTlsStream, WebSocketStream, client_async_with_config,
     tungstenite::{
         Bytes, Error, Message, Utf8Bytes,
         client::IntoClientRequest as _,
@@ -16,7 +14,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::builder::BuildError;
+use crate::{builder::BuildError, tls::Tls};
 
 /// Where the stream is, under the server's URL.
 const PATH: &str = "/api/v1/stream";
@@ -27,7 +25,8 @@ pub(crate) struct Endpoint {
     request: Request,
     host: String,
     port: u16,
-    connector: Connector,
+    /// `None`: in the clear.
+    tls: Option<Tls>,
 }
 
 /// An open websocket.
@@ -71,8 +70,8 @@ impl Endpoint {
         let mut bearer = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| BuildError::Key)?;
         bearer.set_sensitive(true);
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
-        let connector = if scheme == "wss" { Connector::Rustls(tls()?) } else { Connector::Plain };
-        Ok(Self { request, host, port, connector })
+        let tls = if scheme == "wss" { Some(Tls::new()?) } else { None };
+        Ok(Self { request, host, port, tls })
     }
 
     /// Opens the socket. Has no timeout of its own.
@@ -86,7 +85,11 @@ impl Endpoint {
             .write_buffer_size(0)
             .max_message_size(Some(MAX_SERVER_FRAME_BYTES))
             .max_frame_size(Some(MAX_SERVER_FRAME_BYTES));
-        match client_async_tls_with_config(self.request, stream, Some(config), Some(self.connector)).await {
+        let opened = match self.tls {
+            None => client_async_with_config(self.request, MaybeTlsStream::Plain(stream), Some(config)).await,
+            Some(tls) => tls.open(self.request, stream, config).await,
+        };
+        match opened {
             Ok((socket, _)) => Ok(Socket(socket)),
             Err(Error::Http(response)) => Err(refused(&response)),
             Err(error) => Err(Trouble::broken(format!("no websocket at {}: {error}", self.host))),
@@ -140,18 +143,6 @@ fn retry_after_ms(headers: &HeaderMap) -> u64 {
     seconds.unwrap_or(1).saturating_mul(1_000)
 }
 
-/// TLS with the roots of the web. The provider is named: an application may have another one as its default, or two.
-fn tls() -> Result<Arc<rustls::ClientConfig>, BuildError> {
-    let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| BuildError::Tls(io::Error::other(error)))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,8 +158,9 @@ mod tests {
     #[test]
     fn urls_become_the_address_of_the_stream() {
         check("http://localhost:8080", Some(("ws://localhost:8080/api/v1/stream", "localhost", 8080)));
+        #[cfg(feature = "tls")]
         check("https://flags.example.com/", Some(("wss://flags.example.com/api/v1/stream", "flags.example.com", 443)));
-        check("https://example.com/flags", Some(("wss://example.com/flags/api/v1/stream", "example.com", 443)));
+        check("http://example.com/flags", Some(("ws://example.com/flags/api/v1/stream", "example.com", 80)));
         check("http://[::1]:99", Some(("ws://[::1]:99/api/v1/stream", "::1", 99)));
         check("localhost:8080", None);
         check("ftp://localhost", None);
@@ -179,6 +171,13 @@ mod tests {
     #[test]
     fn a_key_that_is_no_header_is_refused() {
         assert!(matches!(Endpoint::new("http://localhost", "tgs_\n"), Err(BuildError::Key)));
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn https_without_the_feature_is_a_mistake_that_is_told() {
+        let told = Endpoint::new("https://localhost", "tgs_x").map(drop).unwrap_err();
+        assert!(matches!(told, BuildError::Tls(cause) if cause.to_string().contains("feature `tls`")));
     }
 
     #[test]

@@ -14,7 +14,10 @@
 //! assert_eq!(price(flags.client(), &ctx), 9.0);
 //! ```
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use serde_json::Value as Json;
 use tidegate_core::{
@@ -23,10 +26,15 @@ use tidegate_core::{
 };
 use tidegate_protocol::{
     Status, Update,
+    events::{Exposure, Measurement, UnitHash},
     sync::{Cause, Onto},
 };
 
-use crate::{client::Client, shared::Shared};
+use crate::{
+    client::Client,
+    shared::Shared,
+    telemetry::{Drain, MAX_EXPOSURES, Telemetry},
+};
 
 /// A client whose flags the test sets. It is ready from the start, and tells its changes as events.
 #[derive(Debug)]
@@ -35,7 +43,19 @@ pub struct TestClient {
     shared: Arc<Shared>,
     /// One change at a time, as with a real client.
     version: Mutex<u64>,
+    told: Mutex<Told>,
 }
+
+/// What a server would have been told.
+#[derive(Debug)]
+struct Told {
+    drain: Drain,
+    exposures: BTreeMap<Exposed, Exposure>,
+    measurements: Vec<Measurement>,
+}
+
+/// What makes exposures the same.
+type Exposed = (String, Option<String>, u64, Option<UnitHash>);
 
 impl Default for TestClient {
     fn default() -> Self {
@@ -51,9 +71,12 @@ impl TestClient {
 
     /// A client with the flags of a flag file: rules, segments and all.
     pub fn with_flags(file: &FlagFile) -> Self {
-        let shared = Arc::new(Shared::new(Some(file)));
+        let (telemetry, drain) = Telemetry::new(MAX_EXPOSURES);
+        let shared = Arc::new(Shared::new(Some(file), Some(telemetry)));
         shared.enter(Status::Ready);
-        Self { client: Client::new(Arc::clone(&shared), None), shared, version: Mutex::new(0) }
+        let told = Told { drain, exposures: BTreeMap::new(), measurements: Vec::new() };
+        let client = Client::new(Arc::clone(&shared), None);
+        Self { client, shared, version: Mutex::new(0), told: Mutex::new(told) }
     }
 
     /// The client, for the code under test.
@@ -106,6 +129,48 @@ impl TestClient {
         self.apply(key.clone(), Change::DeleteFlag(key));
     }
 
+    /// The client stands so with its server from now on, and tells it as an event. From [`Status::Error`] on, details say
+    /// [`Reason::Stale`](crate::Reason::Stale).
+    pub fn enter(&self, status: Status) {
+        self.shared.enter(status);
+    }
+
+    /// What was served to whom so far, in the order of the flags' keys. A targeting key is there as its [`UnitHash`]. At
+    /// most 10,000 different ones between two calls, as in a real client.
+    ///
+    /// ```
+    /// use tidegate::{Context, UnitHash, testing::TestClient};
+    ///
+    /// let flags = TestClient::new();
+    /// flags.set("new-prices", true);
+    /// flags.client().bool("new-prices", false, &Context::new("user-17"));
+    /// let exposures = flags.exposures();
+    /// assert_eq!((exposures[0].flag.as_str(), exposures[0].count), ("new-prices", 1));
+    /// assert_eq!(exposures[0].unit, Some(UnitHash::of("user-17")));
+    /// ```
+    pub fn exposures(&self) -> Vec<Exposure> {
+        self.told().exposures.values().cloned().collect()
+    }
+
+    /// What was [tracked](Client::track) so far.
+    pub fn measurements(&self) -> Vec<Measurement> {
+        self.told().measurements.clone()
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let gathered = told.drain.take();
+        for exposure in gathered.exposures {
+            let key = (exposure.flag.clone(), exposure.variant.clone(), exposure.version, exposure.unit);
+            match told.exposures.entry(key) {
+                Entry::Occupied(mut known) => known.get_mut().count += exposure.count,
+                Entry::Vacant(new) => drop(new.insert(exposure)),
+            }
+        }
+        told.measurements.extend(gathered.measurements);
+        told
+    }
+
     fn apply(&self, key: FlagKey, change: Change) {
         self.shared.apply(Update {
             onto: Onto::Current,
@@ -131,6 +196,17 @@ mod tests {
 
     use super::*;
     use crate::{Context, Event};
+
+    #[test]
+    fn what_was_tracked_can_be_looked_at() {
+        let flags = TestClient::new();
+        flags.client().track("paid", &Context::new("ada"), 9.5);
+        flags.client().clone().track("seen", &Context::anonymous(), None);
+        let seen: Vec<_> =
+            flags.measurements().into_iter().map(|it| (it.metric, it.unit.is_some(), it.value)).collect();
+        assert_eq!(seen, [("paid".to_owned(), true, Some(9.5)), ("seen".to_owned(), false, None)]);
+        assert_eq!((flags.measurements().len(), flags.client().telemetry_dropped()), (2, 0));
+    }
 
     #[tokio::test]
     async fn flags_are_set_and_removed_and_tell() {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tokio::{
     net::TcpListener,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -21,6 +21,10 @@ use crate::{
     system::{SystemClock, SystemIds},
     telemetry::Metrics,
 };
+
+/// How long a server that was told to stop goes on answering, so that its callers hear of it by an answer: a connection
+/// that is closed while the next request is on its way loses that request.
+const LINGER: Duration = Duration::from_millis(250);
 
 /// How often what has ended is forgotten.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
@@ -86,8 +90,8 @@ impl Server {
         &self.state.config
     }
 
-    /// Serves until `stop` is ready. Then, in this order: the server is not ready any more, streams get their goodbye,
-    /// requests in flight end. What takes longer than the deadline is cut off.
+    /// Serves until `stop` is ready. Then, in this order: the server is not ready any more, and closes each connection with
+    /// its next answer; streams get their goodbye; requests in flight end. What takes longer than the deadline is cut off.
     ///
     /// # Errors
     /// Those of the listener.
@@ -108,7 +112,8 @@ impl Server {
         }
         tracing::info!("stopping");
         state.stopping.cancel();
-        if timeout(half, state.streams.shutdown()).await.is_err() {
+        let (goodbyes, ()) = tokio::join!(timeout(half, state.streams.shutdown()), sleep(half.min(LINGER)));
+        if goodbyes.is_err() {
             tracing::warn!("streams still open were cut off");
         }
         shutdown.cancel();

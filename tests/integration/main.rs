@@ -17,6 +17,9 @@ mod ofrep;
 mod polling;
 mod simulation;
 mod stream;
+mod telemetry;
+
+mod failures;
 
 mod browser;
 mod cli;

@@ -2,7 +2,8 @@
 //!
 //! Every seed is a story of its own: changes (announced or not), kills, clients cut off or not reading, the server
 //! stopped and started, the change log forgotten. Then all is quiet, and everybody must agree. A seed that fails is
-//! printed; `TIDEGATE_SEED=<seed> cargo test -p tidegate-tests simulation` plays it again.
+//! printed with the command that plays it again. `TIDEGATE_SEEDS` says how many are played, `TIDEGATE_SEED` from which on
+//! (alone: only this one).
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +11,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context as Task, Poll},
     time::Duration,
@@ -40,33 +41,54 @@ use tokio_util::sync::PollSender;
 
 use crate::support::app::{Caller, TestApp};
 
-/// The seeds that are played each time.
-const SEEDS: std::ops::Range<u64> = 0..25;
+/// How many seeds are played each time.
+const N_SEEDS: u64 = 1_000;
 
 /// Longer than any deadline or wait of server and SDKs.
 const QUIET: Duration = Duration::from_mins(2);
 
 const SDKS: usize = 4;
-const STEPS: usize = 60;
+const STEPS: usize = 40;
 const FLAGS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const PEOPLE: [&str; 5] = ["ada", "grace", "linus", "margaret", "alan"];
 
 #[test]
 fn whatever_happens_everybody_agrees_in_the_end() {
-    let seeds = match std::env::var("TIDEGATE_SEED") {
-        Ok(seed) => {
-            let seed = seed.parse().unwrap();
-            seed..seed + 1
-        }
-        Err(_) => SEEDS,
+    let number = |variable| std::env::var(variable).ok().map(|text| text.parse::<u64>().expect(variable));
+    let (first, last) = match (number("TIDEGATE_SEED"), number("TIDEGATE_SEEDS")) {
+        (Some(seed), n_seeds) => (seed, seed + n_seeds.unwrap_or(1)),
+        (None, n_seeds) => (0, n_seeds.unwrap_or(N_SEEDS)),
     };
-    for seed in seeds {
+    let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
+    // One story is one thread's; several are told at once.
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let tellers: Vec<_> = (0..threads).map(|_| scope.spawn(|| tell(&next, last, &failed))).collect();
+        for teller in tellers {
+            if let Err(cause) = teller.join() {
+                std::panic::resume_unwind(cause);
+            }
+        }
+    });
+}
+
+/// Plays the seeds that nobody plays yet, up to `last`, or until one failed.
+#[expect(clippy::print_stderr, reason = "shown where the test fails: how to repeat it")]
+fn tell(next: &AtomicU64, last: u64, failed: &AtomicBool) {
+    while !failed.load(Ordering::SeqCst) {
+        let seed = next.fetch_add(1, Ordering::SeqCst);
+        if seed >= last {
+            return;
+        }
         let told = std::panic::catch_unwind(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
             runtime.unwrap().block_on(play(seed));
         });
         if let Err(cause) = told {
-            eprintln!("seed {seed} failed; TIDEGATE_SEED={seed} cargo test -p tidegate-tests simulation");
+            failed.store(true, Ordering::SeqCst);
+            eprintln!(
+                "seed {seed} failed; TIDEGATE_SEED={seed} cargo test -p tidegate-tests --test integration simulation"
+            );
             std::panic::resume_unwind(cause);
         }
     }

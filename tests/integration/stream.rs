@@ -32,7 +32,7 @@ use crate::support::{
 };
 
 /// Short intervals: what the tests wait for comes soon.
-fn settings() -> stream::Settings {
+pub fn settings() -> stream::Settings {
     stream::Settings {
         poll: Duration::from_millis(20),
         revocation_poll: Duration::from_millis(20),
@@ -42,15 +42,15 @@ fn settings() -> stream::Settings {
 }
 
 /// A server on a loopback port, over an application that outlives it.
-struct Server {
-    state: AppState,
-    address: SocketAddr,
+pub struct Server {
+    pub state: AppState,
+    pub address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {
-    async fn start(app: &App, settings: stream::Settings, address: SocketAddr) -> Self {
+    pub async fn start(app: &App, settings: stream::Settings, address: SocketAddr) -> Self {
         let config = HttpConfig { streams: settings, ..HttpConfig::default() };
         let state = AppState::new(app.clone(), config, Arc::new(Metrics::new()));
         let listener = TcpListener::bind(address).await.unwrap();
@@ -61,7 +61,7 @@ impl Server {
     }
 
     /// Stops it as the binary does.
-    async fn stop(self) {
+    pub async fn stop(self) {
         within(self.state.streams.shutdown()).await;
         self.stop.cancel();
         within(self.task).await.unwrap().unwrap();
@@ -69,18 +69,18 @@ impl Server {
 }
 
 /// A project `shop` with an environment `test`, a server key for it, and a server.
-struct World {
-    test: TestApp,
-    key: String,
-    server: Server,
+pub struct World {
+    pub test: TestApp,
+    pub key: String,
+    pub server: Server,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::with(settings()).await
     }
 
-    async fn with(settings: stream::Settings) -> Self {
+    pub async fn with(settings: stream::Settings) -> Self {
         let test = TestApp::new();
         test.project("shop", &["test"]).await;
         let Caller::Bearer(key) = test.sdk_key("shop", "test", SdkKeyKind::Server).await else { unreachable!() };
@@ -88,16 +88,16 @@ impl World {
         Self { test, key, server }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.server.address)
     }
 
-    fn builder(&self) -> Builder {
+    pub fn builder(&self) -> Builder {
         Client::builder(&self.url(), &self.key)
     }
 
     /// A client that is in step, and its events from there.
-    async fn client(&self) -> (Client, Events) {
+    pub async fn client(&self) -> (Client, Events) {
         let client = self.builder().connect().unwrap();
         let mut events = client.events();
         told(&mut events, |event| matches!(event, Event::Ready)).await;
@@ -115,37 +115,37 @@ impl World {
         Self { test, key, server }
     }
 
-    async fn connect(&self, position: Option<Position>) -> Wire {
+    pub async fn connect(&self, position: Option<Position>) -> Wire {
         let mut wire = Wire::open(&self.url(), &[("authorization", &format!("Bearer {}", self.key))]).await.unwrap();
         wire.hello(position).await;
         wire
     }
 }
 
-fn environment() -> EnvironmentId {
+pub fn environment() -> EnvironmentId {
     EnvironmentId { project: "shop".to_owned(), environment: "test".to_owned() }
 }
 
-async fn create(app: &App, key: &str) {
+pub async fn create(app: &App, key: &str) {
     let flag = serde_json::from_value(json!({ "key": key, "name": key, "kind": "boolean" })).unwrap();
     app.create_flag(&TestApp::request(), "shop", flag).await.unwrap();
 }
 
-async fn enable(app: &App, key: &str, enabled: bool) {
+pub async fn enable(app: &App, key: &str, enabled: bool) {
     let request = TestApp::request();
     let before = app.configuration(&request.principal, &environment(), key).await.unwrap();
     let patch = json!({ "enabled": enabled });
     app.configure(&request, &environment(), key, before.version, &patch, Mode::Commit).await.unwrap();
 }
 
-async fn kill(app: &App, key: &str) {
+pub async fn kill(app: &App, key: &str) {
     let request = app::Request { reason: "it burns".to_owned(), ..TestApp::request() };
     let target = KillTarget { flag: Some(key.parse().unwrap()), tag: None };
     app.kill(&request, &environment(), &target).await.unwrap();
 }
 
 /// The next change that an SDK tells of.
-async fn change(events: &mut Events) -> Changed {
+pub async fn change(events: &mut Events) -> Changed {
     loop {
         if let Event::ConfigurationChanged(changed) = within(events.next()).await.unwrap() {
             return changed;
@@ -154,28 +154,28 @@ async fn change(events: &mut Events) -> Changed {
 }
 
 /// Waits until the SDK tells that it stands so.
-async fn told(events: &mut Events, expected: impl Fn(&Event) -> bool) {
+pub async fn told(events: &mut Events, expected: impl Fn(&Event) -> bool) {
     while !expected(&within(events.next()).await.unwrap()) {}
 }
 
-fn keys(changed: &Changed) -> Vec<&str> {
+pub fn keys(changed: &Changed) -> Vec<&str> {
     changed.flags.iter().map(tidegate::FlagKey::as_str).collect()
 }
 
-fn ada() -> Context {
+pub fn ada() -> Context {
     Context::new("ada")
 }
 
 /// The protocol, spoken by hand.
-struct Wire {
-    socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
+pub struct Wire {
+    pub socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
     read: VecDeque<ServerMessage>,
     /// What came, in bytes.
     bytes: usize,
 }
 
 impl Wire {
-    async fn open(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, Error> {
+    pub async fn open(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, Error> {
         let url = url.replacen("http", "ws", 1);
         let url = if url.contains("/api/") { url } else { url + "/api/v1/stream" };
         let mut request = url.into_client_request().unwrap();
@@ -183,22 +183,27 @@ impl Wire {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
         let (socket, _) = within(Box::pin(connect_async(request))).await?;
-        Ok(Self { socket, read: VecDeque::new(), bytes: 0 })
+        Ok(Self::over(socket))
     }
 
-    async fn send(&mut self, message: ClientMessage) {
+    /// Over a websocket that is open.
+    pub fn over(socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>) -> Self {
+        Self { socket, read: VecDeque::new(), bytes: 0 }
+    }
+
+    pub async fn send(&mut self, message: ClientMessage) {
         within(self.socket.send(Message::text(frame::encode([&message])))).await.unwrap();
     }
 
     /// Says hello and hears it.
-    async fn hello(&mut self, position: Option<Position>) {
+    pub async fn hello(&mut self, position: Option<Position>) {
         let hello = ClientHello { protocol: 1, sdk: "wire/1".to_owned(), position, accepts: Vec::new(), context: None };
         self.send(ClientMessage::Hello(hello)).await;
         assert!(matches!(self.next().await, Some(ServerMessage::Hello(_))));
     }
 
     /// The next message but heartbeats; `None`: the server closed.
-    async fn next(&mut self) -> Option<ServerMessage> {
+    pub async fn next(&mut self) -> Option<ServerMessage> {
         loop {
             match self.read.pop_front() {
                 Some(ServerMessage::Heartbeat(_)) => {}
@@ -221,7 +226,7 @@ impl Wire {
     }
 
     /// The next change set: what kind it is, what it puts, where it leads.
-    async fn change_set(&mut self) -> (Transfer, Vec<String>, Position) {
+    pub async fn change_set(&mut self) -> (Transfer, Vec<String>, Position) {
         let Some(ServerMessage::Intent(intent)) = self.next().await else { panic!("no intent") };
         let mut put = Vec::new();
         if intent.transfer == Transfer::None {
@@ -259,6 +264,33 @@ async fn a_toggle_changes_what_the_sdk_answers() {
     client.close().await;
     // A closed client goes on with what it has.
     assert!(client.bool("checkout", false, &ada()));
+}
+
+#[tokio::test]
+async fn open_feature_s_own_client_answers_as_the_server_says() {
+    use open_feature::{EvaluationContext, EvaluationReason, OpenFeature};
+
+    let world = World::new().await;
+    create(&world.test.app, "checkout").await;
+    enable(&world.test.app, "checkout", true).await;
+    // Not in step yet: setting the provider waits for it.
+    let client = world.builder().connect().unwrap();
+    let mut events = client.events();
+    let of = {
+        let mut api = OpenFeature::singleton_mut().await;
+        let provider = tidegate::open_feature::Provider::new(client.clone()).init_timeout(DEADLINE);
+        within(api.set_named_provider("stream", provider)).await;
+        api.create_named_client("stream")
+    };
+    let ctx = EvaluationContext::default().with_targeting_key("ada");
+    let before = of.get_bool_details("checkout", Some(&ctx), None).await.unwrap();
+    assert_eq!((before.value, before.reason), (true, Some(EvaluationReason::Static)));
+
+    kill(&world.test.app, "checkout").await;
+    while !change(&mut events).await.killed {}
+    let after = of.get_bool_details("checkout", Some(&ctx), None).await.unwrap();
+    assert_eq!((after.value, after.reason), (false, Some(EvaluationReason::Disabled)));
+    client.close().await;
 }
 
 #[tokio::test]
@@ -484,7 +516,7 @@ async fn a_poisoned_flag_is_broken_alone() {
 }
 
 /// Writes what no server would into the database.
-async fn poison(app: &App, key: &str) {
+pub async fn poison(app: &App, key: &str) {
     let id = DocumentId { kind: DocumentKind::Flag, scope: "shop".to_owned(), key: key.to_owned() };
     let entry = AuditEntry {
         at: app.clock.now(),
@@ -727,7 +759,9 @@ async fn a_change_set_that_does_not_add_up_is_asked_for_again() {
     let hello = ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 60_000 });
     let (intent, commit) = full(1, 1);
     server.send(Message::text(frame::encode([&hello]))).await.unwrap();
-    server.send(Message::text(frame::encode(&frames(intent, commit, 1)))).await.unwrap();
+    // Compressed, as the client said it reads.
+    let compressed = frame::compress(&frame::encode(&frames(intent, commit, 1)));
+    server.send(Message::binary(compressed)).await.unwrap();
     change(&mut events).await;
 
     let (intent, commit) = full(2, 2);

@@ -329,6 +329,22 @@ fn the_code_keeps_its_habits() {
     none(&complaints);
 }
 
+/// A name in backquotes with `::` in it, in the column of tests.
+#[test]
+fn what_is_promised_names_tests_that_exist() {
+    let places = ["tests/integration", "protocol/src", "sdk-rust/src", "server/src", "core/src"];
+    let sources: Vec<_> = places.into_iter().flat_map(|folder| files(folder, "rs")).map(read).collect();
+    let page = read("docs/reliability.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ")).filter_map(|line| line.rsplit('|').nth(1));
+    let names: Vec<_> = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(names.len() > 20, "the table is not found: {names:?}");
+    let missing = names.into_iter().filter(|name| {
+        let function = format!("fn {}(", name.rsplit("::").next().unwrap());
+        !sources.iter().any(|source| source.contains(&function))
+    });
+    none(&missing.map(|name| format!("docs/reliability.md: there is no test `{name}`")).collect::<Vec<_>>());
+}
+
 #[test]
 fn nothing_a_newcomer_looks_for_is_missing() {
     let expected = [
@@ -343,6 +359,7 @@ fn nothing_a_newcomer_looks_for_is_missing() {
         ".ci/run",
         "docs/quick-start.md",
         "docs/concepts.md",
+        "docs/reliability.md",
         "openapi/openapi.json",
         "sdk-rust/examples/checkout.rs",
         "spec/flags.schema.json",

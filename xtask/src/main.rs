@@ -57,8 +57,8 @@ enum Command {
     Test,
     /// All that `test` does, and the lints: run it before you push
     ///
-    /// Adds clippy with warnings denied, rustdoc with warnings denied, `cargo deny check` and `cargo machete`. The last
-    /// two are left out, with a line that says how to install them, where they are missing; with CI=true they must be there.
+    /// Adds clippy with warnings denied (also of the SDK with fewer features), rustdoc with warnings denied, `cargo deny
+    /// check` and `cargo machete`. The last two are left out, with a line that says how to install them, where they are missing; with CI=true they must be there.
     Check,
     /// Write the generated files: OpenAPI, the flag file's JSON Schema, the UI's API client
     ///
@@ -164,6 +164,13 @@ fn check() -> Result<()> {
     step("cargo fmt --check", || run(cargo().args(["fmt", "--all", "--check"])))?;
     step("clippy", || run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])))?;
     step("rustdoc", || run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings")))?;
+    // The workspace builds the SDK with all its features; applications need not. Linted as well: `cfg` hides a lot.
+    for features in ["", "tls", "open-feature"] {
+        step("clippy, the SDK with fewer features", || {
+            let clippy = ["clippy", "--package", "tidegate", "--lib", "--no-default-features", "--features", features];
+            run(cargo().args(clippy).args(["--", "--deny", "warnings"]))
+        })?;
+    }
     optional_tool("cargo-deny", &["deny", "--all-features", "check"])?;
     optional_tool("cargo-machete", &["machete"])?;
     test_rust(wasm)
@@ -186,6 +193,10 @@ fn prepare_and_check_ui() -> Result<Wasm> {
 
 /// Ends with the test runner, so that its summary is the last thing on standard output.
 fn test_rust(wasm: Wasm) -> Result<()> {
+    // With the fewest features: what a `cfg` forgets shows here.
+    step("check the SDK without its features", || {
+        run(cargo().args(["check", "--package", "tidegate", "--lib", "--no-default-features"]))
+    })?;
     // The same selection as `cargo test`, so that features resolve alike and nothing is built twice.
     step("build the tests", || run(cargo().args(["build", "--workspace", "--bins", "--tests", "--examples"])))?;
     codegen::run(Generated::MustBeCurrent)?;

@@ -5,7 +5,7 @@ use std::{any::Any, sync::Arc};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{Extensions, HeaderName, HeaderValue, Method, header},
+    http::{Extensions, HeaderName, HeaderValue, Method, Version, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -17,7 +17,8 @@ use crate::telemetry::{RequestLabels, RouteLabels, Stopwatch};
 
 /// Puts the layers round the routes. The last one added is the first to see a request:
 ///
-/// 1. `observe` gives the request its id, counts it and logs it: also what the layers below refuse.
+/// 1. `observe` gives the request its id, counts it and logs it: also what the layers below refuse. When the server
+///    stops, it has the connection closed with the answer.
 /// 2. `secure` adds the security headers, to refusals too.
 /// 3. A panic below becomes a 500.
 /// 4. `time_out` bounds the time until the answer begins.
@@ -56,6 +57,7 @@ async fn observe(State(state): State<AppState>, mut request: Request, next: Next
     request.extensions_mut().insert(RequestId(id.as_str().into()));
 
     let span = tracing::info_span!("request", id, method, route = &*route);
+    let version = request.version();
     let stopwatch = Stopwatch::start();
     let mut response = next.run(request).instrument(span.clone()).await;
     let elapsed = stopwatch.elapsed();
@@ -68,6 +70,10 @@ async fn observe(State(state): State<AppState>, mut request: Request, next: Next
     state.metrics.request_seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, id);
+    }
+    // HTTP/2 has a frame of its own for it.
+    if state.stopping.is_cancelled() && version <= Version::HTTP_11 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

@@ -1,7 +1,11 @@
 //! The whole server without a socket: the real router over a memory store, a clock that stands still and ids that
 //! repeat.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     Router,
@@ -36,7 +40,8 @@ pub struct TestApp {
     pub app: App,
     pub state: AppState,
     pub clock: Arc<ManualClock>,
-    router: Router,
+    /// Made when it is asked: it takes longer than many a test.
+    router: OnceLock<Router>,
 }
 
 /// Who asks.
@@ -65,7 +70,7 @@ impl TestApp {
         let clock = Arc::new(ManualClock::default());
         let app = App::new(store, clock.clone(), Arc::new(SeededIds::default()));
         let state = AppState::new(app.clone(), config, Arc::new(Metrics::new()));
-        Self { router: router(state.clone()), app, state, clock }
+        Self { router: OnceLock::new(), app, state, clock }
     }
 
     /// The project `shop` with the environments `test` and `production`, and a project `other` with `production`.
@@ -194,7 +199,8 @@ impl TestApp {
 
     pub fn call(&self, method: Method, path: &str) -> Call<'_> {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        Call { router: &self.router, request }
+        let router = self.router.get_or_init(|| router(self.state.clone()));
+        Call { router, request }
     }
 }
 

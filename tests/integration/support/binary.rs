@@ -35,14 +35,34 @@ impl Server {
     /// Starts a server that keeps its data in `data_dir`, with a free port unless `args` say `--listen`, and waits until
     /// it listens. Its log goes to `data_dir/server.log`.
     #[track_caller]
+    pub fn start(data_dir: &Path, args: &[&str]) -> Self {
+        Self::run(tidegate(), data_dir, args)
+    }
+
+    /// As [`start`](Self::start), and the process may have that many files and sockets open.
+    #[track_caller]
+    pub fn start_with_descriptors(data_dir: &Path, n_descriptors: usize) -> Self {
+        let mut command = Command::new("sh");
+        let program = tidegate();
+        command.args(["-c", &format!("ulimit -n {n_descriptors}; exec \"$0\" \"$@\"")]).arg(program.get_program());
+        // As `tidegate()` has it.
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Self::run(command, data_dir, &[])
+    }
+
+    #[track_caller]
     #[expect(
         clippy::zombie_processes,
         reason = "dropping the server waits for it; only a test that fails here does not"
     )]
-    pub fn start(data_dir: &Path, args: &[&str]) -> Self {
+    fn run(mut command: Command, data_dir: &Path, args: &[&str]) -> Self {
         let log = data_dir.join("server.log");
         let log_file = File::options().create(true).append(true).open(&log).unwrap();
-        let mut command = tidegate();
         command.current_dir(data_dir).arg("serve").arg("--data-dir").arg(data_dir);
         if !args.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);

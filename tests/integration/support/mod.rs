@@ -2,7 +2,9 @@
 
 pub mod app;
 pub mod binary;
+pub mod peer;
 pub mod postgres;
+pub mod proxy;
 
 use std::time::Duration;
 
