@@ -5,7 +5,7 @@
 
 use std::{
     env, fs,
-    io::{self, BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader, Write as _},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -38,8 +38,9 @@ impl Actor {
     /// Where `taskset` (Debian: util-linux) is missing.
     pub fn start(part: &str, core: usize, arguments: &[&str]) -> io::Result<Self> {
         let program = env::current_exe()?;
-        let mut child = Command::new("taskset")
-            .arg("--cpu-list")
+        // Thousands of sockets: as many descriptors as the system gives.
+        let mut child = Command::new("sh")
+            .args(["-c", "ulimit -n 65536 2>/dev/null; exec taskset --cpu-list \"$@\"", "sh"])
             .arg(core.to_string())
             .arg(program)
             .args(arguments)
@@ -49,6 +50,16 @@ impl Actor {
             .spawn()?;
         let output = child.stdout.take().ok_or_else(|| io::Error::other("no output"))?;
         Ok(Self { child, output: BufReader::new(output) })
+    }
+
+    /// Tells it a line.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn say(&mut self, line: &str) -> io::Result<()> {
+        let input = self.child.stdin.as_mut().ok_or_else(|| io::Error::other("no input"))?;
+        writeln!(input, "{line}")?;
+        input.flush()
     }
 
     /// The next line that it prints.
