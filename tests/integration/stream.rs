@@ -373,9 +373,11 @@ async fn a_large_transfer_is_compressed_for_whom_can_read_it() {
     let (transfer, put, _) = wire.change_set().await;
     assert_eq!((transfer, put.len()), (Transfer::Full, 40));
     assert!(wire.bytes * 3 < plain.bytes, "{} {}", wire.bytes, plain.bytes);
-    // One flag is not worth it.
+    // One flag is not worth it: it is a packet as it is.
+    let before = wire.bytes;
     enable(&world.test.app, "flag-0", true).await;
     assert_eq!(wire.change_set().await, plain.change_set().await);
+    assert!(wire.bytes - before <= 1_024, "{}", wire.bytes - before);
 }
 
 #[tokio::test]

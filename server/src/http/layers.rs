@@ -5,35 +5,39 @@ use std::{any::Any, sync::Arc};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{Extensions, HeaderName, HeaderValue, Method, Version, header},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Version, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use tokio::time::timeout;
+use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use tracing::Instrument as _;
 
 use super::{AppState, Problem, router::limit};
 use crate::telemetry::{RequestLabels, RouteLabels, Stopwatch};
 
-/// Puts the layers round the routes. The last one added is the first to see a request:
+/// Puts the layers round the routes, the first to see a request first:
 ///
-/// 1. `observe` gives the request its id, counts it and logs it: also what the layers below refuse. When the server
-///    stops, it has the connection closed with the answer.
-/// 2. `secure` adds the security headers, to refusals too.
-/// 3. A panic below becomes a 500.
-/// 4. `time_out` bounds the time until the answer begins.
-/// 5. Answers are compressed. Upgrades to websockets have no body and pass.
-/// 6. Bodies are bounded; a route that needs more raises its own bound.
+/// 1. `envelope` gives the request its id, counts it and logs it: also what is refused further in. It bounds the time until the
+///    answer begins, and adds the security headers, to refusals too. When the server stops, it has the connection closed
+///    with the answer.
+/// 2. A panic below becomes a 500.
+/// 3. Answers are compressed. Upgrades to websockets have no body and pass.
+/// 4. Bodies are bounded; a route that needs more raises its own bound.
 ///
 /// Then comes the route's guard, and last its handler.
+///
+/// They are one layer to axum, and `envelope` one function: each layer that axum keeps by itself, and each such function, puts
+/// the rest in a box for every request.
 pub(super) fn wrap(router: Router<AppState>, state: &AppState) -> Router<AppState> {
-    router
-        .layer(DefaultBodyLimit::max(limit::BODY))
-        .layer(CompressionLayer::new())
-        .layer(middleware::from_fn_with_state(state.clone(), time_out))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(state.clone(), secure))
-        .layer(middleware::from_fn_with_state(state.clone(), observe))
+    router.layer(
+        ServiceBuilder::new()
+            .layer(middleware::from_fn_with_state(state.clone(), envelope))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(CompressionLayer::new())
+            .layer(DefaultBodyLimit::max(limit::BODY)),
+    )
 }
 
 /// Names a request in the log, the audit log and the answer's `X-Request-Id`.
@@ -49,7 +53,7 @@ impl RequestId {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-async fn observe(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+async fn envelope(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_sane_id(id));
     let id = id.map_or_else(|| state.app.ids.ulid(state.app.clock.now()), str::to_owned);
     let route: Arc<str> = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).into();
@@ -59,7 +63,9 @@ async fn observe(State(state): State<AppState>, mut request: Request, next: Next
     let span = tracing::info_span!("request", id, method, route = &*route);
     let version = request.version();
     let stopwatch = Stopwatch::start();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let answer = timeout(state.config.request_timeout, next.run(request)).instrument(span.clone()).await;
+    let mut response = answer.unwrap_or_else(|_| span.in_scope(timed_out));
+    secure(&state, response.headers_mut());
     let elapsed = stopwatch.elapsed();
 
     let status = response.status().as_u16();
@@ -98,9 +104,7 @@ fn method_label(method: &Method) -> &'static str {
 }
 
 /// The headers of everything. The UI's pages bring their own policy, with a nonce.
-async fn secure(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+fn secure(state: &AppState, headers: &mut HeaderMap) {
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ));
@@ -119,7 +123,6 @@ async fn secure(State(state): State<AppState>, request: Request, next: Next) -> 
         let year = HeaderValue::from_static("max-age=31536000");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
     }
-    response
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
@@ -129,12 +132,9 @@ fn panicked(cause: Box<dyn Any + Send>) -> Response {
     Problem::internal().into_response()
 }
 
-async fn time_out(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let answer = tokio::time::timeout(state.config.request_timeout, next.run(request)).await;
-    answer.unwrap_or_else(|_| {
-        tracing::error!("a request took too long");
-        Problem::overloaded("the answer took too long; whether the request was carried out is unknown").into_response()
-    })
+fn timed_out() -> Response {
+    tracing::error!("a request took too long");
+    Problem::overloaded("the answer took too long; whether the request was carried out is unknown").into_response()
 }
 
 #[cfg(test)]
