@@ -305,25 +305,28 @@ impl Streams {
                 let is_news = before.is_none_or(|told| told.news != news);
                 let is_due = before.is_none_or(|told| now.0.saturating_sub(told.at.0) >= TELL_AGAIN_MS);
                 if is_news || is_due {
-                    self.tell(&hub, now).await;
-                    told.insert(hub.environment.clone(), Told { news, at: now });
+                    match self.tell(&hub, now).await {
+                        Ok(()) => drop(told.insert(hub.environment.clone(), Told { news, at: now })),
+                        // The next turn tries again.
+                        Err(error) => {
+                            tracing::warn!(error = &error as &dyn std::error::Error, "the receipts cannot be told");
+                        }
+                    }
                 }
             }
         }
     }
 
-    async fn tell(&self, hub: &Hub, now: Timestamp) {
+    async fn tell(&self, hub: &Hub, now: Timestamp) -> Result<(), StoreError> {
         let receipts = hub.ledger.receipts(&hub.state());
         self.counters.receipts.show(&labels(&hub.environment), &receipts);
         if !self.app.store.is_shared() {
-            return;
+            return Ok(());
         }
         let body = serde_json::to_string(&receipts)
             .unwrap_or_else(|error| unreachable!("receipts have only string keys: {error}"));
         let told = ToldReceipts { process: self.process.clone(), environment: hub.environment.clone(), body, at: now };
-        if let Err(error) = self.app.store.tell_receipts(&told).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the receipts cannot be told");
-        }
+        self.app.store.tell_receipts(&told).await
     }
 
     async fn watch_credentials(self: Arc<Self>) {
