@@ -5,7 +5,7 @@
 //! [`ServerMessage::Objects`], [`ServerMessage::Commit`]; a client shows nothing of it before the commit, and checks
 //! the digest first. [`sync::Synchronizer`] does so for every SDK.
 //!
-//! Upwards go receipts and [events](events), downwards also kills, ahead of the change sets that hold them.
+//! Upwards go receipts and [events], downwards also kills, ahead of the change sets that hold them.
 //!
 //! Both sides ignore fields, messages and kinds of objects that they do not know.
 
