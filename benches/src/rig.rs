@@ -1,6 +1,6 @@
 //! Two processes on two cores: one serves, the other asks. The same program plays every part.
 //!
-//! The program starts itself again, pinned by `taskset`, with the part to play in [`PART`]; a served part prints one line when it is
+//! The program starts itself again, pinned by `taskset`, with the part to play in `TIDEGATE_BENCH_PART`; a served part prints one line when it is
 //! ready, which tells where, and lives until its standard input closes.
 
 use std::{
