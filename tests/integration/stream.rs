@@ -687,6 +687,55 @@ async fn a_silent_client_is_dropped_and_a_living_one_is_not() {
 }
 
 #[tokio::test]
+async fn receipts_add_up_over_the_servers() {
+    let database = Location::Postgres(Box::new(postgres::database().await));
+    let store = async || Arc::new(SqlStore::open(&database, "epoch").await.unwrap());
+    let first = TestApp::on(store().await, HttpConfig::default());
+    first.project("shop", &["test"]).await;
+    create(&first.app, "checkout").await;
+    let Caller::Bearer(key) = first.sdk_key("shop", "test", SdkKeyKind::Server).await else { unreachable!() };
+    let second = TestApp::on(store().await, HttpConfig::default());
+    let settings = stream::Settings { tell_receipts: Duration::from_millis(20), ..settings() };
+    let mut worlds = Vec::new();
+    for test in [first, second] {
+        let server = Server::start(&test.app, settings, "127.0.0.1:0".parse().unwrap()).await;
+        worlds.push(World { test, key: key.clone(), server });
+    }
+    let [one, other] = &worlds[..] else { unreachable!() };
+    let clients = [one.client().await.0, one.client().await.0, other.client().await.0];
+    // The metric is of the server's own.
+    let metric = |world: &World| {
+        let applied = if world.server.address == one.server.address { 2 } else { 1 };
+        format!(r#"tidegate_receipts_applied{{project="shop",environment="test"}} {applied}"#)
+    };
+    enable(&one.test.app, "checkout", true).await;
+    let [(_, newest)] = one.test.app.store.revisions().await.unwrap()[..] else {
+        unreachable!("there is one environment")
+    };
+    // Asked as often as it is told: asking all the time keeps the servers, which run on this thread, from telling.
+    let mut again = tokio::time::interval(settings.tell_receipts);
+    for world in &worlds {
+        let all_have_it = async {
+            loop {
+                let receipts = world.server.state.streams.receipts(&environment()).await.unwrap();
+                let told = (receipts.revision, receipts.servers, receipts.connected, receipts.applied);
+                if told == (newest, 2, 3, 3) && world.server.state.metrics.render().contains(&metric(world)) {
+                    return;
+                }
+                again.tick().await;
+            }
+        };
+        within(all_have_it).await;
+    }
+    for client in clients {
+        client.close().await;
+    }
+    for world in worlds {
+        world.server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_change_set_that_does_not_add_up_is_asked_for_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -168,7 +168,8 @@ impl Store for SqlStore {
 
     async fn tell_receipts(&self, told: &ToldReceipts) -> Result<(), StoreError> {
         let ToldReceipts { process, environment: EnvironmentId { project, environment }, body, at } = told;
-        self.execute(sql::TELL_RECEIPTS, args![process, project, environment, body, *at]).await
+        let args = args![process, project, environment, body, *at];
+        self.engine.writer().await?.on().execute(sql::TELL_RECEIPTS, args).await.map(drop)
     }
 
     async fn told_receipts(

@@ -21,8 +21,8 @@ pub(super) enum Engine {
     Postgres(PgPool),
 }
 
-/// A connection for single statements that read.
-pub(super) enum Reader {
+/// A connection for single statements.
+pub(super) enum Single {
     Sqlite(PoolConnection<Sqlite>),
     Postgres(PoolConnection<Postgres>),
 }
@@ -41,10 +41,18 @@ pub(super) enum On<'c> {
 
 impl Engine {
     /// For single statements that read.
-    pub(super) async fn reader(&self) -> Result<Reader, StoreError> {
+    pub(super) async fn reader(&self) -> Result<Single, StoreError> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Reader::Sqlite(readers.acquire().await.map_err(failure)?),
-            Self::Postgres(pool) => Reader::Postgres(pool.acquire().await.map_err(failure)?),
+            Self::Sqlite { readers, .. } => Single::Sqlite(readers.acquire().await.map_err(failure)?),
+            Self::Postgres(pool) => Single::Postgres(pool.acquire().await.map_err(failure)?),
+        })
+    }
+
+    /// For single statements that write what no transaction reads: on a server they wait for none, and none for them.
+    pub(super) async fn writer(&self) -> Result<Single, StoreError> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Single::Sqlite(writer.acquire().await.map_err(failure)?),
+            Self::Postgres(pool) => Single::Postgres(pool.acquire().await.map_err(failure)?),
         })
     }
 
@@ -81,7 +89,7 @@ impl Engine {
     }
 }
 
-impl Reader {
+impl Single {
     pub(super) fn on(&mut self) -> On<'_> {
         match self {
             Self::Sqlite(connection) => On::Sqlite(connection),
