@@ -8,7 +8,10 @@ use std::{borrow::Cow, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::{Value as Json, value::RawValue};
 
-use crate::{digest::Digest, events::EventBatch};
+use crate::{
+    digest::Digest,
+    events::{EventBatch, is_zero},
+};
 
 /// The version of the protocol spoken here.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -89,6 +92,9 @@ pub struct Ack {
     pub epoch: Arc<str>,
     /// The revision applied.
     pub revision: u64,
+    /// How long ago, in milliseconds: receipts may wait, see [`ServerHello::receipt_spread_ms`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub age_ms: u64,
 }
 
 /// Asks for a full transfer.
@@ -132,6 +138,10 @@ pub struct ServerHello {
     /// Each side sends something at least this often; one that hears nothing for three of these takes the other for
     /// dead.
     pub heartbeat_ms: u64,
+    /// A receipt waits for a random part of this, in milliseconds, so that thousands of clients do not answer one change
+    /// all at once, while the server still sends it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub receipt_spread_ms: u64,
 }
 
 /// Announces a change set.
@@ -401,7 +411,7 @@ mod tests {
     #[test]
     fn server_messages_have_this_form() {
         check_server(
-            &ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 15_000 }),
+            &ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 15_000, receipt_spread_ms: 0 }),
             r#"{"type":"hello","protocol":1,"heartbeatMs":15000}"#,
         );
         check_server(
@@ -469,7 +479,7 @@ mod tests {
                 r#"{"type":"context","context":{}}"#,
             ),
             (
-                ClientMessage::Ack(Ack { epoch: "e1".into(), revision: 7 }),
+                ClientMessage::Ack(Ack { epoch: "e1".into(), revision: 7, age_ms: 0 }),
                 r#"{"type":"ack","epoch":"e1","revision":7}"#,
             ),
             (ClientMessage::Resync(Resync { reason: "digest".into() }), r#"{"type":"resync","reason":"digest"}"#),
@@ -483,7 +493,10 @@ mod tests {
     #[test]
     fn what_a_newer_side_adds_is_ignored() {
         let hello = ServerMessage::parse(r#"{"new":[{}],"type":"hello","protocol":2,"heartbeatMs":1}"#).unwrap();
-        assert!(matches!(hello, ServerMessage::Hello(ServerHello { protocol: 2, heartbeat_ms: 1 })));
+        assert!(matches!(
+            hello,
+            ServerMessage::Hello(ServerHello { protocol: 2, heartbeat_ms: 1, receipt_spread_ms: 0 })
+        ));
         let unknown = ServerMessage::parse(r#"{"flags":{"a":1},"type":"celebration"}"#).unwrap();
         assert!(matches!(unknown, ServerMessage::Unknown));
         assert_eq!(ClientMessage::parse(r#"{"type":"sigh"}"#).unwrap(), ClientMessage::Unknown);

@@ -240,7 +240,7 @@ fn greet(machine: &mut Synchronizer, now: Moment) {
     let to = Position { epoch: "e".into(), revision: 1, digest: tidegate_protocol::Digest::default() };
     let intent = Intent { transfer: Transfer::Full, from: None, to: to.clone() };
     let messages = [
-        ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 15_000 }),
+        ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 15_000, receipt_spread_ms: 0 }),
         ServerMessage::Intent(intent),
         ServerMessage::Commit(tidegate_protocol::message::Commit { to, changed_at: None }),
     ];

@@ -37,6 +37,7 @@ pub fn settings() -> stream::Settings {
         poll: Duration::from_millis(20),
         revocation_poll: Duration::from_millis(20),
         drain_spread: Duration::from_millis(20),
+        receipt_spread: Duration::ZERO,
         ..stream::Settings::default()
     }
 }
@@ -632,7 +633,7 @@ async fn receipts_say_how_far_a_change_has_come() {
     assert_eq!((&before["connected"], &before["applied"]), (&json!(1), &json!(0)));
     assert_eq!(before["behind"][0]["sdk"], "wire/1");
 
-    wire.send(ClientMessage::Ack(Ack { epoch: position.epoch, revision: position.revision })).await;
+    wire.send(ClientMessage::Ack(Ack { epoch: position.epoch, revision: position.revision, age_ms: 0 })).await;
     // What is answered after the receipt was read after it.
     wire.send(ClientMessage::Resync(Resync { reason: "test".into() })).await;
     wire.change_set().await;
@@ -763,7 +764,7 @@ async fn a_change_set_that_does_not_add_up_is_asked_for_again() {
         ]
     };
 
-    let hello = ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 60_000 });
+    let hello = ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 60_000, receipt_spread_ms: 0 });
     let (intent, commit) = full(1, 1);
     server.send(Message::text(frame::encode([&hello]))).await.unwrap();
     // Compressed, as the client said it reads.

@@ -272,6 +272,15 @@ struct Session {
     resyncing: bool,
     /// It has brought the client in step.
     committed: bool,
+    receipt_spread_ms: u64,
+    receipt: Option<Receipt>,
+}
+
+/// A receipt that waits to be sent.
+#[derive(Clone, Copy, Debug)]
+struct Receipt {
+    applied: Moment,
+    due: Moment,
 }
 
 /// A side that hears nothing for this many heartbeats takes the other for dead.
@@ -279,6 +288,9 @@ pub const HEARTBEATS_MISSED: u64 = 3;
 
 /// The longest `retry_after` that is obeyed.
 const MAX_RETRY_AFTER_MS: u64 = 300_000;
+
+/// The longest that a receipt waits, whatever the server says.
+const MAX_RECEIPT_SPREAD_MS: u64 = 10_000;
 
 /// Heartbeats are not awaited in shorter intervals than this, whatever the server says.
 const MIN_HEARTBEAT_MS: u64 = 100;
@@ -435,6 +447,7 @@ impl Synchronizer {
                     session.sent = now;
                     effects.push(send(&ClientMessage::Heartbeat));
                 }
+                self.send_receipt(now, &mut effects);
                 None
             }
         };
@@ -452,7 +465,9 @@ impl Synchronizer {
                 Some(*at)
             }
             Phase::Connected(session) => {
-                [Some(session.dead_at()), Some(session.heartbeat_at()), session.expected].into_iter().flatten().min()
+                let receipt = session.receipt.map(|receipt| receipt.due);
+                let times = [Some(session.dead_at()), Some(session.heartbeat_at()), session.expected, receipt];
+                times.into_iter().flatten().min()
             }
         };
         [phase, self.grace_ends, self.poller.wake_at()].into_iter().flatten().min()
@@ -535,6 +550,8 @@ impl Synchronizer {
             expected: Some(now.after(self.settings.transfer_timeout_ms)),
             resyncing: false,
             committed: false,
+            receipt_spread_ms: hello.receipt_spread_ms.min(MAX_RECEIPT_SPREAD_MS),
+            receipt: None,
         });
     }
 
@@ -563,17 +580,17 @@ impl Synchronizer {
             Outcome::Applied(update) => {
                 self.counters.change_sets += 1;
                 effects.push(Effect::Apply(update));
-                self.in_step(effects);
+                self.in_step(now, effects);
             }
-            Outcome::UpToDate => self.in_step(effects),
+            Outcome::UpToDate => self.in_step(now, effects),
             Outcome::Resync(reason) => self.resync(reason, now, effects),
             Outcome::Unusable(reason) => self.drop_connection(reason, Lost::Broken, now, effects),
         }
     }
 
     /// The client has what the server has, or better.
-    fn in_step(&mut self, effects: &mut Vec<Effect>) {
-        let (Phase::Connected(session), Some(held)) = (&mut self.phase, self.replica.position()) else { return };
+    fn in_step(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let Phase::Connected(session) = &mut self.phase else { return };
         session.expected = None;
         session.resyncing = false;
         session.committed = true;
@@ -581,9 +598,24 @@ impl Synchronizer {
         self.poller = Poller::Off;
         self.polls = Memory::default();
         self.grace_ends = None;
-        let ack = ClientMessage::Ack(Ack { epoch: held.epoch.clone(), revision: held.revision });
-        effects.push(send(&ack));
+        let wait_ms = Backoff { base_ms: session.receipt_spread_ms, cap_ms: session.receipt_spread_ms };
+        // One that waits already goes when it was to go, and is for this change, too.
+        let due =
+            session.receipt.map_or_else(|| now.after(wait_ms.delay_ms(0, self.jitter.draw())), |receipt| receipt.due);
+        session.receipt = Some(Receipt { applied: now, due });
+        self.send_receipt(now, effects);
         self.enter(Status::Ready, effects);
+    }
+
+    /// Where it is due.
+    fn send_receipt(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let (Phase::Connected(session), Some(held)) = (&mut self.phase, self.replica.position()) else { return };
+        if let Some(Receipt { applied, .. }) = session.receipt.take_if(|receipt| receipt.due <= now) {
+            let age_ms = now.0.saturating_sub(applied.0);
+            let ack = ClientMessage::Ack(Ack { epoch: held.epoch.clone(), revision: held.revision, age_ms });
+            session.sent = now;
+            effects.push(send(&ack));
+        }
     }
 
     fn resync(&mut self, reason: &'static str, now: Moment, effects: &mut Vec<Effect>) {

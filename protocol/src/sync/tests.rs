@@ -91,7 +91,7 @@ impl Server {
         let held = position.filter(|held| held.epoch == self.epoch());
         let reachable = |revision: u64| (revision + 1..=self.revision).all(|at| self.log.contains_key(&at));
         self.cursor = held.map(|held| held.revision).filter(|held| *held <= self.revision && reachable(*held));
-        let hello = ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 1_000 });
+        let hello = ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 1_000, receipt_spread_ms: 0 });
         if position == Some(&self.position()) {
             let intent = Intent { transfer: Transfer::None, from: None, to: self.position() };
             return vec![hello, ServerMessage::Intent(intent)];
@@ -620,7 +620,8 @@ fn compressed_frames_are_frames() {
     let mut machine = Synchronizer::new(Settings::new("test/1", 1));
     machine.start(Moment(0));
     machine.on_connected(Moment(0));
-    let hello = frame::encode([&ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 1_000 })]);
+    let hello =
+        frame::encode([&ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: 1_000, receipt_spread_ms: 0 })]);
     assert!(machine.on_binary(&frame::compress(&hello), Moment(0)).is_empty());
     let to = Position { epoch: "e".into(), revision: 1, digest: Digest::default() };
     let intent = ServerMessage::Intent(Intent { transfer: Transfer::Full, from: None, to: to.clone() });
@@ -629,6 +630,35 @@ fn compressed_frames_are_frames() {
     assert_eq!(machine.position(), Some(&to));
     let effects = machine.on_binary(&[1, 255, 255, 255, 255, 0], Moment(0));
     assert!(matches!(effects[..], [Effect::Disconnect { .. }, Effect::Status(Status::Stale)]), "{effects:?}");
+}
+
+#[test]
+fn receipts_wait_for_a_random_part_of_the_spread_and_say_how_long() {
+    let commit = |revision| {
+        let to = Position { epoch: "e".into(), revision, digest: Digest::default() };
+        let from = revision.checked_sub(2).map(|_| revision - 1);
+        let transfer = if from.is_some() { Transfer::Changes } else { Transfer::Full };
+        let intent = ServerMessage::Intent(Intent { transfer, from, to: to.clone() });
+        frame::encode([&intent, &ServerMessage::Commit(Commit { to, changed_at: None })])
+    };
+    let mut waits = Vec::new();
+    for seed in 0..20 {
+        let mut machine = Synchronizer::new(Settings::new("test/1", seed));
+        machine.start(Moment(0));
+        machine.on_connected(Moment(0));
+        machine.on_message(r#"{"type":"hello","protocol":1,"heartbeatMs":60000,"receiptSpreadMs":1000000}"#, Moment(0));
+        assert!(sent(&machine.on_message(&commit(1), Moment(10))).is_empty());
+        let due = machine.wake_at().unwrap();
+        assert!(sent(&machine.on_message(&commit(2), Moment(11))).is_empty());
+        // One receipt for both, when the first was to go.
+        assert_eq!(machine.wake_at(), Some(due));
+        let ack = ClientMessage::Ack(Ack { epoch: "e".into(), revision: 2, age_ms: due.0 - 11 });
+        assert_eq!(sent(&machine.on_timer(due)), [ack]);
+        assert!(machine.wake_at() > Some(due));
+        waits.push(due.0 - 10);
+    }
+    assert!(waits.iter().all(|wait| *wait <= MAX_RECEIPT_SPREAD_MS), "{waits:?}");
+    assert!(waits.iter().max().unwrap() - waits.iter().min().unwrap() > MAX_RECEIPT_SPREAD_MS / 2, "{waits:?}");
 }
 
 #[test]

@@ -88,7 +88,14 @@ pub(super) struct Ledger {
 struct Client {
     sdk: String,
     connected_at: Timestamp,
-    applied: Option<(Ack, Timestamp)>,
+    applied: Option<Applied>,
+}
+
+#[derive(Debug)]
+struct Applied {
+    epoch: Arc<str>,
+    revision: u64,
+    at: Timestamp,
 }
 
 /// A session's entry; dropping it takes it out.
@@ -127,9 +134,9 @@ impl Ledger {
         };
         for client in self.clients.iter() {
             receipts.connected += 1;
-            let applied = client.applied.as_ref().filter(|(ack, _)| ack.epoch == *epoch);
+            let applied = client.applied.as_ref().filter(|applied| applied.epoch == *epoch);
             match applied {
-                Some((ack, at)) if ack.revision >= *revision => {
+                Some(Applied { revision: applied, at, .. }) if applied >= revision => {
                     receipts.applied += 1;
                     if client.connected_at <= state.changed_at {
                         receipts.slowest_ms = receipts.slowest_ms.max(Some((at.0 - state.changed_at.0).max(0)));
@@ -137,7 +144,7 @@ impl Ledger {
                 }
                 _ if receipts.behind.len() < MAX_BEHIND => receipts.behind.push(Behind {
                     sdk: client.sdk.clone(),
-                    revision: applied.map(|(ack, _)| ack.revision),
+                    revision: applied.map(|applied| applied.revision),
                     connected_at: client.connected_at,
                 }),
                 _ => {}
@@ -151,9 +158,11 @@ impl Entry {
     /// The client says that it evaluates with that revision.
     pub fn applied(&self, ack: Ack, now: Timestamp) {
         if let Some(mut client) = self.clients.get_mut(&self.id) {
+            let Ack { epoch, revision, age_ms } = ack;
             // A repeated receipt does not make the client slower than it was.
-            if client.applied.as_ref().is_none_or(|(known, _)| *known != ack) {
-                client.applied = Some((ack, now));
+            if client.applied.as_ref().is_none_or(|known| (&known.epoch, known.revision) != (&epoch, revision)) {
+                let age_ms = i64::try_from(age_ms).unwrap_or(i64::MAX);
+                client.applied = Some(Applied { epoch, revision, at: Timestamp(now.0.saturating_sub(age_ms)) });
                 self.news.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -176,7 +185,7 @@ mod tests {
     fn receipts_tell_who_is_behind_and_how_long_the_others_took() {
         let state = State::new("e", 0, Delta::default()).after(7, Delta::default(), Timestamp(1_000));
         let ledger = Ledger::default();
-        let ack = |revision| Ack { epoch: "e".into(), revision };
+        let ack = |revision| Ack { epoch: "e".into(), revision, age_ms: 0 };
         let quick = ledger.enter("quick/1".to_owned(), Timestamp(0));
         let slow = ledger.enter("slow/1".to_owned(), Timestamp(0));
         let late = ledger.enter("late/1".to_owned(), Timestamp(9_000));
@@ -185,7 +194,8 @@ mod tests {
         drop(gone);
         quick.applied(ack(7), Timestamp(1_003));
         quick.applied(ack(7), Timestamp(5_000));
-        slow.applied(ack(7), Timestamp(1_038));
+        // It was sent a while after.
+        slow.applied(Ack { age_ms: 400, ..ack(7) }, Timestamp(1_438));
         late.applied(ack(7), Timestamp(9_010));
         behind.applied(ack(6), Timestamp(900));
         let receipts = ledger.receipts(&state);

@@ -160,8 +160,11 @@ where
             let sdk = hello.sdk.chars().filter(|c| !c.is_control()).take(MAX_SDK_NAME).collect();
             self.entry = Some(self.hub.ledger.enter(sdk, self.streams.app.clock.now()));
         }
-        let heartbeat_ms = u64::try_from(self.streams.settings.heartbeat.as_millis()).unwrap_or(u64::MAX);
-        self.send(ServerMessage::Hello(ServerHello { protocol: PROTOCOL_VERSION, heartbeat_ms })).await?;
+        let settings = &self.streams.settings;
+        let heartbeat_ms = milliseconds(settings.heartbeat);
+        let receipt_spread_ms = milliseconds(settings.receipt_spread);
+        let greeting = ServerHello { protocol: PROTOCOL_VERSION, heartbeat_ms, receipt_spread_ms };
+        self.send(ServerMessage::Hello(greeting)).await?;
 
         self.cursor = hello.position;
         if self.advance().await? == Advanced::No {
@@ -305,7 +308,7 @@ where
     async fn farewell(&mut self, reason: &'static str) {
         let mut random = [0; 8];
         self.streams.app.ids.fill(&mut random);
-        let spread = u64::try_from(self.streams.settings.drain_spread.as_millis()).unwrap_or(u64::MAX);
+        let spread = milliseconds(self.streams.settings.drain_spread);
         let retry_after_ms = u64::from_le_bytes(random).checked_rem(spread).unwrap_or(0);
         let goodbye = ServerMessage::Goodbye(Goodbye { reason: reason.into(), retry_after_ms });
         // Who does not take it has gone anyway.
@@ -315,6 +318,10 @@ where
         })
         .await;
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Waits until a client key may see something else; for ever with any other credential.

@@ -49,6 +49,9 @@ pub struct Settings {
     pub revocation_poll: Duration,
     /// How often receipts are shown as metrics, and told to other servers on the database.
     pub tell_receipts: Duration,
+    /// SDKs send a receipt after a random part of this, and say how long it waited: the answers of thousands to a change are
+    /// not to stand in the way of the change.
+    pub receipt_spread: Duration,
     /// When the server stops, clients are told to come back after a random part of this.
     pub drain_spread: Duration,
 }
@@ -63,6 +66,7 @@ impl Default for Settings {
             poll: Duration::from_secs(1),
             revocation_poll: Duration::from_secs(2),
             tell_receipts: Duration::from_millis(250),
+            receipt_spread: Duration::from_millis(500),
             drain_spread: Duration::from_secs(2),
         }
     }

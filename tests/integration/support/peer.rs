@@ -90,7 +90,8 @@ impl Line {
 }
 
 fn hello(heartbeat: Duration) -> ServerMessage {
-    ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms: u64::try_from(heartbeat.as_millis()).unwrap() })
+    let heartbeat_ms = u64::try_from(heartbeat.as_millis()).unwrap();
+    ServerMessage::Hello(ServerHello { protocol: 1, heartbeat_ms, receipt_spread_ms: 0 })
 }
 
 fn full(revision: u64, objects: &[WireObject]) -> [ServerMessage; 3] {
