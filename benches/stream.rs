@@ -1,18 +1,20 @@
 //! Fan-out: one change to thousands of connected clients, beside the floors of the same run.
 //!
 //! The server runs on one core, all clients on the other, over several loopback addresses. A round is one change: the time is from the
-//! store's acknowledgement to the last client that has it. A client is what an SDK is below its API: a websocket, the sync machine, a
-//! ruleset, a receipt. The floors send the same bytes: `tcp` in one loop of writes to plain sockets, `websocket` by a bare axum
-//! broadcast; their clients only read.
+//! store's acknowledgement to the last client that has it. One client in fifty is what an SDK is below its API: a websocket, the sync
+//! machine, a ruleset, and it has the change when it evaluates with it. The others have it when its bytes are there, as the floors'
+//! clients have: thousands of SDKs on one core would measure that core. All send the receipts that SDKs send. The floors send as
+//! many bytes: `tcp` in one loop of writes to plain sockets, `websocket` by a bare axum broadcast.
 
 #![expect(clippy::print_stdout, reason = "the figures are what was asked for")]
 #![expect(clippy::disallowed_methods, reason = "a bench looks at the clock")]
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     io::{BufRead as _, Write as _},
     net::{Ipv4Addr, SocketAddr},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -34,7 +36,8 @@ use tidegate_benches::{
 };
 use tidegate_core::Ruleset;
 use tidegate_protocol::{
-    Effect, Synchronizer,
+    ClientMessage, Effect, ServerMessage, Synchronizer, frame,
+    message::{Ack, ClientHello, PROTOCOL_VERSION, encoding},
     sync::{Cause, Moment, Onto, Settings},
 };
 use tidegate_server::{
@@ -54,6 +57,8 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{broadcast, mpsc},
+    task::JoinSet,
+    time::{Instant, interval, sleep, sleep_until},
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
@@ -61,13 +66,24 @@ use tokio_tungstenite::{
 };
 
 const ROUNDS: usize = 15;
-const SIZES: [usize; 3] = [1_000, 5_000, 10_000];
+
+/// With the server's own descriptors, all that fits into the 20,000 that a process often has at most.
+const SIZES: [usize; 4] = [1_000, 5_000, 10_000, 19_500];
 
 /// About what one flag's change is on the wire.
 const CHANGE_BYTES: usize = 620;
 
 /// Clients per loopback address: well below the ports that one has.
 const PER_ADDRESS: usize = 5_000;
+
+/// One client in so many is a whole SDK.
+const SDK_EVERY: usize = 50;
+
+/// Changes a second while a kill is measured among them.
+const STORM_PER_S: u32 = 100;
+
+/// Between two rounds: the receipts of the one before are in.
+const PAUSE: Duration = Duration::from_millis(800);
 
 fn main() -> Result<()> {
     // `cargo bench -- FILTER` names other benches; `--test` and the like are criterion's.
@@ -78,8 +94,14 @@ fn main() -> Result<()> {
         Some("websocket") => run(serve_websocket()),
         Some("clients") => run(clients(&named)),
         Some(part) => bail!("`{part}` is no part"),
-        None if named.iter().all(|name| name == "stream") => direct(),
-        None => Ok(()),
+        None => {
+            let (numbers, others): (Vec<_>, Vec<_>) = named.into_iter().partition(|name| name.parse::<usize>().is_ok());
+            let sizes: Vec<usize> = numbers.iter().filter_map(|size| size.parse().ok()).collect();
+            if others.iter().any(|name| name != "stream") {
+                return Ok(());
+            }
+            direct(if sizes.is_empty() { &SIZES } else { &sizes })
+        }
     }
 }
 
@@ -88,54 +110,120 @@ fn run(part: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(part)
 }
 
-fn direct() -> Result<()> {
-    println!("| clients | | half have it | all have it | all, to the tcp floor | memory a connection |");
-    println!("|--:|---|--:|--:|--:|--:|");
-    for n_clients in SIZES {
-        let tcp = measure("tcp", n_clients, "change")?;
-        row(n_clients, "plain TCP, one loop of writes", &tcp, &tcp);
-        row(n_clients, "bare axum websocket, broadcast", &measure("websocket", n_clients, "change")?, &tcp);
-        row(n_clients, "Tidegate, a change", &measure("server", n_clients, "change")?, &tcp);
-        row(n_clients, "Tidegate, a kill", &measure("server", n_clients, "kill")?, &tcp);
+fn direct(sizes: &[usize]) -> Result<()> {
+    println!(
+        "| clients | | half have it | all have it | all, to the tcp floor | server CPU a client | clients' CPU | memory a connection |"
+    );
+    println!("|--:|---|--:|--:|--:|--:|--:|--:|");
+    for &n_clients in sizes {
+        let tcp = measure("tcp", n_clients, Round::Change)?;
+        let row = |what: &str, all_of: fn(&Figures) -> Spread, figures: &Figures| {
+            let Spread { half_ms, all_ms } = all_of(figures);
+            let ratio = all_ms / tcp.change.all_ms;
+            let Figures { server_us, clients_us, bytes, .. } = figures;
+            let kib = bytes / 1_024.0;
+            println!(
+                "| {n_clients} | {what} | {half_ms:.1} ms | {all_ms:.1} ms | {ratio:.2} × | {server_us:.1} µs | {clients_us:.1} µs | {kib:.1} KiB |"
+            );
+        };
+        row("plain TCP, one loop of writes", |figures| figures.change, &tcp);
+        row(
+            "bare axum websocket, broadcast",
+            |figures| figures.change,
+            &measure("websocket", n_clients, Round::Change)?,
+        );
+        row("Tidegate, a change", |figures| figures.change, &measure("server", n_clients, Round::Change)?);
+        row("Tidegate, a kill", |figures| figures.kill, &measure("server", n_clients, Round::Kill)?);
+        let race = measure("server", n_clients, Round::Race)?;
+        row("Tidegate, a change just before a kill", |figures| figures.change, &race);
+        row("Tidegate, that kill", |figures| figures.kill, &race);
+        let storm = format!("Tidegate, a kill among {STORM_PER_S} changes/s");
+        row(&storm, |figures| figures.kill, &measure("server", n_clients, Round::Storm)?);
     }
     Ok(())
 }
 
-fn row(n_clients: usize, what: &str, figures: &Figures, floor: &Figures) {
-    let Figures { half_ms, all_ms, bytes } = figures;
-    let ratio = all_ms / floor.all_ms;
-    println!("| {n_clients} | {what} | {half_ms:.1} ms | {all_ms:.1} ms | {ratio:.2} × | {:.1} KiB |", bytes / 1_024.0);
+/// What happens in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    Change,
+    Kill,
+    /// A change, and a kill on its heels.
+    Race,
+    /// A kill among many changes.
+    Storm,
 }
 
-/// Medians of the rounds, and memory after them.
+impl Round {
+    const ALL: [(&str, Self); 4] =
+        [("change", Self::Change), ("kill", Self::Kill), ("race", Self::Race), ("storm", Self::Storm)];
+
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, round)| *round == self).map_or("", |(name, _)| name)
+    }
+
+    fn parse(name: &str) -> Result<Self> {
+        let known = Self::ALL.iter().find(|(known, _)| *known == name);
+        Ok(known.with_context(|| format!("`{name}` is no round"))?.1)
+    }
+}
+
+/// When half of the clients have something, and when all do, after it was accepted.
 #[derive(Clone, Copy, Debug, Default)]
-struct Figures {
+struct Spread {
     half_ms: f64,
     all_ms: f64,
+}
+
+/// Medians of the rounds; CPU time of each side a client and round, receipts included; memory after the rounds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Figures {
+    change: Spread,
+    kill: Spread,
+    server_us: f64,
+    clients_us: f64,
     bytes: f64,
 }
 
-fn measure(part: &str, n_clients: usize, round: &str) -> Result<Figures> {
+fn measure(part: &str, n_clients: usize, round: Round) -> Result<Figures> {
     let mut server = Actor::start(part, SERVING_CORE, &[])?;
     let place = server.line()?;
     let before = server.usage()?.resident;
-    let mut clients = Actor::start("clients", ASKING_CORE, &[part, &place, &n_clients.to_string(), round])?;
+    let mut clients = Actor::start("clients", ASKING_CORE, &[part, &place, &n_clients.to_string()])?;
     clients.line().context("connecting")?;
-    let (mut half, mut all) = (Vec::new(), Vec::new());
+    std::thread::sleep(PAUSE);
+    let (server_cpu, clients_cpu) = (server.usage()?.cpu, clients.usage()?.cpu);
+    let mut times: [Vec<f64>; 4] = Default::default();
     for _ in 0..ROUNDS {
-        server.say(round)?;
-        let started: f64 = server.line()?.parse()?;
+        server.say(round.name())?;
+        // When it was accepted, and the revisions of the change and of the kill; 0: there is none.
+        let accepted = server.line()?;
+        clients.say(&accepted)?;
+        let (started, _) = accepted.split_once(' ').context("a time")?;
+        let started: f64 = started.parse()?;
         let told = clients.line()?;
-        let (middle, last) = told.split_once(' ').context("two times")?;
-        half.push((middle.parse::<f64>()? - started) / 1e3);
-        all.push((last.parse::<f64>()? - started) / 1e3);
+        for (all, at) in times.iter_mut().zip(told.split(' ')) {
+            all.push((at.parse::<f64>()? - started) / 1e3);
+        }
+        std::thread::sleep(PAUSE);
     }
-    let after = server.usage()?.resident;
-    half.sort_by(f64::total_cmp);
-    all.sort_by(f64::total_cmp);
+    let after = server.usage()?;
+    let [change_half, change_all, kill_half, kill_all] = times.map(|mut all| {
+        all.sort_by(f64::total_cmp);
+        percentile(&all, 0.5)
+    });
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    let bytes = after.saturating_sub(before) as f64 / n_clients as f64;
-    Ok(Figures { half_ms: percentile(&half, 0.5), all_ms: percentile(&all, 0.5), bytes })
+    let (n_clients, n_rounds) = (n_clients as f64, ROUNDS as f64);
+    let us_a_client = |cpu: Duration| cpu.as_secs_f64() * 1e6 / n_clients / n_rounds;
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let grown = after.resident.saturating_sub(before) as f64;
+    Ok(Figures {
+        change: Spread { half_ms: change_half, all_ms: change_all },
+        kill: Spread { half_ms: kill_half, all_ms: kill_all },
+        server_us: us_a_client(after.cpu.saturating_sub(server_cpu)),
+        clients_us: us_a_client(clients.usage()?.cpu.saturating_sub(clients_cpu)),
+        bytes: grown / n_clients,
+    })
 }
 
 /// Microseconds since 1970: the one clock that processes share.
@@ -162,35 +250,94 @@ fn orders() -> mpsc::Receiver<String> {
     receiver
 }
 
-/// Connects, then tells of each round when half and all have it.
+/// What a client has since a moment, in microseconds since 1970: the first that is not before a revision counts.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    client: usize,
+    what: What,
+    revision: u64,
+    at: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Change,
+    Kill,
+}
+
+/// Tells what a client sees.
+#[derive(Clone, Debug)]
+struct Eye {
+    client: usize,
+    sightings: mpsc::UnboundedSender<Seen>,
+}
+
+impl Eye {
+    fn sees(&self, what: What, revision: u64) {
+        // Nobody looks any more: it is over.
+        let _ = self.sightings.send(Seen { client: self.client, what, revision, at: now_us() });
+    }
+}
+
+/// Connects, then tells of each round when half and all have the change, and the kill.
 async fn clients(arguments: &[String]) -> Result<()> {
-    let [part, place, n_clients, round] = arguments else { bail!("say what, where, how many and of what") };
-    let round = if round == "kill" { Round::Kill } else { Round::Change };
+    let [part, place, n_clients] = arguments else { bail!("say what, where and how many") };
     let (address, key) = place.split_once(' ').context("an address and a key")?;
     let address: SocketAddr = address.parse()?;
     let n_clients: usize = n_clients.parse()?;
-    let (have, mut having) = mpsc::channel(n_clients);
+    let (sightings, mut seen) = mpsc::unbounded_channel();
     let (ready, mut readied) = mpsc::channel(64);
-    for number in 0..n_clients {
-        let socket = connect(address, number).await?;
-        let (have, ready) = (have.clone(), ready.clone());
+    for client in 0..n_clients {
+        let socket = connect(address, client).await?;
+        let (eye, ready) = (Eye { client, sightings: sightings.clone() }, ready.clone());
         match part.as_str() {
-            "tcp" => tokio::spawn(read_tcp(socket, ready, have)),
-            "websocket" => tokio::spawn(read_websocket(upgrade(socket, address, None).await?, ready, have)),
-            _ => tokio::spawn(follow(upgrade(socket, address, Some(key)).await?, round, ready, have)),
+            "tcp" => tokio::spawn(read_tcp(socket, ready, eye)),
+            "websocket" => tokio::spawn(read_websocket(upgrade(socket, address, None).await?, ready, eye)),
+            _ if client % SDK_EVERY == 0 => {
+                tokio::spawn(follow(upgrade(socket, address, Some(key)).await?, ready, eye))
+            }
+            _ => tokio::spawn(listen(upgrade(socket, address, Some(key)).await?, ready, eye)),
         };
         readied.recv().await.context("a client that is ready")?;
     }
     tell("ready")?;
-    loop {
-        let mut half = 0.0;
-        for number in 0..n_clients {
-            having.recv().await.context("a client that has it")?;
-            if number == n_clients / 2 {
-                half = now_us();
+    let mut orders = orders();
+    while let Some(order) = orders.recv().await {
+        let [_, change, kill] = order.split(' ').collect::<Vec<_>>()[..] else { bail!("`{order}` is no round") };
+        let mut awaited = [Awaited::new(What::Change, change.parse()?), Awaited::new(What::Kill, kill.parse()?)];
+        let mut last = awaited.each_ref().map(|awaited| vec![None; if awaited.revision > 0 { n_clients } else { 0 }]);
+        while awaited.iter().any(|awaited| awaited.revision > 0 && awaited.had < n_clients) {
+            let Seen { client, what, revision, at } = seen.recv().await.context("a client that has it")?;
+            for (awaited, have) in awaited.iter_mut().zip(&mut last) {
+                let counts = what == awaited.what && revision >= awaited.revision;
+                if let Some(first @ None) = have.get_mut(client).filter(|_| counts) {
+                    *first = Some(at);
+                    awaited.had += 1;
+                }
             }
         }
-        tell(&format!("{half} {}", now_us()))?;
+        let times = last.map(|have| {
+            let mut times: Vec<_> = have.into_iter().flatten().collect();
+            times.sort_by(f64::total_cmp);
+            format!("{} {}", percentile(&times, 0.5), percentile(&times, 1.0))
+        });
+        tell(&times.join(" "))?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    what: What,
+    /// 0: none is.
+    revision: u64,
+    /// By so many clients.
+    had: usize,
+}
+
+impl Awaited {
+    fn new(what: What, revision: u64) -> Self {
+        Self { what, revision, had: 0 }
     }
 }
 
@@ -212,71 +359,125 @@ async fn upgrade(socket: TcpStream, address: SocketAddr, key: Option<&str>) -> R
     Ok(client_async_with_config(request, socket, Some(config)).await?.0)
 }
 
-async fn read_tcp(mut socket: TcpStream, ready: mpsc::Sender<()>, have: mpsc::Sender<()>) -> Result<()> {
+async fn read_tcp(mut socket: TcpStream, ready: mpsc::Sender<()>, eye: Eye) -> Result<()> {
     ready.send(()).await?;
     let mut change = [0; CHANGE_BYTES];
-    loop {
+    for round in 1.. {
         socket.read_exact(&mut change).await?;
-        have.send(()).await?;
-    }
-}
-
-async fn read_websocket(
-    mut socket: WebSocketStream<TcpStream>,
-    ready: mpsc::Sender<()>,
-    have: mpsc::Sender<()>,
-) -> Result<()> {
-    ready.send(()).await?;
-    while socket.next().await.transpose()?.is_some() {
-        have.send(()).await?;
+        eye.sees(What::Change, round);
     }
     Ok(())
 }
 
-/// What is sent in a round, and what a client that has it has applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Round {
-    Change,
-    /// The kill's own frame; the change set that follows counts for nothing.
-    Kill,
+async fn read_websocket(mut socket: WebSocketStream<TcpStream>, ready: mpsc::Sender<()>, eye: Eye) -> Result<()> {
+    ready.send(()).await?;
+    for round in 1.. {
+        if socket.next().await.transpose()?.is_none() {
+            break;
+        }
+        eye.sees(What::Change, round);
+    }
+    Ok(())
+}
+
+/// Reads what an SDK is sent, and sends what one would, but applies nothing.
+async fn listen(mut socket: WebSocketStream<TcpStream>, ready: mpsc::Sender<()>, eye: Eye) -> Result<()> {
+    let hello = ClientHello {
+        protocol: PROTOCOL_VERSION,
+        sdk: "bench/1".to_owned(),
+        position: None,
+        accepts: vec![encoding::DEFLATE.into()],
+        context: None,
+    };
+    socket.send(message(&ClientMessage::Hello(hello))).await?;
+    let mut is_ready = false;
+    let mut spread_ms = 0;
+    let mut receipt: Option<(Instant, Ack)> = None;
+    loop {
+        let due = receipt.as_ref().map_or_else(far_away, |(due, _)| *due);
+        let frame = tokio::select! {
+            frame = socket.next() => frame.context("the server hung up")??,
+            () = sleep_until(due) => {
+                if let Some((_, ack)) = receipt.take() {
+                    socket.send(message(&ClientMessage::Ack(ack))).await?;
+                }
+                continue;
+            }
+        };
+        let frame = match &frame {
+            tungstenite::Message::Text(frame) => Cow::Borrowed(frame.as_str()),
+            tungstenite::Message::Binary(frame) => frame::decompress(frame, frame::MAX_SERVER_FRAME_BYTES)?.into(),
+            _ => continue,
+        };
+        // What brings objects is long, and read by SDKs only.
+        for line in frame::lines(&frame).filter(|line| !line.starts_with(r#"{"type":"objects""#)) {
+            match ServerMessage::parse(line) {
+                Ok(ServerMessage::Hello(hello)) => spread_ms = hello.receipt_spread_ms,
+                Ok(ServerMessage::Kill(kill)) => eye.sees(What::Kill, kill.revision),
+                Ok(ServerMessage::Commit(commit)) if is_ready => {
+                    eye.sees(What::Change, commit.to.revision);
+                    let ack = Ack { epoch: commit.to.epoch, revision: commit.to.revision, age_ms: 0 };
+                    // Spread evenly, as SDKs' are at random.
+                    let part = u64::try_from(eye.client * 7_919 % 1_000)?;
+                    let due = Instant::now() + Duration::from_millis(spread_ms * part / 1_000);
+                    receipt = Some((receipt.map_or(due, |(due, _)| due), ack));
+                }
+                Ok(ServerMessage::Commit(_)) => {
+                    is_ready = true;
+                    ready.send(()).await?;
+                }
+                Ok(ServerMessage::Heartbeat(_)) => socket.send(message(&ClientMessage::Heartbeat)).await?,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn message(message: &ClientMessage) -> tungstenite::Message {
+    tungstenite::Message::text(frame::encode([message]))
+}
+
+fn far_away() -> Instant {
+    Instant::now() + Duration::from_hours(1)
 }
 
 /// What an SDK does.
-async fn follow(
-    mut socket: WebSocketStream<TcpStream>,
-    round: Round,
-    ready: mpsc::Sender<()>,
-    have: mpsc::Sender<()>,
-) -> Result<()> {
-    let mut machine = Synchronizer::new(Settings::new("bench/1", 1));
+async fn follow(mut socket: WebSocketStream<TcpStream>, ready: mpsc::Sender<()>, eye: Eye) -> Result<()> {
+    let started = Instant::now();
+    let now = || Moment(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let mut machine = Synchronizer::new(Settings::new("bench/1", u64::try_from(eye.client)?));
     let mut ruleset = Ruleset::default();
     let mut is_ready = false;
-    machine.start(Moment(0));
-    let mut effects = machine.on_connected(Moment(0));
+    machine.start(now());
+    let mut effects = machine.on_connected(now());
     loop {
-        let mut applied = false;
         for effect in effects {
             match effect {
                 Effect::Apply(update) => {
                     let base = if update.onto == Onto::Nothing { Ruleset::default() } else { ruleset };
-                    applied |= matches!(update.cause, Cause::Kill { .. }) == (round == Round::Kill);
                     ruleset = base.update(update.changes).0;
+                    match update.cause {
+                        Cause::Kill { revision, .. } => eye.sees(What::Kill, revision),
+                        _ if is_ready => eye.sees(What::Change, machine.position().map_or(0, |held| held.revision)),
+                        _ => {
+                            is_ready = true;
+                            ready.send(()).await?;
+                        }
+                    }
                 }
                 Effect::Send(frame) => socket.send(tungstenite::Message::text(frame)).await?,
                 Effect::Disconnect { reason } => bail!("{reason}"),
                 _ => {}
             }
         }
-        if !is_ready && machine.position().is_some() {
-            is_ready = true;
-            ready.send(()).await?;
-        } else if applied {
-            have.send(()).await?;
-        }
-        effects = match socket.next().await.context("the server hung up")?? {
-            tungstenite::Message::Text(frame) => machine.on_message(&frame, Moment(0)),
-            tungstenite::Message::Binary(frame) => machine.on_binary(&frame, Moment(0)),
-            _ => Vec::new(),
+        let wake = machine.wake_at().map_or_else(far_away, |Moment(at)| started + Duration::from_millis(at));
+        effects = tokio::select! {
+            frame = socket.next() => match frame.context("the server hung up")?? {
+                tungstenite::Message::Text(frame) => machine.on_message(&frame, now()),
+                tungstenite::Message::Binary(frame) => machine.on_binary(&frame, now()),
+                _ => Vec::new(),
+            },
+            () = sleep_until(wake) => machine.on_timer(now()),
         };
     }
 }
@@ -287,6 +488,7 @@ async fn serve_tcp() -> Result<()> {
     tell(&format!("{} -", listener.local_addr()?))?;
     let (mut orders, mut sockets) = (orders(), Vec::new());
     let change = [b'x'; CHANGE_BYTES];
+    let mut round = 0;
     loop {
         tokio::select! {
             accepted = listener.accept() => {
@@ -298,11 +500,12 @@ async fn serve_tcp() -> Result<()> {
                 if order.is_none() {
                     return Ok(());
                 }
+                round += 1;
                 let started = now_us();
                 for socket in &mut sockets {
                     socket.write_all(&change).await?;
                 }
-                tell(&started.to_string())?;
+                tell(&format!("{started} {round} 0"))?;
             }
         }
     }
@@ -318,10 +521,13 @@ async fn serve_websocket() -> Result<()> {
     tokio::spawn(async move { axum::serve(listener, app).await });
     let change = Message::text("x".repeat(CHANGE_BYTES));
     let mut orders = orders();
-    while orders.recv().await.is_some() {
+    for round in 1.. {
+        if orders.recv().await.is_none() {
+            break;
+        }
         let started = now_us();
         changes.send(change.clone())?;
-        tell(&started.to_string())?;
+        tell(&format!("{started} {round} 0"))?;
     }
     Ok(())
 }
@@ -352,22 +558,52 @@ async fn serve_tidegate() -> Result<()> {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move { drop(stopped.await) }));
     let mut orders = orders();
-    let mut round = 0;
+    let mut number = 0;
+    let mut storm = JoinSet::new();
     while let Some(order) = orders.recv().await {
-        let flag = format!("bulk-flag-{round:03}");
-        if order == "kill" {
-            let target = KillTarget { flag: Some(flag.parse()?), tag: None };
-            app.kill(&request(), &environment(), &target).await?;
-        } else {
-            let version = app.configuration(&request().principal, &environment(), &flag).await?.version;
-            let patch = json!({ "enabled": false });
-            app.configure(&request(), &environment(), &flag, version, &patch, Mode::Commit).await?;
+        let round = Round::parse(&order)?;
+        if round == Round::Storm && storm.is_empty() {
+            storm.spawn(rage(app.clone()));
+            sleep(Duration::from_secs(1)).await;
         }
-        tell(&now_us().to_string())?;
-        round += 1;
+        let mut flags = (number * 2..).map(|flag| format!("bulk-flag-{flag:03}"));
+        let mut accepted = None;
+        let (mut change, mut kill) = (0, 0);
+        if matches!(round, Round::Change | Round::Race) {
+            change = toggle(&app, &flags.next().context("a flag")?, false).await?;
+            accepted = Some(now_us());
+        }
+        if round != Round::Change {
+            let target = KillTarget { flag: Some(flags.next().context("a flag")?.parse()?), tag: None };
+            kill = app.kill(&request(), &environment(), &target).await?.revision;
+        }
+        // A kill on the heels of a change: both times count from the change.
+        let accepted = accepted.unwrap_or_else(now_us);
+        tell(&format!("{accepted} {change} {kill}"))?;
+        number += 1;
     }
+    storm.shutdown().await;
     drop(stop);
     serving.await?
+}
+
+/// Returns the environment's revision.
+async fn toggle(app: &App, flag: &str, enabled: bool) -> Result<u64> {
+    let version = app.configuration(&request().principal, &environment(), flag).await?.version;
+    let patch = json!({ "enabled": enabled });
+    app.configure(&request(), &environment(), flag, version, &patch, Mode::Commit).await?;
+    Ok(app.heads.get(&environment()).map_or(0, |head| *head))
+}
+
+/// Changes one flag again and again.
+async fn rage(app: App) -> Result<()> {
+    let mut turn = interval(Duration::from_secs(1) / STORM_PER_S);
+    loop {
+        for enabled in [false, true] {
+            turn.tick().await;
+            toggle(&app, "bulk-flag-099", enabled).await?;
+        }
+    }
 }
 
 async fn fill(app: &App) -> Result<String> {
