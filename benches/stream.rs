@@ -82,7 +82,7 @@ const SDK_EVERY: usize = 50;
 /// Changes a second while a kill is measured among them.
 const STORM_PER_S: u32 = 100;
 
-/// Between two rounds: the receipts of the one before are in.
+/// After a round: its receipts are on their way until then.
 const PAUSE: Duration = Duration::from_millis(800);
 
 fn main() -> Result<()> {
@@ -191,7 +191,6 @@ fn measure(part: &str, n_clients: usize, round: Round) -> Result<Figures> {
     let before = server.usage()?.resident;
     let mut clients = Actor::start("clients", ASKING_CORE, &[part, &place, &n_clients.to_string()])?;
     clients.line().context("connecting")?;
-    std::thread::sleep(PAUSE);
     let (server_cpu, clients_cpu) = (server.usage()?.cpu, clients.usage()?.cpu);
     let mut times: [Vec<f64>; 4] = Default::default();
     for _ in 0..ROUNDS {
@@ -205,7 +204,6 @@ fn measure(part: &str, n_clients: usize, round: Round) -> Result<Figures> {
         for (all, at) in times.iter_mut().zip(told.split(' ')) {
             all.push((at.parse::<f64>()? - started) / 1e3);
         }
-        std::thread::sleep(PAUSE);
     }
     let after = server.usage()?;
     let [change_half, change_all, kill_half, kill_all] = times.map(|mut all| {
@@ -300,6 +298,7 @@ async fn clients(arguments: &[String]) -> Result<()> {
         };
         readied.recv().await.context("a client that is ready")?;
     }
+    sleep(PAUSE).await;
     tell("ready")?;
     let mut orders = orders();
     while let Some(order) = orders.recv().await {
@@ -321,6 +320,7 @@ async fn clients(arguments: &[String]) -> Result<()> {
             times.sort_by(f64::total_cmp);
             format!("{} {}", percentile(&times, 0.5), percentile(&times, 1.0))
         });
+        sleep(PAUSE).await;
         tell(&times.join(" "))?;
     }
     Ok(())

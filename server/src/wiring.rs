@@ -18,13 +18,17 @@ use crate::{
     http::{self, AppState, HttpConfig, MetricsAccess},
     ports::{Clock as _, IdSource as _, Store},
     store::{Location, SqlStore},
-    system::{SystemClock, SystemIds},
+    stream,
+    system::{self, SystemClock, SystemIds},
     telemetry::Metrics,
 };
 
 /// How long a server that was told to stop goes on answering, so that its callers hear of it by an answer: a connection
 /// that is closed while the next request is on its way loses that request.
 const LINGER: Duration = Duration::from_millis(250);
+
+/// Open files that no stream may take, where there are twice as many.
+const FILES_KEPT: u64 = 500;
 
 /// How often what has ended is forgotten.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
@@ -73,6 +77,7 @@ impl Server {
         let http_config = HttpConfig {
             public_url: config.public_url.clone().unwrap_or_else(|| format!("http://{address}")),
             trusted_proxies: config.trusted_proxies.clone(),
+            streams: stream::Settings { max_streams: max_streams(system::open_files()), ..Default::default() },
             metrics: if config.public_metrics { MetricsAccess::Everyone } else { MetricsAccess::Loopback },
             ..HttpConfig::default()
         };
@@ -123,6 +128,13 @@ impl Server {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// As many streams as are opened at most: what is left of the files that may be open is for requests and the database.
+fn max_streams(open_files: Option<u64>) -> usize {
+    let wanted = stream::Settings::default().max_streams;
+    let room = open_files.map(|open| open - FILES_KEPT.min(open / 2)).and_then(|room| usize::try_from(room).ok());
+    room.map_or(wanted, |room| wanted.min(room))
 }
 
 /// Forgets, now and then, what has ended.

@@ -29,7 +29,10 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     task::JoinSet,
 };
-use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{self, Message, client::IntoClientRequest as _},
+};
 
 use crate::{
     stream::{Server, Wire, World, ada, change, create, enable, environment, keys, settings, told},
@@ -948,6 +951,29 @@ async fn a_server_out_of_descriptors_goes_on_and_recovers() {
     answer.error_for_status().unwrap();
     assert!(change(&mut events).await.killed);
     assert!(!client.bool("checkout", true, &ada()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_leave_descriptors_to_other_callers() {
+    const DESCRIPTORS: usize = 80;
+    let shop = Shop::with(|folder| binary::Server::start_with_descriptors(folder, DESCRIPTORS)).await;
+    let mut streams = Vec::new();
+    let refused = loop {
+        let mut request = format!("ws://{}/api/v1/stream", shop.server.address()).into_client_request().unwrap();
+        request.headers_mut().insert("authorization", format!("Bearer {}", shop.key).parse().unwrap());
+        match within(Box::pin(connect_async(request))).await {
+            Ok((stream, _)) => streams.push(stream),
+            Err(tungstenite::Error::Http(response)) => break response,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!((streams.len(), refused.status().as_u16()), (DESCRIPTORS / 2, 503));
+    assert!(refused.headers().contains_key("retry-after"));
+    // There is room for people.
+    let path = "projects/shop/environments/test/kill";
+    let kill = json!({ "flag": "checkout", "reason": "it burns" });
+    let answer = within(shop.request(reqwest::Method::POST, path).json(&kill).send()).await.unwrap();
+    answer.error_for_status().unwrap();
 }
 
 /// One request to `/livez` on a connection that stays.

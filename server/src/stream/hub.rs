@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::extract::ws::Message;
 use tidegate_protocol::Position;
 use tokio::{
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     events::RecentBatches,
+    lane::{Lane, Pacer},
     receipts::Ledger,
     state::{self, ChangeSet, Delta, Encoding, KillFrame, State},
     streams::Metering,
@@ -35,9 +37,16 @@ pub struct Hub {
     pub environment: EnvironmentId,
     app: App,
     metering: Metering,
-    states: watch::Sender<Arc<State>>,
+    state: ArcSwap<State>,
     fronts: watch::Sender<Arc<Front>>,
-    kills: watch::Sender<Option<KillFrame>>,
+    kill: ArcSwapOption<KillFrame>,
+    /// Streams that want to know of kills, before the state that holds them is made. What they miss, that state still says.
+    pub(super) kills: Arc<Lane>,
+    /// Streams that want to know of each newer state.
+    pub(super) changes: Arc<Lane>,
+    /// Streams of client keys, which want to know of each newer front.
+    pub(super) views: Arc<Lane>,
+    pacer: Pacer<3>,
     hint: Notify,
     /// The right to ask the database for old changes, or to compress: thousands that come back together ask the same.
     lookups: Semaphore,
@@ -51,13 +60,18 @@ impl Hub {
         let (state, compiled) = load(&environment, &app).await?;
         metering.configuration(&state, &compiled.ruleset);
         let state = Arc::new(state);
+        let [kills, changes, views] = std::array::from_fn(|_| Arc::<Lane>::default());
         let hub = Self {
             environment,
             app,
             metering,
-            states: watch::Sender::new(Arc::clone(&state)),
+            state: ArcSwap::new(Arc::clone(&state)),
             fronts: watch::Sender::new(Arc::new(Front { state, compiled })),
-            kills: watch::Sender::new(None),
+            kill: ArcSwapOption::empty(),
+            pacer: Pacer::new([&kills, &changes, &views]),
+            kills,
+            changes,
+            views,
             hint: Notify::new(),
             lookups: Semaphore::new(1),
             ledger: Ledger::default(),
@@ -69,7 +83,7 @@ impl Hub {
 
     /// The newest state.
     pub fn state(&self) -> Arc<State> {
-        Arc::clone(&self.states.borrow())
+        self.state.load_full()
     }
 
     /// What is evaluated with here, without a look into the database: never behind what this process committed.
@@ -80,7 +94,7 @@ impl Hub {
     /// As [`front`](Self::front), and not behind `revision`, which another process told of.
     pub async fn front_at(&self, revision: u64) -> Arc<Front> {
         let head = self.app.heads.get(&self.environment).map_or(0, |head| *head).max(revision);
-        let front = Arc::clone(&self.fronts.borrow());
+        let front = self.newest_front();
         if front.compiled.revision >= head {
             return front;
         }
@@ -88,22 +102,17 @@ impl Hub {
         let mut newer = self.fronts.subscribe();
         // Where it cannot be read now, what there is must do.
         let _ = timeout(CATCH_UP, newer.wait_for(|front| front.compiled.revision >= head)).await;
+        self.newest_front()
+    }
+
+    /// What is evaluated with just now.
+    pub(super) fn newest_front(&self) -> Arc<Front> {
         Arc::clone(&self.fronts.borrow())
     }
 
-    /// Sees what is evaluated with, and is woken by each newer one.
-    pub(super) fn fronts(&self) -> watch::Receiver<Arc<Front>> {
-        self.fronts.subscribe()
-    }
-
-    /// Sees the newest state, and is woken by each newer one.
-    pub fn states(&self) -> watch::Receiver<Arc<State>> {
-        self.states.subscribe()
-    }
-
-    /// Is woken by kills, before the state that holds them is made. What it misses, that state still says.
-    pub(super) fn kills(&self) -> watch::Receiver<Option<KillFrame>> {
-        self.kills.subscribe()
+    /// The newest kill, where there was one.
+    pub(super) fn newest_kill(&self) -> Option<Arc<KillFrame>> {
+        self.kill.load_full()
     }
 
     /// Something may have changed: look. Cheap; any number of hints before the next look are one.
@@ -177,6 +186,21 @@ impl Hub {
         }
     }
 
+    /// Wakes the streams, until `shutdown`. To be run once, in a task of its own.
+    pub(super) async fn pace(self: Arc<Self>, shutdown: CancellationToken) {
+        shutdown.run_until_cancelled(self.pacer.run()).await;
+    }
+
+    fn publish_state(&self, state: &Arc<State>) {
+        self.state.store(Arc::clone(state));
+        self.pacer.call(&self.changes);
+    }
+
+    fn publish_front(&self, front: Front) {
+        self.fronts.send_replace(Arc::new(front));
+        self.pacer.call(&self.views);
+    }
+
     /// Brings the published state up to the store's.
     async fn refresh(&self) -> Result<(), AppError> {
         let state = self.state();
@@ -191,13 +215,13 @@ impl Hub {
                 self.warn_of(delta.broken());
                 self.publish_kills(&state, revision, &delta).await;
                 let next = Arc::new(state.after(revision, delta, self.app.clock.now()));
-                self.states.send_replace(Arc::clone(&next));
+                self.publish_state(&next);
 
                 // Sent first, compiled after: nobody out there waits for the server's own copy.
                 yield_now().await;
                 let compiled = self.app.ruleset(&self.environment).await?;
                 self.metering.configuration(&next, &compiled.ruleset);
-                self.fronts.send_replace(Arc::new(Front { state: next, compiled }));
+                self.publish_front(Front { state: next, compiled });
                 Ok(())
             }
         }
@@ -206,8 +230,9 @@ impl Hub {
     async fn publish_kills(&self, state: &State, revision: u64, delta: &Delta) {
         let flags = state.newly_killed(delta);
         if let Some(frame) = state::kill_frame(&state.position.epoch, revision, &flags, self.app.clock.now()) {
-            self.kills.send_replace(Some(KillFrame { revision, frame }));
-            // Whom it woke on this thread goes first.
+            self.kill.store(Some(Arc::new(KillFrame { revision, frame })));
+            self.pacer.call(&self.kills);
+            // The streams go first.
             yield_now().await;
         }
     }
@@ -225,8 +250,8 @@ impl Hub {
         // Another timeline counts anew.
         self.app.heads.remove(&self.environment);
         let state = Arc::new(state);
-        self.states.send_replace(Arc::clone(&state));
-        self.fronts.send_replace(Arc::new(Front { state, compiled }));
+        self.publish_state(&state);
+        self.publish_front(Front { state, compiled });
         Ok(())
     }
 

@@ -12,6 +12,7 @@ pub mod state;
 
 mod events;
 mod hub;
+mod lane;
 mod notices;
 mod receipts;
 mod revocation;

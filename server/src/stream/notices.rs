@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use futures_util::{Stream, stream::unfold};
 use tidegate_core::Timestamp;
-use tokio::sync::watch;
 
-use super::{Admission, Credential, Hub, State, Streams, revocation::Watch, streams::Open};
+use super::{Admission, Credential, Hub, Streams, lane::Seat, revocation::Watch, streams::Open};
 use crate::app::{SdkKeyKind, SdkPrincipal};
 
 /// The environment is at a newer revision.
@@ -21,8 +20,8 @@ pub struct Notice {
 }
 
 struct Follower {
-    streams: Arc<Streams>,
-    states: watch::Receiver<Arc<State>>,
+    hub: Arc<Hub>,
+    changes: Seat,
     kind: SdkKeyKind,
     /// What the client has heard of.
     seen: u64,
@@ -35,15 +34,15 @@ impl Streams {
     /// Notices of what happens in the hub's environment after the revision `seen`, each of the newest state only; to a client key,
     /// of what it may notice. Ends when the key is revoked or the server stops.
     pub fn notices(
-        self: &Arc<Self>,
-        hub: &Hub,
+        &self,
+        hub: &Arc<Hub>,
         key: &Arc<SdkPrincipal>,
         seen: u64,
         admission: Admission,
     ) -> impl Stream<Item = Notice> + use<> {
         let follower = Follower {
-            streams: Arc::clone(self),
-            states: hub.states(),
+            hub: Arc::clone(hub),
+            changes: hub.changes.take_seat(),
             kind: key.kind,
             seen,
             watch: self.watch(Credential::Key(Arc::clone(key))),
@@ -60,7 +59,7 @@ impl Streams {
 impl Follower {
     async fn next(&mut self) -> Option<Notice> {
         loop {
-            let state = Arc::clone(&self.states.borrow_and_update());
+            let state = self.hub.state();
             let newest = match self.kind {
                 SdkKeyKind::Server => state.position.revision,
                 SdkKeyKind::Client => state.public_revision,
@@ -74,9 +73,8 @@ impl Follower {
             }
             tokio::select! {
                 biased;
-                () = self.watch.revoked.cancelled() => return None,
-                () = self.streams.shutdown.cancelled() => return None,
-                changed = self.states.changed() => changed.ok()?,
+                () = self.watch.over.cancelled() => return None,
+                () = self.changes.turn() => {}
             }
         }
     }

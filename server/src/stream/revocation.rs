@@ -54,29 +54,30 @@ pub(super) struct Watchlist(Arc<DashMap<String, Watched>>);
 #[derive(Debug)]
 struct Watched {
     credential: Credential,
-    revoked: CancellationToken,
+    over: CancellationToken,
     streams: usize,
 }
 
 /// A stream's place on the list; dropping it takes the stream off.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// Cancelled when the credential is not valid any more.
-    pub revoked: CancellationToken,
+    /// Cancelled when the credential is not valid any more, or the server stops.
+    pub over: CancellationToken,
     name: String,
     list: Arc<DashMap<String, Watched>>,
 }
 
 impl Watchlist {
-    pub fn watch(&self, credential: Credential) -> Watch {
+    /// `shutdown` is cancelled when the server stops.
+    pub fn watch(&self, credential: Credential, shutdown: &CancellationToken) -> Watch {
         let name = credential.name();
         let mut watched = self.0.entry(name.clone()).or_insert_with(|| Watched {
             credential,
-            revoked: CancellationToken::new(),
+            over: shutdown.child_token(),
             streams: 0,
         });
         watched.streams += 1;
-        Watch { revoked: watched.revoked.clone(), name, list: Arc::clone(&self.0) }
+        Watch { over: watched.over.clone(), name, list: Arc::clone(&self.0) }
     }
 
     /// Looks every credential up and revokes what is not valid any more. A database that does not answer revokes
@@ -89,7 +90,7 @@ impl Watchlist {
                 && let Some((_, watched)) = self.0.remove(&name)
             {
                 tracing::info!(credential = name, streams = watched.streams, "revoked: its streams are closed");
-                watched.revoked.cancel();
+                watched.over.cancel();
             }
         }
     }

@@ -12,16 +12,14 @@ use tidegate_protocol::{
     },
     sync::HEARTBEATS_MISSED,
 };
-use tokio::{
-    sync::watch,
-    time::{Interval, MissedTickBehavior, interval, timeout},
-};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Credential, Front, Hub, Personal, State, Streams,
+    Credential, Hub, Personal, Streams,
+    lane::Seat,
     receipts::Entry,
-    state::{ChangeSet, Encoding, KillFrame},
+    state::{ChangeSet, Encoding},
     up_to_date,
 };
 use crate::app::{SdkKeyKind, SdkPrincipal};
@@ -56,11 +54,12 @@ struct Session<'s, S> {
     streams: &'s Streams,
     hub: &'s Hub,
     socket: S,
-    revoked: &'s CancellationToken,
-    states: watch::Receiver<Arc<State>>,
-    kills: watch::Receiver<Option<KillFrame>>,
+    over: &'s CancellationToken,
+    /// None with a client key: what it sees is evaluated first, and a kill with it.
+    kills: Option<Seat>,
+    changes: Seat,
     /// Whom a client key evaluates for; others get everything.
-    personal: Option<(Personal, watch::Receiver<Arc<Front>>)>,
+    personal: Option<Personal>,
     encoding: Encoding,
     heartbeat: Interval,
     /// Where the client is; nowhere: it needs everything.
@@ -79,7 +78,7 @@ pub(super) async fn run<S, E>(
     hub: &Hub,
     socket: S,
     credential: &Credential,
-    revoked: &CancellationToken,
+    over: &CancellationToken,
 ) -> Ended
 where
     S: Stream<Item = Result<Message, E>> + Sink<Message> + Unpin,
@@ -91,9 +90,9 @@ where
         streams,
         hub,
         socket,
-        revoked,
-        states: hub.states(),
-        kills: hub.kills(),
+        over,
+        kills: Some(hub.kills.take_seat()),
+        changes: hub.changes.take_seat(),
         personal: None,
         encoding: Encoding::Plain,
         heartbeat,
@@ -118,14 +117,12 @@ where
         let hello = hello.await.map_err(|_| Ended::Goodbye(goodbye::PROTOCOL))??;
         self.greet(hello, credential).await?;
         loop {
-            // A kill overtakes what else there is to send. What a client key sees is evaluated first, and a kill with it.
+            // A kill overtakes what else there is to send.
             tokio::select! {
                 biased;
-                () = self.revoked.cancelled() => return Err(Ended::Goodbye(goodbye::REVOKED)),
-                () = self.streams.shutdown.cancelled() => return Err(Ended::Goodbye(goodbye::SHUTDOWN)),
-                _ = self.kills.changed(), if self.personal.is_none() => self.send_kill().await?,
-                _ = self.states.changed(), if self.personal.is_none() => drop(self.advance().await?),
-                () = changed(&mut self.personal) => drop(self.advance().await?),
+                () = self.over.cancelled() => return Err(self.why_over()),
+                () = turn(self.kills.as_ref()) => self.send_kill(0).await?,
+                () = self.changes.turn() => drop(self.advance().await?),
                 _ = self.heartbeat.tick() => self.beat().await?,
                 message = self.socket.next() => self.hear(message, credential).await?,
             }
@@ -155,7 +152,9 @@ where
         }
         if let Credential::Key(key) = credential {
             if key.kind == SdkKeyKind::Client {
-                self.personal = Some((personal(key, hello.context.as_ref())?, self.hub.fronts()));
+                self.personal = Some(personal(key, hello.context.as_ref())?);
+                self.kills = None;
+                self.changes = self.hub.views.take_seat();
             }
             let sdk = hello.sdk.chars().filter(|c| !c.is_control()).take(MAX_SDK_NAME).collect();
             self.entry = Some(self.hub.ledger.enter(sdk, self.streams.app.clock.now()));
@@ -181,8 +180,8 @@ where
 
     /// Brings the client to the newest state, whatever it missed on the way.
     async fn advance(&mut self) -> Result<Advanced, Ended> {
-        if let Some((personal, fronts)) = &mut self.personal {
-            let front = Arc::clone(&fronts.borrow_and_update());
+        if let Some(personal) = &mut self.personal {
+            let front = self.hub.newest_front();
             let now = self.streams.app.clock.now();
             let Some((frames, to)) = personal.advance(&front, self.cursor.as_ref(), now) else {
                 return Ok(Advanced::No);
@@ -193,40 +192,47 @@ where
             self.cursor = Some(to);
             return Ok(Advanced::Yes);
         }
-        let state = Arc::clone(&self.states.borrow_and_update());
+        let state = self.hub.state();
         let Some(change_set) = self.hub.change_set(&state, self.cursor.as_ref()).await else {
             return Ok(Advanced::No);
         };
-        self.send_change_set(&change_set).await?;
+        self.send_change_set(&change_set, state.position.revision).await?;
         self.cursor = Some(state.position.clone());
         Ok(Advanced::Yes)
     }
 
-    async fn send_change_set(&mut self, change_set: &Arc<ChangeSet>) -> Result<(), Ended> {
+    /// Sends the change set that leads to the revision `to`.
+    async fn send_change_set(&mut self, change_set: &Arc<ChangeSet>, to: u64) -> Result<(), Ended> {
         if let Some(kill) = change_set.kill.as_ref().filter(|kill| kill.revision > self.killed_to) {
             self.killed_to = kill.revision;
             self.send_message(Message::Text(kill.frame.clone())).await?;
         }
-        for message in self.hub.messages(change_set, self.encoding).await {
+        let mut messages = self.hub.messages(change_set, self.encoding).await.into_iter();
+        while let Some(message) = messages.next() {
             self.send_message(message).await?;
             // Also past a long transfer.
-            if self.kills.has_changed().unwrap_or(false) {
-                self.send_kill().await?;
+            if messages.len() > 0 {
+                self.send_kill(to).await?;
             }
         }
         Ok(())
     }
 
-    async fn send_kill(&mut self) -> Result<(), Ended> {
-        let kill = self.kills.borrow_and_update().clone();
-        let known = self.cursor.as_ref().map_or(0, |at| at.revision).max(self.killed_to);
-        match kill {
+    /// Unless it is in what the client has, or is just being sent: a change set to the revision `sending`.
+    async fn send_kill(&mut self, sending: u64) -> Result<(), Ended> {
+        let known = self.cursor.as_ref().map_or(0, |at| at.revision).max(self.killed_to).max(sending);
+        match self.hub.newest_kill() {
             Some(kill) if kill.revision > known => {
                 self.killed_to = kill.revision;
-                self.send_message(Message::Text(kill.frame)).await
+                self.send_message(Message::Text(kill.frame.clone())).await
             }
             _ => Ok(()),
         }
+    }
+
+    fn why_over(&self) -> Ended {
+        let is_shutdown = self.streams.shutdown.is_cancelled();
+        Ended::Goodbye(if is_shutdown { goodbye::SHUTDOWN } else { goodbye::REVOKED })
     }
 
     async fn beat(&mut self) -> Result<(), Ended> {
@@ -272,8 +278,8 @@ where
                 self.advance().await.map(drop)
             }
             ClientMessage::Context(context) => {
-                let (Credential::Key(key), Some((now, _))) = (credential, &mut self.personal) else { return Ok(()) };
-                *now = personal(key, Some(&context))?;
+                let (Credential::Key(key), Some(before)) = (credential, &mut self.personal) else { return Ok(()) };
+                *before = personal(key, Some(&context))?;
                 self.cursor = None;
                 self.advance().await.map(drop)
             }
@@ -301,7 +307,7 @@ where
                 Ok(Err(_)) => Err(Ended::Gone),
                 Err(_) => Err(Ended::Slow),
             },
-            () = self.revoked.cancelled() => Err(Ended::Goodbye(goodbye::REVOKED)),
+            () = self.over.cancelled() => Err(self.why_over()),
         }
     }
 
@@ -324,11 +330,10 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Waits until a client key may see something else; for ever with any other credential.
-async fn changed(personal: &mut Option<(Personal, watch::Receiver<Arc<Front>>)>) {
-    match personal {
-        // An error cannot be: the hub outlives the session.
-        Some((_, fronts)) => drop(fronts.changed().await),
+/// Waits for the seat's turn; for ever without one.
+async fn turn(seat: Option<&Seat>) {
+    match seat {
+        Some(seat) => seat.turn().await,
         None => std::future::pending().await,
     }
 }

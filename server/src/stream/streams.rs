@@ -172,6 +172,7 @@ impl Streams {
             let metering = Metering { metrics: Arc::clone(&self.metrics), labels: labels(environment) };
             let hub = Arc::new(Hub::load(environment.clone(), self.app.clone(), metering).await?);
             self.tasks.spawn(Arc::clone(&hub).follow(self.shutdown.clone()));
+            self.tasks.spawn(Arc::clone(&hub).pace(self.shutdown.clone()));
             Ok::<_, StoreError>(hub)
         });
         Ok(Arc::clone(hub.await?))
@@ -212,7 +213,7 @@ impl Streams {
         let run = async move {
             let open = stream.opened(&hub.environment);
             let watch = stream.watch(with.clone());
-            let ended = session::run(&stream, &hub, socket, &with, &watch.revoked).await;
+            let ended = session::run(&stream, &hub, socket, &with, &watch.over).await;
             drop(open);
             stream.counters.ended.get_or_create(&EndedLabels { reason: ended.reason() }).inc();
             drop(admission);
@@ -227,9 +228,9 @@ impl Streams {
         Open(open)
     }
 
-    /// Is told when the credential is not valid any more.
+    /// Is told when the credential is not valid any more, or the server stops.
     pub(super) fn watch(&self, credential: Credential) -> Watch {
-        self.watchlist.watch(credential)
+        self.watchlist.watch(credential, &self.shutdown)
     }
 
     /// Says goodbye to everybody and waits until all have gone.

@@ -1,5 +1,6 @@
 //! The adapters of time, ids and randomness: the only place that reaches for the real ones.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tidegate_core::Timestamp;
 use ulid::Ulid;
 
@@ -40,6 +41,13 @@ impl IdSource for SystemIds {
         self.fill(&mut random);
         ulid(now, u128::from_le_bytes(random))
     }
+}
+
+/// How many files and sockets the process may have open: as many as the system lets it ask for. `None`: any number.
+pub fn open_files() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if raised.is_ok() { limit.maximum } else { limit.current }
 }
 
 /// The ULID of that time with those low 80 bits. Times before 1970 count as 1970.
