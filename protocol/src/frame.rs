@@ -22,9 +22,9 @@ pub const FRAME_TARGET_BYTES: usize = 16 * 1024;
 /// The first byte of a frame that holds raw DEFLATE (RFC 1951).
 pub const DEFLATE: u8 = 1;
 
-/// So many bytes of text are compressed at once: fewer would compress less, and more would, compressed, keep a kill
-/// waiting longer than [`FRAME_TARGET_BYTES`] do.
-const COMPRESSED_TARGET_BYTES: usize = 128 * 1024;
+/// So many bytes of text are compressed at once: as far as DEFLATE looks back. Compressed, they are a few KiB, which is what
+/// stays in the buffer of each connection.
+const COMPRESSED_TARGET_BYTES: usize = 32 * 1024;
 
 /// What a frame is compressed with: better, and slower, up to 10. A frame is compressed once for all clients.
 const LEVEL: u8 = 6;

@@ -39,7 +39,7 @@ const SUBPROTOCOL: &str = "tidegate.v1";
 
 /// What a websocket reads into at once, in bytes. The library allocates it for each connection, 128 KiB by default, and
 /// fills it with zeros at every read.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+const READ_BUFFER_BYTES: usize = 1024;
 
 /// Which environment a signed-in person watches. An SDK key opens one only.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -125,9 +125,11 @@ impl Hub {
         let to = &state.position;
         match at {
             Some(at) if at == to || (at.epoch == to.epoch && at.revision > to.revision) => None,
-            Some(at) if at.epoch == to.epoch && at.revision < to.revision => {
-                Some(self.changes_since(state, at.revision).await)
-            }
+            Some(at) if at.epoch == to.epoch && at.revision < to.revision => Some(if state.reaches(at.revision) {
+                state.since(at.revision)
+            } else {
+                Box::pin(self.changes_since(state, at.revision)).await
+            }),
             _ => Some(state.full()),
         }
     }
@@ -135,20 +137,22 @@ impl Hub {
     /// The change set's messages. A large one is compressed apart, so that nobody else on this thread waits for it.
     pub(super) async fn messages(&self, change_set: &Arc<ChangeSet>, encoding: Encoding) -> Vec<Message> {
         if encoding == Encoding::Deflate && change_set.is_raw() && change_set.bytes() > COMPRESS_APART_FROM_BYTES {
-            // One at a time, or a thousand clients that come back together take every thread.
-            let _turn = self.lookups.acquire().await.ok();
-            let work = Arc::clone(change_set);
-            let compressed = spawn_blocking(move || work.messages(encoding)).await;
-            return compressed.unwrap_or_else(|_| change_set.messages(Encoding::Plain));
+            return Box::pin(self.compressed(change_set)).await;
         }
         change_set.messages(encoding)
     }
 
-    /// What brings a client from `revision` to `state`; everything, where nobody knows what happened since.
+    async fn compressed(&self, change_set: &Arc<ChangeSet>) -> Vec<Message> {
+        // One at a time, or a thousand clients that come back together take every thread.
+        let _turn = self.lookups.acquire().await.ok();
+        let work = Arc::clone(change_set);
+        let compressed = spawn_blocking(move || work.messages(Encoding::Deflate)).await;
+        compressed.unwrap_or_else(|_| change_set.messages(Encoding::Plain))
+    }
+
+    /// What brings a client from `revision`, which the state does not remember, to `state`; everything, where nobody knows
+    /// what happened since.
     async fn changes_since(&self, state: &State, revision: u64) -> Arc<ChangeSet> {
-        if state.reaches(revision) {
-            return state.since(revision);
-        }
         // Never closed; were it, everybody would ask.
         let _turn = self.lookups.acquire().await.ok();
         if let Some(known) = state.encoded_since(revision) {

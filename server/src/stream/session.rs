@@ -8,7 +8,7 @@ use tidegate_core::Context;
 use tidegate_protocol::{
     ClientMessage, Position, ServerMessage, frame,
     message::{
-        ClientContext, ClientHello, Goodbye, Heartbeat, PROTOCOL_VERSION, Received, ServerHello, encoding, goodbye,
+        Ack, ClientContext, ClientHello, Goodbye, Heartbeat, PROTOCOL_VERSION, Received, ServerHello, encoding, goodbye,
     },
     sync::HEARTBEATS_MISSED,
 };
@@ -113,9 +113,8 @@ where
     S: Stream<Item = Result<Message, E>> + Sink<Message> + Unpin,
 {
     async fn converse(&mut self, credential: &Credential) -> Result<std::convert::Infallible, Ended> {
-        let hello = timeout(self.streams.settings.hello_timeout, self.hello());
-        let hello = hello.await.map_err(|_| Ended::Goodbye(goodbye::PROTOCOL))??;
-        self.greet(hello, credential).await?;
+        // Boxed: it would keep its room for as long as the stream lives.
+        Box::pin(self.open(credential)).await?;
         loop {
             // A kill overtakes what else there is to send.
             tokio::select! {
@@ -123,10 +122,16 @@ where
                 () = self.over.cancelled() => return Err(self.why_over()),
                 () = turn(self.kills.as_ref()) => self.send_kill(0).await?,
                 () = self.changes.turn() => drop(self.advance().await?),
-                _ = self.heartbeat.tick() => self.beat().await?,
+                _ = self.heartbeat.tick() => Box::pin(self.beat()).await?,
                 message = self.socket.next() => self.hear(message, credential).await?,
             }
         }
+    }
+
+    async fn open(&mut self, credential: &Credential) -> Result<(), Ended> {
+        let hello = timeout(self.streams.settings.hello_timeout, self.hello());
+        let hello = hello.await.map_err(|_| Ended::Goodbye(goodbye::PROTOCOL))??;
+        self.greet(hello, credential).await
     }
 
     /// The first message must be the client's hello.
@@ -254,7 +259,11 @@ where
             Some(Ok(Message::Text(text))) => {
                 // What cannot be read, or is not known, is ignored: the client may be newer.
                 for message in frame::lines(&text).filter_map(|line| ClientMessage::parse(line).ok()) {
-                    self.obey(message, credential).await?;
+                    match message {
+                        ClientMessage::Ack(ack) => self.applied(ack),
+                        // A stream takes the room of its largest state; what is rare is boxed.
+                        other => Box::pin(self.obey(other, credential)).await?,
+                    }
                 }
                 Ok(())
             }
@@ -263,14 +272,14 @@ where
         }
     }
 
+    fn applied(&self, ack: Ack) {
+        if let Some(entry) = &self.entry {
+            entry.applied(ack, self.streams.app.clock.now());
+        }
+    }
+
     async fn obey(&mut self, message: ClientMessage, credential: &Credential) -> Result<(), Ended> {
         match message {
-            ClientMessage::Ack(ack) => {
-                if let Some(entry) = &self.entry {
-                    entry.applied(ack, self.streams.app.clock.now());
-                }
-                Ok(())
-            }
             ClientMessage::Resync(resync) => {
                 tracing::info!(reason = resync.reason.chars().take(100).collect::<String>(), "a client starts over");
                 self.streams.counters.resyncs.inc();
@@ -290,7 +299,9 @@ where
                 let _ = self.streams.take_events(self.hub, key, &batch).await;
                 self.send(ServerMessage::Received(Received { id })).await
             }
-            ClientMessage::Hello(_) | ClientMessage::Heartbeat | ClientMessage::Unknown => Ok(()),
+            ClientMessage::Hello(_) | ClientMessage::Ack(_) | ClientMessage::Heartbeat | ClientMessage::Unknown => {
+                Ok(())
+            }
         }
     }
 

@@ -205,20 +205,26 @@ impl Streams {
     }
 
     /// Runs one stream, over any socket of websocket messages, to its end.
-    pub async fn serve<S, E>(self: Arc<Self>, socket: S, hub: Arc<Hub>, with: Credential, admission: Admission)
+    pub fn serve<S, E>(
+        self: Arc<Self>,
+        mut socket: S,
+        hub: Arc<Hub>,
+        with: Credential,
+        admission: Admission,
+    ) -> impl Future<Output = ()>
     where
         S: Stream<Item = Result<Message, E>> + Sink<Message> + Unpin,
     {
-        let stream = Arc::clone(&self);
-        let run = async move {
-            let open = stream.opened(&hub.environment);
-            let watch = stream.watch(with.clone());
-            let ended = session::run(&stream, &hub, socket, &with, &watch.over).await;
+        // Not an `async fn`, and the socket lent: each move into a future of its own would take the room once more.
+        let tasks = self.tasks.clone();
+        tasks.track_future(async move {
+            let open = self.opened(&hub.environment);
+            let watch = self.watch(with.clone());
+            let ended = session::run(&self, &hub, &mut socket, &with, &watch.over).await;
             drop(open);
-            stream.counters.ended.get_or_create(&EndedLabels { reason: ended.reason() }).inc();
+            self.counters.ended.get_or_create(&EndedLabels { reason: ended.reason() }).inc();
             drop(admission);
-        };
-        self.tasks.track_future(run).await;
+        })
     }
 
     /// Counts a stream as open until it is dropped.
