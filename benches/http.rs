@@ -8,8 +8,6 @@
 #![expect(clippy::disallowed_methods, reason = "a bench looks at the clock")]
 
 use std::{
-    collections::BTreeMap,
-    io::{Read as _, Write as _},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,22 +18,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 use tidegate_benches::{
-    rig::{self, ASKING_CORE, Actor, SERVING_CORE, percentile},
+    rig::{self, ASKING_CORE, Actor, SERVING_CORE, orders, percentile, tell},
+    served::{self, flags},
     workload,
 };
-use tidegate_core::{Context, FlagFile, Ruleset, Timestamp, compile, evaluate_all};
-use tidegate_server::{
-    app::{
-        Actor as AuditActor, App, Principal, Request, SdkKeyKind,
-        configurations::Mode,
-        flag_file::ApplyFile,
-        keys::{self, NewSdkKey},
-    },
-    config::{Config, Sources},
-    ports::store::EnvironmentId,
-    store::Location,
-    wiring,
-};
+use tidegate_core::{Context, Ruleset, Timestamp, compile, evaluate_all};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -48,22 +35,16 @@ const MEASURED: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 3;
 
 fn main() -> Result<()> {
-    // `cargo bench -- FILTER` names other benches; `--test` and the like are criterion's.
-    let named: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let named = rig::named();
     match rig::part().as_deref() {
-        Some("server") => run(serve_tidegate()),
-        Some("evaluate") => run(serve_floor(Floor::Evaluate)),
-        Some("prepared") => run(serve_floor(Floor::Prepared)),
-        Some("ask") => run(ask(&named)),
+        Some("server") => rig::play(serve_tidegate()),
+        Some("evaluate") => rig::play(serve_floor(Floor::Evaluate)),
+        Some("prepared") => rig::play(serve_floor(Floor::Prepared)),
+        Some("ask") => rig::play(ask(&named)),
         Some(part) => bail!("`{part}` is no part"),
         None if named.iter().all(|name| name == "http") => direct(),
         None => Ok(()),
     }
-}
-
-fn run(part: impl Future<Output = Result<()>>) -> Result<()> {
-    // As many workers as there are cores to run on: one.
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(part)
 }
 
 /// What was measured of one server and one question.
@@ -154,11 +135,6 @@ async fn ask(arguments: &[String]) -> Result<()> {
     tell(&format!("{} {} {p50} {p99} {bytes}", times.len(), MEASURED.as_secs_f64()))
 }
 
-fn tell(line: &str) -> Result<()> {
-    println!("{line}");
-    Ok(std::io::stdout().flush()?)
-}
-
 fn request(path: &str, key: &str, user: &workload::User) -> Vec<u8> {
     let body = json!({ "context": {
         "targetingKey": user.key, "country": user.country, "email": user.email, "appVersion": user.app_version,
@@ -228,47 +204,18 @@ async fn read(stream: &mut TcpStream, room: Option<&mut [u8]>) -> Result<usize> 
     }
 }
 
-/// The 100 flags of the workload.
-fn flags() -> FlagFile {
-    let mut file = workload::flag_file();
-    file.flags.retain(|flag| flag.key.as_str().starts_with("bulk-"));
-    file.segments.clear();
-    file
-}
-
 async fn serve_tidegate() -> Result<()> {
     let folder = TempDir::new()?;
-    let app = wiring::open(&Location::Sqlite(folder.path().join("http.db"))).await?;
-    let key = fill(&app).await?;
-    let sources = BTreeMap::from([
-        ("data_dir", folder.path().display().to_string()),
-        ("listen", "127.0.0.1:0".to_owned()),
-        ("log_level", "warn".to_owned()),
-    ]);
-    let config = Config::read(&Sources { flags: sources, ..Sources::default() })?;
-    let server = wiring::Server::bind(app, &config).await?;
+    let app = served::open(folder.path()).await?;
+    let key = served::fill(&app).await?;
+    let server = served::bind(app, folder.path(), 0).await?;
     tell(&format!("{} {key}", server.address()))?;
     server.run(until_alone()).await
 }
 
-async fn fill(app: &App) -> Result<String> {
-    let actor = AuditActor { id: "system".to_owned(), name: "bench".to_owned() };
-    let principal = Principal { actor, instance_admin: true, roles: BTreeMap::new() };
-    let request =
-        Request { principal, reason: "measuring".to_owned(), request_id: "bench".to_owned(), idempotency: None };
-    let environment = EnvironmentId { project: "bench".to_owned(), environment: "production".to_owned() };
-    app.create_project(&request, serde_json::from_value(json!({ "key": "bench", "name": "Bench" }))?).await?;
-    let production = json!({ "key": "production", "name": "Production", "production": true });
-    app.create_environment(&request, "bench", serde_json::from_value(production)?).await?;
-    app.apply_file(&request, &environment, &ApplyFile { file: flags(), prune: false }, Mode::Commit).await?;
-    let new =
-        NewSdkKey { name: "bench".to_owned(), kind: SdkKeyKind::Server, allowed_origins: None, secure_mode: false };
-    Ok(keys::create(app, &request, &environment, new).await?.key)
-}
-
 /// Until the director closes our input.
 async fn until_alone() {
-    let _ = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0])).await;
+    while orders().recv().await.is_some() {}
 }
 
 #[derive(Clone, Copy)]

@@ -11,10 +11,8 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
-    io::{BufRead as _, Write as _},
     net::{Ipv4Addr, SocketAddr},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -31,8 +29,8 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tempfile::TempDir;
 use tidegate_benches::{
-    rig::{self, ASKING_CORE, Actor, SERVING_CORE, percentile},
-    workload,
+    rig::{self, ASKING_CORE, Actor, SERVING_CORE, now_us, orders, percentile, tell},
+    served::{self, environment, request},
 };
 use tidegate_core::Ruleset;
 use tidegate_protocol::{
@@ -40,19 +38,7 @@ use tidegate_protocol::{
     message::{Ack, ClientHello, PROTOCOL_VERSION, encoding},
     sync::{Cause, Moment, Onto, Settings},
 };
-use tidegate_server::{
-    app::{
-        Actor as AuditActor, App, Principal, Request, SdkKeyKind,
-        configurations::Mode,
-        flag_file::ApplyFile,
-        keys::{self, NewSdkKey},
-        kill::KillTarget,
-    },
-    config::{Config, Sources},
-    ports::store::EnvironmentId,
-    store::Location,
-    wiring,
-};
+use tidegate_server::app::{App, configurations::Mode, kill::KillTarget};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -86,13 +72,12 @@ const STORM_PER_S: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(800);
 
 fn main() -> Result<()> {
-    // `cargo bench -- FILTER` names other benches; `--test` and the like are criterion's.
-    let named: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let named = rig::named();
     match rig::part().as_deref() {
-        Some("server") => run(serve_tidegate()),
-        Some("tcp") => run(serve_tcp()),
-        Some("websocket") => run(serve_websocket()),
-        Some("clients") => run(clients(&named)),
+        Some("server") => rig::play(serve_tidegate()),
+        Some("tcp") => rig::play(serve_tcp()),
+        Some("websocket") => rig::play(serve_websocket()),
+        Some("clients") => rig::play(clients(&named)),
         Some(part) => bail!("`{part}` is no part"),
         None => {
             let (numbers, others): (Vec<_>, Vec<_>) = named.into_iter().partition(|name| name.parse::<usize>().is_ok());
@@ -103,11 +88,6 @@ fn main() -> Result<()> {
             direct(if sizes.is_empty() { &SIZES } else { &sizes })
         }
     }
-}
-
-fn run(part: impl Future<Output = Result<()>>) -> Result<()> {
-    // As many workers as there are cores to run on: one.
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(part)
 }
 
 fn direct(sizes: &[usize]) -> Result<()> {
@@ -222,30 +202,6 @@ fn measure(part: &str, n_clients: usize, round: Round) -> Result<Figures> {
         clients_us: us_a_client(clients.usage()?.cpu.saturating_sub(clients_cpu)),
         bytes: grown / n_clients,
     })
-}
-
-/// Microseconds since 1970: the one clock that processes share.
-fn now_us() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs_f64() * 1e6
-}
-
-fn tell(line: &str) -> Result<()> {
-    println!("{line}");
-    Ok(std::io::stdout().flush()?)
-}
-
-/// The lines of our input, as they come; ends with it.
-fn orders() -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel(1);
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if sender.blocking_send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }
 
 /// What a client has since a moment, in microseconds since 1970: the first that is not before a revision counts.
@@ -545,15 +501,9 @@ async fn broadcast_to(State(changes): State<broadcast::Sender<Message>>, upgrade
 
 async fn serve_tidegate() -> Result<()> {
     let folder = TempDir::new()?;
-    let app = wiring::open(&Location::Sqlite(folder.path().join("stream.db"))).await?;
-    let key = fill(&app).await?;
-    let sources = BTreeMap::from([
-        ("data_dir", folder.path().display().to_string()),
-        ("listen", "127.0.0.1:0".to_owned()),
-        ("log_level", "warn".to_owned()),
-    ]);
-    let config = Config::read(&Sources { flags: sources, ..Sources::default() })?;
-    let server = wiring::Server::bind(app.clone(), &config).await?;
+    let app = served::open(folder.path()).await?;
+    let key = served::fill(&app).await?;
+    let server = served::bind(app.clone(), folder.path(), 0).await?;
     tell(&format!("{} {key}", server.address()))?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move { drop(stopped.await) }));
@@ -604,28 +554,4 @@ async fn rage(app: App) -> Result<()> {
             toggle(&app, "bulk-flag-099", enabled).await?;
         }
     }
-}
-
-async fn fill(app: &App) -> Result<String> {
-    let request = request();
-    app.create_project(&request, serde_json::from_value(json!({ "key": "bench", "name": "Bench" }))?).await?;
-    let production = json!({ "key": "production", "name": "Production", "production": true });
-    app.create_environment(&request, "bench", serde_json::from_value(production)?).await?;
-    let mut file = workload::flag_file();
-    file.flags.retain(|flag| flag.key.as_str().starts_with("bulk-"));
-    file.segments.clear();
-    app.apply_file(&request, &environment(), &ApplyFile { file, prune: false }, Mode::Commit).await?;
-    let new =
-        NewSdkKey { name: "bench".to_owned(), kind: SdkKeyKind::Server, allowed_origins: None, secure_mode: false };
-    Ok(keys::create(app, &request, &environment(), new).await?.key)
-}
-
-fn environment() -> EnvironmentId {
-    EnvironmentId { project: "bench".to_owned(), environment: "production".to_owned() }
-}
-
-fn request() -> Request {
-    let actor = AuditActor { id: "system".to_owned(), name: "bench".to_owned() };
-    let principal = Principal { actor, instance_admin: true, roles: BTreeMap::new() };
-    Request { principal, reason: "measuring".to_owned(), request_id: "bench".to_owned(), idempotency: None }
 }

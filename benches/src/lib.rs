@@ -7,4 +7,5 @@
 pub mod allocations;
 pub mod floor;
 pub mod rig;
+pub mod served;
 pub mod workload;

@@ -7,8 +7,11 @@ use std::{
     env, fs,
     io::{self, BufRead as _, BufReader, Write as _},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+use anyhow::Result;
+use tokio::sync::mpsc;
 
 /// The environment variable that names the part to play.
 const PART: &str = "TIDEGATE_BENCH_PART";
@@ -22,6 +25,49 @@ pub const ASKING_CORE: usize = 1;
 /// The part that this process is to play; `None`: it is the director.
 pub fn part() -> Option<String> {
     env::var(PART).ok()
+}
+
+/// What was named on the command line: `cargo bench -- NAME` runs every bench with it, and `--test` and the like are criterion's.
+pub fn named() -> Vec<String> {
+    env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect()
+}
+
+/// Plays a part to its end, on as many workers as there are cores to run on: one.
+///
+/// # Errors
+/// As the part.
+pub fn play(part: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(part)
+}
+
+/// Tells the director a line.
+///
+/// # Errors
+/// Where nobody listens any more.
+#[expect(clippy::print_stdout, reason = "this is how parts speak")]
+pub fn tell(line: &str) -> Result<()> {
+    println!("{line}");
+    Ok(io::stdout().flush()?)
+}
+
+/// What the director says, line by line; ends with it.
+pub fn orders() -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Microseconds since 1970: the one clock that processes share.
+#[expect(clippy::disallowed_methods, reason = "a bench looks at the clock")]
+pub fn now_us() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs_f64() * 1e6
 }
 
 /// A process on a core of its own.
