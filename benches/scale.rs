@@ -6,24 +6,23 @@
 #![expect(clippy::print_stdout, reason = "the figures are what was asked for")]
 #![expect(clippy::disallowed_methods, reason = "a bench looks at the clock")]
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tidegate::{Client, Event};
+use tidegate_benches::{
+    rig,
+    served::{self, environment, request},
+};
 use tidegate_server::{
     app::{
-        Actor, App, Principal, Request, SdkKeyKind,
+        App, SdkKeyKind,
         configurations::Mode,
         keys::{self, NewSdkKey},
     },
-    config::{Config, Sources},
-    ports::store::{Commit, DocumentId, DocumentKind, EnvironmentId, Expected, Touched, TouchedKind, Write},
+    ports::store::{Commit, DocumentId, DocumentKind, Expected, Touched, TouchedKind, Write},
     store::Location,
     wiring,
 };
@@ -35,8 +34,7 @@ const CHANGES: usize = 51;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // `cargo bench -- FILTER` names other benches; `--test` and the like are criterion's.
-    if std::env::args().skip(1).any(|argument| !argument.starts_with('-') && !"scale".contains(&argument)) {
+    if rig::named().iter().any(|name| name != "scale") {
         return Ok(());
     }
     let folder = TempDir::new()?;
@@ -45,7 +43,7 @@ async fn main() -> Result<()> {
 
     let started = Instant::now();
     let app = wiring::open(&location).await?;
-    let server = wiring::Server::bind(app.clone(), &config(folder.path())?).await?;
+    let server = served::bind(app.clone(), folder.path(), 0).await?;
     let url = format!("http://{}", server.address());
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move { drop(stopped.await) }));
@@ -133,9 +131,9 @@ async fn changed(events: &mut tidegate::Events) -> Result<()> {
 /// Writes the environment and returns a server key of it.
 async fn fill(app: &App) -> Result<String> {
     let (request, environment) = (request(), environment());
-    app.create_project(&request, serde_json::from_value(json!({ "key": "scale", "name": "Scale" }))?).await?;
+    app.create_project(&request, serde_json::from_value(json!({ "key": "bench", "name": "Bench" }))?).await?;
     let production = json!({ "key": "production", "name": "Production", "production": true });
-    app.create_environment(&request, "scale", serde_json::from_value(production)?).await?;
+    app.create_environment(&request, "bench", serde_json::from_value(production)?).await?;
     let segment = json!({ "key": "members", "name": "Members", "included": members().collect::<Vec<_>>() });
     app.create_segment(&request, &environment, serde_json::from_value(segment)?).await?;
     // Through the store: ten thousand commands would take a minute and measure nothing.
@@ -157,7 +155,7 @@ fn flags(app: &App, numbers: &[usize]) -> Commit {
     };
     let writes = numbers.iter().zip(&keys).flat_map(|(number, key)| {
         [
-            document(DocumentKind::Flag, "scale".to_owned(), key, &flag(*number)),
+            document(DocumentKind::Flag, "bench".to_owned(), key, &flag(*number)),
             document(DocumentKind::FlagEnvironment, environment().scope(), key, &configuration(*number)),
         ]
     });
@@ -168,7 +166,7 @@ fn flags(app: &App, numbers: &[usize]) -> Commit {
         expected: writes.iter().map(|write| (write.id.clone(), Expected::Absent)).collect(),
         writes,
         touched: vec![(environment(), touched)],
-        audit: vec![request().audit(at, "flags.generate", "project/scale".to_owned())],
+        audit: vec![request().audit(at, "flags.generate", "project/bench".to_owned())],
         idempotency: None,
     }
 }
@@ -200,23 +198,4 @@ fn configuration(number: usize) -> Json {
 
 fn members() -> impl Iterator<Item = String> {
     (0..MEMBERS).map(|number| format!("member-{number:06}"))
-}
-
-fn environment() -> EnvironmentId {
-    EnvironmentId { project: "scale".to_owned(), environment: "production".to_owned() }
-}
-
-fn request() -> Request {
-    let actor = Actor { id: "system".to_owned(), name: "bench".to_owned() };
-    let principal = Principal { actor, instance_admin: true, roles: BTreeMap::new() };
-    Request { principal, reason: "measuring".to_owned(), request_id: "bench".to_owned(), idempotency: None }
-}
-
-fn config(folder: &Path) -> Result<Config> {
-    let flags = BTreeMap::from([
-        ("data_dir", folder.display().to_string()),
-        ("listen", "127.0.0.1:0".to_owned()),
-        ("log_level", "warn".to_owned()),
-    ]);
-    Config::read(&Sources { flags, ..Sources::default() }).context("the bench's configuration")
 }
