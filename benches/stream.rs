@@ -11,6 +11,7 @@
 
 use std::{
     borrow::Cow,
+    collections::{BTreeSet, HashMap},
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -41,7 +42,7 @@ use tidegate_protocol::{
 use tidegate_server::app::{App, configurations::Mode, kill::KillTarget};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream, tcp::OwnedWriteHalf},
     sync::{broadcast, mpsc},
     task::JoinSet,
     time::{Instant, interval, sleep, sleep_until},
@@ -241,17 +242,17 @@ async fn clients(arguments: &[String]) -> Result<()> {
     let n_clients: usize = n_clients.parse()?;
     let (sightings, mut seen) = mpsc::unbounded_channel();
     let (ready, mut readied) = mpsc::channel(64);
+    let (answers, answering) = mpsc::unbounded_channel();
+    tokio::spawn(send_answers(answering));
     for client in 0..n_clients {
         let socket = connect(address, client).await?;
         let (eye, ready) = (Eye { client, sightings: sightings.clone() }, ready.clone());
         match part.as_str() {
-            "tcp" => tokio::spawn(read_tcp(socket, ready, eye)),
-            "websocket" => tokio::spawn(read_websocket(upgrade(socket, address, None).await?, ready, eye)),
-            _ if client % SDK_EVERY == 0 => {
-                tokio::spawn(follow(upgrade(socket, address, Some(key)).await?, ready, eye))
-            }
-            _ => tokio::spawn(listen(upgrade(socket, address, Some(key)).await?, ready, eye)),
-        };
+            "tcp" => spawn(read_tcp(socket, ready, eye)),
+            "websocket" => spawn(read_websocket(upgrade(socket, address, None).await?, ready, eye)),
+            _ if client % SDK_EVERY == 0 => spawn(follow(upgrade(socket, address, Some(key)).await?, ready, eye)),
+            _ => spawn(listen(upgrade(socket, address, Some(key)).await?, ready, answers.clone(), eye)),
+        }
         readied.recv().await.context("a client that is ready")?;
     }
     sleep(PAUSE).await;
@@ -280,6 +281,15 @@ async fn clients(arguments: &[String]) -> Result<()> {
         tell(&times.join(" "))?;
     }
     Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "the other end is the terminal")]
+fn spawn(client: impl Future<Output = Result<()>> + Send + 'static) {
+    tokio::spawn(async {
+        if let Err(error) = client.await {
+            eprintln!("a client: {error:#}");
+        }
+    });
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -336,61 +346,121 @@ async fn read_websocket(mut socket: WebSocketStream<TcpStream>, ready: mpsc::Sen
     Ok(())
 }
 
-/// Reads what an SDK is sent, and sends what one would, but applies nothing.
-async fn listen(mut socket: WebSocketStream<TcpStream>, ready: mpsc::Sender<()>, eye: Eye) -> Result<()> {
-    let hello = ClientHello {
+/// Reads what an SDK is sent, and has sent what one would send, but applies nothing: as little work as the floors' clients have.
+async fn listen(
+    mut socket: WebSocketStream<TcpStream>,
+    ready: mpsc::Sender<()>,
+    answers: mpsc::UnboundedSender<Answer>,
+    eye: Eye,
+) -> Result<()> {
+    let hello = ClientMessage::Hello(ClientHello {
         protocol: PROTOCOL_VERSION,
         sdk: "bench/1".to_owned(),
         position: None,
         accepts: vec![encoding::DEFLATE.into()],
         context: None,
-    };
-    socket.send(message(&ClientMessage::Hello(hello))).await?;
-    let mut is_ready = false;
+    });
+    socket.send(tungstenite::Message::text(frame::encode([&hello]))).await?;
     let mut spread_ms = 0;
-    let mut receipt: Option<(Instant, Ack)> = None;
-    loop {
-        let due = receipt.as_ref().map_or_else(far_away, |(due, _)| *due);
-        let frame = tokio::select! {
-            frame = socket.next() => frame.context("the server hung up")??,
-            () = sleep_until(due) => {
-                if let Some((_, ack)) = receipt.take() {
-                    socket.send(message(&ClientMessage::Ack(ack))).await?;
-                }
-                continue;
-            }
-        };
-        let frame = match &frame {
-            tungstenite::Message::Text(frame) => Cow::Borrowed(frame.as_str()),
-            tungstenite::Message::Binary(frame) => frame::decompress(frame, frame::MAX_SERVER_FRAME_BYTES)?.into(),
+    let mut is_ready = false;
+    while !is_ready {
+        let frame = match socket.next().await.context("the server hung up")?? {
+            tungstenite::Message::Text(frame) => frame.as_str().to_owned(),
+            tungstenite::Message::Binary(frame) => frame::decompress(&frame, frame::MAX_SERVER_FRAME_BYTES)?,
             _ => continue,
         };
-        // What brings objects is long, and read by SDKs only.
-        for line in frame::lines(&frame).filter(|line| !line.starts_with(r#"{"type":"objects""#)) {
-            match ServerMessage::parse(line) {
-                Ok(ServerMessage::Hello(hello)) => spread_ms = hello.receipt_spread_ms,
-                Ok(ServerMessage::Kill(kill)) => eye.sees(What::Kill, kill.revision),
-                Ok(ServerMessage::Commit(commit)) if is_ready => {
+        for line in frame::lines(&frame) {
+            match ServerMessage::parse(line)? {
+                ServerMessage::Hello(hello) => spread_ms = hello.receipt_spread_ms,
+                ServerMessage::Commit(_) => is_ready = true,
+                _ => {}
+            }
+        }
+    }
+    let client = eye.client;
+    let (mut socket, writer) = socket.into_inner().into_split();
+    answers.send(Answer::Of(client, writer))?;
+    ready.send(()).await?;
+    // Spread evenly, as SDKs' are at random.
+    let wait = Duration::from_millis(spread_ms * u64::try_from(client * 7_919 % 1_000)? / 1_000);
+    let mut buffer = Vec::with_capacity(4 * 1_024);
+    loop {
+        if socket.read_buf(&mut buffer).await? == 0 {
+            bail!("the server hung up");
+        }
+        while let Some((text, end)) = first_frame(&buffer)? {
+            // The last line says what it was.
+            match ServerMessage::parse(text.rsplit('\n').next().unwrap_or_default())? {
+                ServerMessage::Kill(kill) => eye.sees(What::Kill, kill.revision),
+                ServerMessage::Commit(commit) => {
                     eye.sees(What::Change, commit.to.revision);
                     let ack = Ack { epoch: commit.to.epoch, revision: commit.to.revision, age_ms: 0 };
-                    // Spread evenly, as SDKs' are at random.
-                    let part = u64::try_from(eye.client * 7_919 % 1_000)?;
-                    let due = Instant::now() + Duration::from_millis(spread_ms * part / 1_000);
-                    receipt = Some((receipt.map_or(due, |(due, _)| due), ack));
+                    answers.send(Answer::Send(client, Instant::now() + wait, ClientMessage::Ack(ack)))?;
                 }
-                Ok(ServerMessage::Commit(_)) => {
-                    is_ready = true;
-                    ready.send(()).await?;
+                ServerMessage::Heartbeat(_) => {
+                    answers.send(Answer::Send(client, Instant::now() + wait, ClientMessage::Heartbeat))?;
                 }
-                Ok(ServerMessage::Heartbeat(_)) => socket.send(message(&ClientMessage::Heartbeat)).await?,
                 _ => {}
+            }
+            buffer.drain(..end);
+        }
+    }
+}
+
+/// The first websocket frame in `bytes` (RFC 6455, section 5.2) as text, and where it ends; none: it is not whole yet.
+fn first_frame(bytes: &[u8]) -> Result<Option<(Cow<'_, str>, usize)>> {
+    const BINARY: u8 = 0x82;
+    let (header, length) = match bytes {
+        [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([*high, *low]))),
+        [_, length @ ..126, ..] => (2, usize::from(*length)),
+        _ => return Ok(None),
+    };
+    let Some(payload) = bytes.get(header..header + length) else { return Ok(None) };
+    let text = match bytes.first() {
+        Some(&BINARY) => frame::decompress(payload, frame::MAX_SERVER_FRAME_BYTES)?.into(),
+        _ => std::str::from_utf8(payload)?.into(),
+    };
+    Ok(Some((text, header + length)))
+}
+
+/// What listening clients answer, sent for all of them by one task.
+enum Answer {
+    /// Where a client's answers go.
+    Of(usize, OwnedWriteHalf),
+    /// From a client, at a time. The one that waits is replaced, and goes when it was to go: as SDKs do it.
+    Send(usize, Instant, ClientMessage),
+}
+
+async fn send_answers(mut answers: mpsc::UnboundedReceiver<Answer>) {
+    let mut writers = HashMap::new();
+    let mut waiting = HashMap::new();
+    let mut due = BTreeSet::new();
+    loop {
+        let next = due.first().map_or_else(far_away, |(at, _)| *at);
+        tokio::select! {
+            answer = answers.recv() => match answer {
+                Some(Answer::Of(client, writer)) => drop(writers.insert(client, writer)),
+                Some(Answer::Send(client, at, message)) => {
+                    if waiting.insert(client, message).is_none() {
+                        due.insert((at, client));
+                    }
+                }
+                None => return,
+            },
+            () = sleep_until(next) => {
+                let Some((_, client)) = due.pop_first() else { continue };
+                let (Some(message), Some(writer)) = (waiting.remove(&client), writers.get(&client)) else { continue };
+                // It fits, or the server reads nothing any more.
+                let _ = writer.try_write(&masked(&frame::encode([&message])));
             }
         }
     }
 }
 
-fn message(message: &ClientMessage) -> tungstenite::Message {
-    tungstenite::Message::text(frame::encode([message]))
+/// A text frame as clients send it, under a mask of zeros; for fewer than 126 bytes.
+fn masked(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).ok().filter(|length| *length < 126).unwrap_or_default();
+    [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
 }
 
 fn far_away() -> Instant {
@@ -516,7 +586,8 @@ async fn serve_tidegate() -> Result<()> {
             storm.spawn(rage(app.clone()));
             sleep(Duration::from_secs(1)).await;
         }
-        let mut flags = (number * 2..).map(|flag| format!("bulk-flag-{flag:03}"));
+        // Two of every five are on for everybody, and about as long as the floors' changes.
+        let mut flags = (number * 2..).map(|flag| format!("bulk-flag-{:03}", flag / 2 * 5 + flag % 2));
         let mut accepted = None;
         let (mut change, mut kill) = (0, 0);
         if matches!(round, Round::Change | Round::Race) {
