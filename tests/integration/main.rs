@@ -23,5 +23,6 @@ mod failures;
 
 mod browser;
 mod cli;
+mod clients;
 mod crash;
 mod demo;

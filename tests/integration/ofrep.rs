@@ -1,16 +1,11 @@
 //! OFREP as its clients see it: through the real router, with a server key.
 
-use std::{path::Path, process::Command};
-
 use axum::http::{Method, StatusCode};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use serde_json::{Value as Json, json};
 use tidegate_server::app::{Role, SdkKeyKind, keys::NewSdkKey, secret::SigningSecret};
 
-use crate::support::{
-    app::{Answer, Call, Caller, TestApp},
-    binary::{Server, tidegate},
-};
+use crate::support::app::{Answer, Call, Caller, TestApp};
 
 /// A project `shop` whose environment `test` has flags of every sort, seen by a server key.
 struct Shop {
@@ -377,28 +372,4 @@ async fn a_revoked_key_is_refused_at_once() {
     let path = format!("/api/v1/projects/shop/environments/test/keys/{}", created.details.id);
     shop.app.call(Method::DELETE, &path).by(&admin).send().await.expect(StatusCode::NO_CONTENT);
     shop.ask("half", json!({})).by(&key).send().await.expect_problem(401, "unauthenticated");
-}
-
-#[test]
-fn openfeatures_own_clients_understand_every_answer() {
-    let data = tempfile::tempdir().unwrap();
-    let server = Server::start(data.path(), &["--demo"]);
-    let key = server.told("TIDEGATE_SDK_KEY=");
-    let create = ["token", "create", "--name", "test", "--role", "shop=editor", "--database", "demo.db"];
-    let created = tidegate().current_dir(data.path()).args(create).output().unwrap();
-    let created = String::from_utf8(created.stdout).unwrap();
-    let token = created.split_whitespace().find(|word| word.starts_with("tgp_")).unwrap();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
-    assert!(
-        folder.join("node_modules").exists(),
-        "please run `npm ci` in tests/clients (`cargo xtask test` does): there are no packages"
-    );
-    let clients = Command::new("node")
-        .arg("ofrep.mjs")
-        .current_dir(&folder)
-        .envs([("TIDEGATE_URL", server.url.as_str()), ("TIDEGATE_SDK_KEY", &key), ("TIDEGATE_TOKEN", token)])
-        .output()
-        .expect("please install Node.js 20.19 or newer");
-    let (stdout, stderr) = (String::from_utf8_lossy(&clients.stdout), String::from_utf8_lossy(&clients.stderr));
-    assert!(clients.status.success(), "{stdout}\n{stderr}\nserver:\n{}", server.log());
 }
