@@ -30,12 +30,13 @@ async fn shop() -> RealShop {
     RealShop::new().await.with(&flags).await
 }
 
-/// Runs a client to its end.
+/// Runs a client to its end, and returns what it said.
 #[track_caller]
-fn run(command: &mut Command, server: &Server, needed: &str) {
-    let client = command.current_dir(folder()).env("TIDEGATE_URL", &server.url).output().expect(needed);
+fn run(command: &mut Command, server: &Server, needed: &str) -> String {
+    let client = command.env("TIDEGATE_URL", &server.url).output().expect(needed);
     let (stdout, stderr) = (String::from_utf8_lossy(&client.stdout), String::from_utf8_lossy(&client.stderr));
     assert!(client.status.success(), "{stdout}\n{stderr}\nserver:\n{}", server.log());
+    stdout.into_owned()
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn openfeatures_javascript_providers_understand_every_answer() {
         "please run `npm ci` in tests/clients (`cargo xtask test` does): there are no packages"
     );
     let mut node = Command::new("node");
-    node.arg("ofrep.mjs").env("TIDEGATE_SDK_KEY", key).env("TIDEGATE_TOKEN", token);
+    node.arg("ofrep.mjs").current_dir(folder()).env("TIDEGATE_SDK_KEY", key).env("TIDEGATE_TOKEN", token);
     run(&mut node, &server, "please install Node.js 20.19 or newer");
 }
 
@@ -60,8 +61,28 @@ fn openfeatures_javascript_providers_understand_every_answer() {
 async fn openfeatures_python_provider_understands_every_answer() {
     let shop = shop().await;
     let mut python = Command::new(python("python"));
-    python.arg("ofrep.py").env("TIDEGATE_SDK_KEY", &shop.key);
+    python.arg("ofrep.py").current_dir(folder()).env("TIDEGATE_SDK_KEY", &shop.key);
     run(&mut python, &shop.server, "please run `cargo xtask test` once");
+}
+
+/// Schemathesis makes requests from what the server's own document says of OFREP, good ones and bad ones, and holds every
+/// answer to it: statuses, bodies, headers, who gets in.
+#[tokio::test]
+async fn ofrep_is_what_its_description_says() {
+    let shop = shop().await;
+    let mut schemathesis = Command::new(python("schemathesis"));
+    schemathesis
+        .arg("--config-file")
+        .arg(folder().join("schemathesis.toml"))
+        .args(["run", &format!("{}/api/v1/openapi.json", shop.server.url), "--include-path-regex", "^/ofrep/v1/"])
+        .args(["--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--no-color"])
+        .env("TIDEGATE_SDK_KEY", &shop.key)
+        // It leaves files where it runs.
+        .current_dir(&shop.folder);
+    let said = run(&mut schemathesis, &shop.server, "please run `cargo xtask test` once");
+    for part in ["3 selected", "Examples", "Coverage", "Fuzzing"] {
+        assert!(said.contains(part), "no {part}: it has not tested everything\n{said}");
+    }
 }
 
 /// A program of the virtual environment with the packages of `tests/clients/requirements.txt`.

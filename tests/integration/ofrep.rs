@@ -116,7 +116,10 @@ async fn what_cannot_be_evaluated_says_why() {
     let answer = shop.ask("half", json!({})).body("{").send().await.expect(StatusCode::BAD_REQUEST);
     assert_eq!(answer.body["errorCode"], "PARSE_ERROR");
     let large = json!({ "context": { "text": "x".repeat(70_000) } });
-    shop.ask("half", large).send().await.expect_problem(413, "too_large");
+    let refused = shop.ask("half", large).send().await.expect_problem(413, "too_large");
+    assert!(refused.text.contains("64 KiB"), "{}", refused.text);
+    // No text at all: no answer could repeat it as the key.
+    shop.ask("%FF", json!({})).send().await.expect_problem(404, "not_found");
     let answer = shop.app.post("/ofrep/v1/evaluate/flags", json!([])).by(&shop.key).send().await;
     assert_eq!(answer.expect(StatusCode::BAD_REQUEST).body["errorCode"], "PARSE_ERROR");
 }
@@ -295,6 +298,10 @@ async fn whoever_listens_hears_of_changes() {
     let again = format!("/ofrep/v1/evaluate/flags?flagConfigEtag={id}&flagConfigLastModified={}", data["lastModified"]);
     let again = shop.app.post(&again, json!({ "context": {} })).by(&shop.key).header("if-none-match", &tag(&answer));
     assert_eq!(again.send().await.expect(StatusCode::OK).body["flags"][2]["reason"], "DISABLED");
+
+    // A hint that says two things is none.
+    let twice = shop.app.post("/ofrep/v1/evaluate/flags?flagConfigEtag=a&flagConfigEtag=b", json!({})).by(&shop.key);
+    twice.send().await.expect(StatusCode::OK);
 
     // What happened before it came is told at once: to one that evaluated earlier, and to one that comes back.
     let (data, _) = Events::of(&shop, &answer).await.next().await;
