@@ -19,6 +19,7 @@ mod simulation;
 mod stream;
 mod telemetry;
 
+mod bombs;
 mod failures;
 
 mod browser;

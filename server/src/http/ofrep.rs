@@ -356,7 +356,9 @@ fn read(body: &[u8]) -> Result<Context, (ErrorCode, String)> {
         Ok(request) if body.trim_ascii_start().starts_with(b"{") => Ok(request.context.unwrap_or_default()),
         // An array would be read as the fields in their order.
         Ok(_) => Err(no_object()),
-        Err(error) if !error.is_data() => Err((ErrorCode::ParseError, format!("the body is not JSON: {error}"))),
+        Err(error) if !error.is_data() => {
+            Err((ErrorCode::ParseError, format!("the body cannot be read as JSON: {error}")))
+        }
         Err(_) if !body.trim_ascii_start().starts_with(b"{") => Err(no_object()),
         Err(error) => Err((ErrorCode::InvalidContext, format!("`context`: {error}"))),
     }
