@@ -1,11 +1,47 @@
-//! A project `shop`, on the real binary.
+//! A project `shop` with an environment `test`: on the router alone, and on the real binary.
 
 use std::path::Path;
 
+use axum::http::StatusCode;
 use reqwest::Method;
 use serde_json::{Value as Json, json};
+use tidegate_server::app::{Role, SdkKeyKind};
 
-use super::binary::{Server, tidegate};
+use super::{
+    app::{Caller, TestApp},
+    binary::{Server, tidegate},
+};
+
+/// The whole server but for its socket.
+pub struct Shop {
+    pub app: TestApp,
+    /// May change flags.
+    pub editor: Caller,
+    /// A server key of `test`.
+    pub key: Caller,
+}
+
+impl Shop {
+    pub async fn new() -> Self {
+        let app = TestApp::with_projects().await;
+        let editor = app.project_token("shop", Role::Editor).await;
+        let key = app.sdk_key("shop", "test", SdkKeyKind::Server).await;
+        Self { app, editor, key }
+    }
+
+    /// Makes a boolean flag, which is off.
+    pub async fn flag(&self, key: &str) {
+        let flag = json!({ "key": key, "name": key, "kind": "boolean" });
+        self.app.post("/api/v1/projects/shop/flags", flag).by(&self.editor).send().await.expect(StatusCode::CREATED);
+    }
+
+    /// Changes a flag's configuration, which is in that version.
+    pub async fn configure(&self, key: &str, version: u64, configuration: Json) {
+        let path = format!("/api/v1/projects/shop/flags/{key}/environments/test");
+        let call = self.app.patch(&path, configuration).if_match(version).by(&self.editor);
+        call.send().await.expect(StatusCode::OK);
+    }
+}
 
 /// The real server, with a project `shop` whose environment `test` has no flags yet.
 pub struct RealShop {
