@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -40,7 +40,12 @@ pub fn install() -> Result<()> {
     let environment = environment();
     let requirements = ui::hash_files(&[root().join(REQUIREMENTS)])?;
     // Inside the environment, so that it goes when it goes.
-    ui::unless_stamped(&environment.join("xtask-stamp"), requirements, || {
+    let stamp = environment.join("xtask-stamp");
+    if !environment.join("bin/python").exists() {
+        // A link to a Python that was there once.
+        let _ = fs::remove_file(&stamp);
+    }
+    ui::unless_stamped(&stamp, requirements, || {
         step(&format!("pip install {REQUIREMENTS}"), || {
             let _ = fs::remove_dir_all(&environment);
             run(at_root(python).args(["-m", "venv"]).arg(&environment))?;
@@ -56,5 +61,5 @@ pub fn install() -> Result<()> {
 fn environment() -> PathBuf {
     let target = target_dir();
     // As cargo has it: from where it was called, which is the root here.
-    if target.is_absolute() { target } else { Path::new(root()).join(target) }.join("python")
+    if target.is_absolute() { target } else { root().join(target) }.join("python")
 }
