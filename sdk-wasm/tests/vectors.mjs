@@ -3,6 +3,40 @@
 /** The time of cases that do not say theirs. */
 const DEFAULT_NOW = "2026-01-01T00:00:00Z";
 
+/**
+ * The vectors of bucketing as vectors of evaluation: for each row a flag whose only other range than `elsewhere` is the
+ * row's bucket.
+ */
+export function ofBucketing({ algorithm, rows }) {
+  const flags = rows.map(({ salt, bucket }, row) => ({
+    key: `row-${row}`,
+    kind: "string",
+    enabled: true,
+    variants: [
+      { key: "here", value: "here" },
+      { key: "elsewhere", value: "elsewhere" },
+    ],
+    default: {
+      distribution: {
+        algorithm,
+        salt,
+        ranges: [
+          { start: 0, end: bucket, variant: "elsewhere" },
+          { start: bucket, end: bucket + 1, variant: "here" },
+          { start: bucket + 1, end: 100_000, variant: "elsewhere" },
+        ],
+      },
+    },
+  }));
+  const cases = rows.map(({ salt, unit, bucket }, row) => ({
+    name: `unit ${JSON.stringify(unit)} under salt ${JSON.stringify(salt)}`,
+    flag: `row-${row}`,
+    context: { targetingKey: unit },
+    expected: { value: "here", variant: "here", reason: "SPLIT", bucket },
+  }));
+  return { flags, segments: [], cases };
+}
+
 /** What is wrong with the answers to a file's cases, as `spec/README.md` says how to run them. */
 export function complaints({ createClient }, { flags, segments, cases }) {
   const logger = { debug: () => {}, warn: () => {} };

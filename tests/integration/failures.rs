@@ -39,10 +39,11 @@ use crate::{
     support::{
         DEADLINE,
         app::{Caller, TestApp},
-        binary::{self, tidegate},
+        binary,
         peer::{self, Peer, flag, object},
         postgres,
         proxy::Proxy,
+        shop::RealShop,
         within,
     },
 };
@@ -254,7 +255,7 @@ fn greet(machine: &mut Synchronizer, now: Moment) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_of_a_killed_server_are_all_ready_again_and_never_without_flags() {
     const CLIENTS: usize = 100;
-    let shop = Shop::new(&[]).await;
+    let shop = with_checkout(RealShop::new().await).await;
     let clients: Vec<_> = (0..CLIENTS).map(|_| shop.client().connect().unwrap()).collect();
     for client in &clients {
         assert_eq!(client.wait_ready(DEADLINE).await, Ok(Status::Ready));
@@ -278,7 +279,7 @@ async fn clients_of_a_killed_server_are_all_ready_again_and_never_without_flags(
     });
 
     let mut events: Vec<_> = clients.iter().map(Client::events).collect();
-    let Shop { folder, server, .. } = shop;
+    let RealShop { folder, server, .. } = shop;
     let address = server.address().to_owned();
     server.kill();
     for events in &mut events {
@@ -293,53 +294,13 @@ async fn clients_of_a_killed_server_are_all_ready_again_and_never_without_flags(
     assert_eq!(failed.load(Ordering::SeqCst), 0, "evaluations failed");
 }
 
-/// The real server, with a flag `checkout` that is on.
-struct Shop {
-    folder: tempfile::TempDir,
-    server: binary::Server,
-    key: String,
-    token: String,
-}
-
-impl Shop {
-    async fn new(args: &[&str]) -> Self {
-        Self::with(|folder| binary::Server::start(folder, args)).await
-    }
-
-    async fn with(start: impl FnOnce(&std::path::Path) -> binary::Server) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let output = tidegate()
-            .args(["token", "create", "--name", "editor", "--instance-admin", "--data-dir"])
-            .arg(folder.path())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let token = String::from_utf8(output.stdout).unwrap();
-        let token = token.split_whitespace().find(|word| word.starts_with("tgp_")).unwrap().to_owned();
-        let server = start(folder.path());
-        let shop = Self { folder, server, key: String::new(), token };
-        shop.post("projects", &json!({ "key": "shop", "name": "Shop" })).await;
-        shop.post("projects/shop/environments", &json!({ "key": "test", "name": "Test" })).await;
-        shop.post("projects/shop/flags", &json!({ "key": "checkout", "name": "Checkout", "kind": "boolean" })).await;
-        let patch = shop.request(reqwest::Method::PATCH, "projects/shop/flags/checkout/environments/test");
-        let patch = patch.header("if-match", "\"0\"").json(&json!({ "enabled": true }));
-        patch.send().await.unwrap().error_for_status().unwrap();
-        let key = shop.post("projects/shop/environments/test/keys", &json!({ "name": "sdk", "kind": "server" })).await;
-        Self { key: key["key"].as_str().unwrap().to_owned(), ..shop }
-    }
-
-    fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
-        reqwest::Client::new().request(method, format!("{}/api/v1/{path}", self.server.url)).bearer_auth(&self.token)
-    }
-
-    async fn post(&self, path: &str, body: &Json) -> Json {
-        let answer = self.request(reqwest::Method::POST, path).json(body).send().await.unwrap();
-        answer.error_for_status().unwrap().json().await.unwrap()
-    }
-
-    fn client(&self) -> tidegate::Builder {
-        Client::builder(&self.server.url, &self.key)
-    }
+/// With a flag `checkout` that is on.
+async fn with_checkout(shop: RealShop) -> RealShop {
+    let flag = json!({
+        "key": "checkout", "kind": "boolean", "enabled": true, "default": { "variant": "on" }, "offVariant": "off",
+        "variants": [{ "key": "on", "value": true }, { "key": "off", "value": false }],
+    });
+    shop.with(&json!({ "flags": [flag] })).await
 }
 
 // ── 10: a slow consumer ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -880,7 +841,7 @@ async fn cache_writer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_told_to_stop_under_load_fails_no_request_and_no_evaluation() {
     const WORKERS: usize = 8;
-    let shop = Shop::new(&[]).await;
+    let shop = with_checkout(RealShop::new().await).await;
     let client = shop.client().connect().unwrap();
     client.wait_ready(DEADLINE).await.unwrap();
     let mut events = client.events();
@@ -909,7 +870,7 @@ async fn a_server_told_to_stop_under_load_fails_no_request_and_no_evaluation() {
         });
     }
     until("there is load", async || answered.load(Ordering::SeqCst) > 200).await;
-    let Shop { server, .. } = shop;
+    let RealShop { server, .. } = shop;
     let status = tokio::task::spawn_blocking(move || server.terminate()).await.unwrap();
     assert!(status.success(), "{status}");
     while let Some(worker) = within(workers.join_next()).await {
@@ -924,7 +885,8 @@ async fn a_server_told_to_stop_under_load_fails_no_request_and_no_evaluation() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_out_of_descriptors_goes_on_and_recovers() {
     const DESCRIPTORS: usize = 80;
-    let shop = Shop::with(|folder| binary::Server::start_with_descriptors(folder, DESCRIPTORS)).await;
+    let shop = RealShop::on(|folder| binary::Server::start_with_descriptors(folder, DESCRIPTORS)).await;
+    let shop = with_checkout(shop).await;
     let client = shop.client().connect().unwrap();
     client.wait_ready(DEADLINE).await.unwrap();
     let mut events = client.events();

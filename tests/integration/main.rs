@@ -19,9 +19,11 @@ mod simulation;
 mod stream;
 mod telemetry;
 
+mod bombs;
 mod failures;
 
 mod browser;
 mod cli;
+mod clients;
 mod crash;
 mod demo;

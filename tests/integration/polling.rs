@@ -8,33 +8,16 @@ use tidegate_protocol::{
     message::PROTOCOL_VERSION,
     sync::{Moment, Onto, Settings},
 };
-use tidegate_server::app::{Role, SdkKeyKind};
+use tidegate_server::app::SdkKeyKind;
 
-use crate::support::app::{Answer, Caller, TestApp};
-
-struct Shop {
-    app: TestApp,
-    editor: Caller,
-    key: Caller,
-}
+use crate::support::{
+    app::{Answer, Caller},
+    shop::Shop,
+};
 
 impl Shop {
-    async fn new() -> Self {
-        let app = TestApp::with_projects().await;
-        let editor = app.project_token("shop", Role::Editor).await;
-        let key = app.sdk_key("shop", "test", SdkKeyKind::Server).await;
-        Self { app, editor, key }
-    }
-
-    async fn flag(&self, key: &str) {
-        let flag = json!({ "key": key, "name": key, "kind": "boolean" });
-        self.app.post("/api/v1/projects/shop/flags", flag).by(&self.editor).send().await.expect(StatusCode::CREATED);
-    }
-
     async fn enable(&self, key: &str, version: u64) {
-        let path = format!("/api/v1/projects/shop/flags/{key}/environments/test");
-        let call = self.app.patch(&path, json!({ "enabled": true })).if_match(version).by(&self.editor);
-        call.send().await.expect(StatusCode::OK);
+        self.configure(key, version, json!({ "enabled": true })).await;
     }
 
     async fn changes(&self, query: &str, tag: Option<&str>) -> Answer {

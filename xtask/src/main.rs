@@ -4,6 +4,7 @@
 mod bench;
 mod codegen;
 mod prepare;
+mod python;
 mod step;
 mod ui;
 mod wasm;
@@ -44,8 +45,9 @@ enum Command {
     Build,
     /// Install what is missing, then run every test: what CI runs
     ///
-    /// Installs npm packages, the wasm32 target of Rust (by rustup, or on Debian from its sources of Rust) and, as root on Debian, `chromium` and `postgresql`,
-    /// each only where missing; says what to install where it cannot. Then: the UI's lint, types, tests and build,
+    /// Installs npm packages, the wasm32 target of Rust (by rustup, or on Debian from its sources of Rust), clients in
+    /// Python (into `target/python`) and, as root on Debian, `chromium`, `postgresql` and `python3-venv`, each only where
+    /// missing; says what to install where it cannot. Then: the UI's lint, types, tests and build,
     /// the JavaScript SDK's build, lint, types and unit tests, `cargo fmt --check`, the check that generated files are
     /// current, and last `cargo test --workspace`, documentation tests included.
     ///
@@ -180,6 +182,7 @@ fn prepare_and_check_ui() -> Result<Wasm> {
     prepare::system_packages()?;
     let wasm = prepare::wasm_target()?;
     ui::install_clients()?;
+    python::install()?;
     ui::install()?;
     ui::check()?;
     ui::build()?;

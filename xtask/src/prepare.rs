@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
+    python,
     step::{at_root, installed, output, run, step},
     wasm_std,
 };
@@ -39,12 +40,17 @@ struct SystemPackage {
     found: fn() -> bool,
 }
 
-const SYSTEM_PACKAGES: [SystemPackage; 2] = [
+const SYSTEM_PACKAGES: [SystemPackage; 3] = [
     SystemPackage { debian: "chromium", what_for: "the browser tests drive it", found: chromium_found },
     SystemPackage {
         debian: "postgresql",
         what_for: "the store tests start private servers from its binaries",
         found: postgresql_found,
+    },
+    SystemPackage {
+        debian: "python3-venv",
+        what_for: "Python 3.11 or newer with its module `venv`: clients in Python are tested",
+        found: python::found,
     },
 ];
 
@@ -59,7 +65,7 @@ fn postgresql_found() -> bool {
             .is_ok_and(|versions| versions.flatten().any(|version| version.path().join("bin/initdb").is_file()))
 }
 
-/// Chromium and PostgreSQL: installed by apt as root on Debian, else asked for.
+/// Chromium, PostgreSQL and Python: installed by apt as root on Debian, else asked for.
 pub fn system_packages() -> Result<()> {
     let missing: Vec<_> = SYSTEM_PACKAGES.iter().filter(|package| !(package.found)()).collect();
     if missing.is_empty() {

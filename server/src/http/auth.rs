@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, RawPathParams, Request, State},
+    extract::{ConnectInfo, RawPathParams, Request, State, rejection::RawPathParamsRejection},
     http::{Extensions, HeaderMap, HeaderName, header},
     middleware::Next,
     response::Response,
@@ -33,13 +33,14 @@ pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("x-tidegate-sig
 /// Lets a request through to its handler, with its [`Caller`], where the route's declaration allows it.
 pub(super) async fn guard(
     State((state, access)): State<(AppState, Access)>,
-    params: RawPathParams,
+    params: Result<RawPathParams, RawPathParamsRejection>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, HttpError> {
     if access == Access::Probe {
         return Ok(next.run(request).await);
     }
+    let params = params?;
     let permit = state.permits.clone().try_acquire_owned().map_err(|_| {
         state.metrics.overloads.inc();
         Problem::overloaded("too many requests are being worked on: try again in a second")

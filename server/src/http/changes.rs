@@ -35,6 +35,7 @@ pub(super) fn routes() -> Routes {
 
 /// What the client has; all three, or nothing.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Held {
     /// The epoch of its position.
     epoch: Option<String>,

@@ -1,7 +1,7 @@
 //! Refusals: every one is `application/problem+json` (RFC 9457) with a stable `code`.
 
 use axum::{
-    extract::rejection::{BytesRejection, PathRejection, QueryRejection},
+    extract::rejection::{BytesRejection, PathRejection, QueryRejection, RawPathParamsRejection},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -227,6 +227,12 @@ impl From<AppError> for HttpError {
 impl From<PathRejection> for HttpError {
     fn from(rejection: PathRejection) -> Self {
         // Percent-encoding that is no UTF-8: nothing has that name.
+        Problem::new(Code::NotFound, rejection.body_text()).into()
+    }
+}
+
+impl From<RawPathParamsRejection> for HttpError {
+    fn from(rejection: RawPathParamsRejection) -> Self {
         Problem::new(Code::NotFound, rejection.body_text()).into()
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! The environment is the key's. What a client must know beyond the protocol is in `docs/ofrep.md`.
 
+mod wire;
+
 use std::{borrow::Cow, convert::Infallible, fmt, sync::Arc};
 
 use axum::{
@@ -19,15 +21,19 @@ use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_core::{
-    Context, ErrorCode, Evaluation, Reason, Timestamp, evaluate,
+    Context, ErrorCode, Evaluation, Timestamp, evaluate,
     evaluate::{evaluate_all, evaluate_public},
     evaluation::FlagValue,
     ruleset::Outline,
 };
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
 use xxhash_rust::xxh3::Xxh3;
 
+use self::wire::{
+    OfrepAnswer, OfrepEndpoint, OfrepEventStream, OfrepFailure, OfrepFlags, OfrepMetadata, OfrepRefusal, OfrepRefused,
+    OfrepRequest, OfrepSuccess,
+};
 use super::{
     Access, AppState, HttpError, Problem, Routes,
     auth::{SIGNATURE, check_page},
@@ -38,7 +44,7 @@ use super::{
 use crate::{
     app::{App, AppError, SdkKeyKind, SdkPrincipal, keys, rulesets::Compiled},
     ports::store::EnvironmentId,
-    stream::Notice,
+    stream::{Hub, Notice},
 };
 
 pub(super) fn routes() -> Routes {
@@ -51,105 +57,26 @@ pub(super) fn routes() -> Routes {
         .route(Access::StreamToken, routes!(follow))
 }
 
-/// The body of an OFREP request. Fields that are not known are ignored, as the protocol grows.
-#[derive(Debug, Deserialize, ToSchema)]
-struct OfrepRequest {
-    /// The evaluation context; its `targetingKey` may be missing where no flag needs one.
-    #[schema(value_type = Option<Object>)]
-    context: Option<Context>,
-}
-
-/// What one flag says.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
-#[serde(untagged)]
-enum OfrepAnswer<'a> {
-    /// A value, or, without `value` and `variant`, the caller's default.
-    #[serde(rename_all = "camelCase")]
-    Success {
-        /// The flag's key.
-        key: &'a str,
-        /// Why this value.
-        #[schema(value_type = String)]
-        reason: Reason,
-        /// The variant's key.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        variant: Option<&'a str>,
-        /// The value.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<Value>)]
-        value: Option<&'a FlagValue>,
-        /// What else is known.
-        metadata: OfrepMetadata,
-    },
-    /// No value.
-    #[serde(rename_all = "camelCase")]
-    Failure {
-        /// The flag's key.
-        key: &'a str,
-        /// Why not.
-        #[schema(value_type = String)]
-        error_code: ErrorCode,
-        /// Why not, for people.
-        #[schema(value_type = String)]
-        error_details: Cow<'static, str>,
-    },
-}
-
-/// OFREP's metadata of a flag.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
-struct OfrepMetadata {
-    /// The flag's version.
-    version: u64,
-}
-
-/// What every flag says, and where to hear of changes.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "for the description: it is written in parts")]
-struct OfrepFlags<'a> {
-    /// One answer for each flag, in the order of the keys.
-    flags: Vec<OfrepAnswer<'a>>,
-    /// Where to hear of changes.
-    event_streams: [OfrepEventStream; 1],
-}
-
-/// Where to hear of changes.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct OfrepEventStream {
-    /// `sse`: Server-Sent Events.
-    #[serde(rename = "type")]
-    kind: &'static str,
-    /// Its address.
-    endpoint: OfrepEndpoint,
-    /// A client that is not looked at for so long may hang up.
-    inactivity_delay_sec: u32,
-}
-
-/// An address at the origin that was asked.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct OfrepEndpoint {
-    /// Path and query. The query is a secret, for half an hour at least.
-    request_uri: String,
-}
-
 /// What a client says when it asks again because of an event.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
 struct Refetch {
     /// The event's `etag`.
+    #[param(nullable = false)]
     flag_config_etag: Option<String>,
 }
 
 /// Evaluates one flag for a context.
 #[utoipa::path(
     post, path = "/evaluate/flags/{key}", tag = "ofrep", operation_id = "ofrepEvaluateFlag",
-    params(("key" = String, Path, description = "The flag's key")), request_body = OfrepRequest,
+    params(("key" = String, Path, description = "The flag's key", example = "new-checkout")),
+    request_body = OfrepRequest,
     responses(
-        (status = 200, body = OfrepAnswer),
-        (status = 400, body = OfrepAnswer, description = "The context or the flag cannot be used"),
-        (status = 404, body = OfrepAnswer, description = "There is no such flag"),
+        (status = 200, body = OfrepSuccess),
+        (status = 400, body = OfrepFailure, description = "The context or the flag cannot be used"),
+        (status = 404, body = OfrepFailure, description = "There is no such flag"),
+        OfrepRefused,
     )
 )]
 async fn evaluate_flag(
@@ -158,22 +85,20 @@ async fn evaluate_flag(
     Path(key): Path<String>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, HttpError> {
-    let body = body?;
-    let context = match read(&body) {
-        Ok(context) => context,
-        Err((code, details)) => return Ok(failure(&key, code, details).into_response()),
+) -> Response {
+    let Asked { context, hub, .. } = match Asked::read(&state, &caller, &headers, body).await {
+        Ok(asked) => asked,
+        Err(Refused::Unreadable(code, details)) => return failure(&key, code, details).into_response(),
+        Err(Refused::Http(error)) => return error.into_response(),
     };
-    check_signature(&caller, &context, signature(&headers))?;
-    let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
     let front = hub.front().await;
     let ruleset = &front.compiled.ruleset;
     let is_private = || ruleset.outline(&key).is_none_or(|flag| flag.availability().is_private());
     if caller.kind == SdkKeyKind::Client && is_private() {
         // To a client, a private flag is none.
-        return Ok(failure(&key, ErrorCode::FlagNotFound, details(ErrorCode::FlagNotFound)).into_response());
+        return failure(&key, ErrorCode::FlagNotFound, details(ErrorCode::FlagNotFound)).into_response();
     }
-    Ok(answer(&key, &evaluate(ruleset, &key, &context, state.app.clock.now())).into_response())
+    answer(&key, &evaluate(ruleset, &key, &context, state.app.clock.now())).into_response()
 }
 
 /// Evaluates all flags for a context; with a client key, those that are available to clients.
@@ -181,30 +106,39 @@ async fn evaluate_flag(
 /// The `ETag` stands for the context and the answers: sent back as `If-None-Match`, it is answered with 304 as long as
 /// both are the same, and the address in `eventStreams` is good for a while.
 #[utoipa::path(
-    post, path = "/evaluate/flags", tag = "ofrep", operation_id = "ofrepEvaluateFlags", params(Refetch),
+    post, path = "/evaluate/flags", tag = "ofrep", operation_id = "ofrepEvaluateFlags",
+    params(
+        Refetch,
+        ("flagConfigLastModified" = Option<String>, Query, description = "The event's `lastModified`; not needed"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the last answer"),
+    ),
     request_body = OfrepRequest,
     responses(
-        (status = 200, body = OfrepFlags),
-        (status = 304, description = "As it was for that `If-None-Match`"),
-        (status = 400, body = OfrepAnswer, description = "The context cannot be used"),
+        (status = 200, body = OfrepFlags, headers(("ETag" = String, description = "Of the context and the answers"))),
+        (status = 304, description = "As it was for that `If-None-Match`", headers(("ETag" = String))),
+        (status = 400, body = OfrepRefusal, description = "The context cannot be used"),
+        OfrepRefused,
     )
 )]
 async fn evaluate_flags(
     State(state): State<AppState>,
     SdkKey(caller): SdkKey,
-    Query(refetch): Query<Refetch>,
+    refetch: Result<Query<Refetch>, HttpError>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, HttpError> {
-    let body = body?;
-    let context = match read(&body) {
-        Ok(context) => context,
-        Err((code, details)) => return Ok(refusal(code, &details)),
+) -> Response {
+    let Asked { body, context, hub } = match Asked::read(&state, &caller, &headers, body).await {
+        Ok(asked) => asked,
+        Err(Refused::Unreadable(code, details)) => {
+            let refusal = OfrepRefusal { error_code: code, error_details: details };
+            return (StatusCode::BAD_REQUEST, Json(refusal)).into_response();
+        }
+        Err(Refused::Http(error)) => return error.into_response(),
     };
-    check_signature(&caller, &context, signature(&headers))?;
-    let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
-    // Another server may have told of the change: this one must not answer as if it had not happened.
-    let told = refetch.flag_config_etag.as_deref().and_then(revision_of);
+    // Another server may have told of the change: this one must not answer as if it had not happened. A hint that cannot be
+    // read is none.
+    let hint = refetch.ok().and_then(|Query(refetch)| refetch.flag_config_etag);
+    let told = hint.as_deref().and_then(revision_of);
     let front = hub.front_at(told.unwrap_or_default()).await;
     let compiled = &front.compiled;
     let now = state.app.clock.now();
@@ -218,16 +152,16 @@ async fn evaluate_flags(
     }
     let token = StreamToken::of(&caller, now);
     let request_uri = format!("/ofrep/v1/events?token={token}&revision={}", compiled.revision);
-    let etag = etag(&[&body, &answer, &token.expires_s.to_le_bytes()]);
+    let etag = etag(&[&body[..], &answer, &token.expires_s.to_le_bytes()]);
     if headers.get_all(header::IF_NONE_MATCH).iter().any(|known| names(known, &etag)) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
     }
     let endpoint = OfrepEndpoint { request_uri };
     let stream = OfrepEventStream { kind: "sse", endpoint, inactivity_delay_sec: INACTIVITY_S };
     answer.extend(br#","eventStreams":"#);
     write(&[stream], &mut answer);
     answer.push(b'}');
-    Ok(([(header::ETAG, etag), (header::CONTENT_TYPE, "application/json".to_owned())], answer).into_response())
+    ([(header::ETAG, etag), (header::CONTENT_TYPE, "application/json".to_owned())], answer).into_response()
 }
 
 /// The pages of the environments that are asked for, by what the key may see.
@@ -324,6 +258,7 @@ const INACTIVITY_S: u32 = 120;
 
 /// Where a client begins to listen.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Listen {
     /// Of the address in `eventStreams`.
     token: String,
@@ -373,13 +308,57 @@ fn write(answer: &impl Serialize, into: &mut Vec<u8>) {
         .unwrap_or_else(|error| unreachable!("answers have only string keys and finite numbers: {error}"));
 }
 
+/// What is asked, of one flag or of all, by somebody who may.
+struct Asked {
+    body: Bytes,
+    context: Context,
+    hub: Arc<Hub>,
+}
+
+/// Why nothing is evaluated.
+enum Refused {
+    /// The body is no question: told as OFREP has it.
+    Unreadable(ErrorCode, String),
+    Http(HttpError),
+}
+
+impl<E: Into<HttpError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Http(error.into())
+    }
+}
+
+impl Asked {
+    async fn read(
+        state: &AppState,
+        caller: &SdkPrincipal,
+        headers: &HeaderMap,
+        body: Result<Bytes, BytesRejection>,
+    ) -> Result<Self, Refused> {
+        let body = body.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let detail = "the body is larger than 64 KiB: send only attributes that flags ask for";
+                Problem::new(Code::TooLarge, detail).into()
+            }
+            _ => HttpError::from(rejection),
+        })?;
+        let context = read(&body).map_err(|(code, details)| Refused::Unreadable(code, details))?;
+        let signature = headers.get(SIGNATURE).and_then(|signature| signature.to_str().ok());
+        check_signature(caller, &context, signature)?;
+        let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
+        Ok(Self { body, context, hub })
+    }
+}
+
 /// The context of a request, or the refusal.
 fn read(body: &[u8]) -> Result<Context, (ErrorCode, String)> {
     match serde_json::from_slice::<OfrepRequest>(body) {
         Ok(request) if body.trim_ascii_start().starts_with(b"{") => Ok(request.context.unwrap_or_default()),
         // An array would be read as the fields in their order.
         Ok(_) => Err(no_object()),
-        Err(error) if !error.is_data() => Err((ErrorCode::ParseError, format!("the body is not JSON: {error}"))),
+        Err(error) if !error.is_data() => {
+            Err((ErrorCode::ParseError, format!("the body cannot be read as JSON: {error}")))
+        }
         Err(_) if !body.trim_ascii_start().starts_with(b"{") => Err(no_object()),
         Err(error) => Err((ErrorCode::InvalidContext, format!("`context`: {error}"))),
     }
@@ -401,10 +380,6 @@ pub(super) fn check_signature(
     let detail = "the key is in secure mode: send the HMAC-SHA256 of the targeting key, made by your server with the key's \
                   signing secret, as the header `X-Tidegate-Signature` (64 hex digits)";
     Err(Problem::new(Code::Forbidden, detail))
-}
-
-fn signature(headers: &HeaderMap) -> Option<&str> {
-    headers.get(SIGNATURE).and_then(|signature| signature.to_str().ok())
 }
 
 /// Over context and answers, as a client sends the tag of its last answer whatever context it asks for next; and over the
@@ -477,19 +452,14 @@ pub(super) fn names(known: &HeaderValue, etag: &str) -> bool {
 }
 
 fn failure(key: &str, error_code: ErrorCode, error_details: impl Into<Cow<'static, str>>) -> OfrepAnswer<'_> {
-    OfrepAnswer::Failure { key, error_code, error_details: error_details.into() }
-}
-
-/// A refusal of a request that names no flag.
-fn refusal(code: ErrorCode, details: &str) -> Response {
-    (StatusCode::BAD_REQUEST, Json(json!({ "errorCode": code, "errorDetails": details }))).into_response()
+    OfrepAnswer::Failure(OfrepFailure { key, error_code, error_details: error_details.into() })
 }
 
 fn answer<'a>(key: &'a str, evaluation: &Evaluation<'a>) -> OfrepAnswer<'a> {
     let Evaluation { value, variant, reason, error, flag_version: version, .. } = *evaluation;
     match error {
         Some(code) => failure(key, code, details(code)),
-        None => OfrepAnswer::Success { key, reason, variant, value, metadata: OfrepMetadata { version } },
+        None => OfrepAnswer::Success(OfrepSuccess { key, reason, variant, value, metadata: OfrepMetadata { version } }),
     }
 }
 
@@ -511,9 +481,9 @@ fn details(code: ErrorCode) -> &'static str {
 impl IntoResponse for OfrepAnswer<'_> {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::Success { .. } => StatusCode::OK,
-            Self::Failure { error_code: ErrorCode::FlagNotFound, .. } => StatusCode::NOT_FOUND,
-            Self::Failure { .. } => StatusCode::BAD_REQUEST,
+            Self::Success(_) => StatusCode::OK,
+            Self::Failure(OfrepFailure { error_code: ErrorCode::FlagNotFound, .. }) => StatusCode::NOT_FOUND,
+            Self::Failure(_) => StatusCode::BAD_REQUEST,
         };
         (status, Json(self)).into_response()
     }

@@ -82,6 +82,13 @@ fn components() -> Components {
     components.add_security_scheme("serverKey", bearer("A server key of an SDK, `tgs_…`."));
     components.add_security_scheme("clientKey", bearer("A client key of an SDK, `tgc_…`: public."));
     components.add_security_scheme(
+        "apiKey",
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+            "X-API-Key",
+            "An SDK key, `tgs_…` or `tgc_…`: OFREP's other way to send it. `Authorization` goes first.",
+        ))),
+    );
+    components.add_security_scheme(
         "session",
         SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
             "__Host-tidegate",
@@ -96,7 +103,7 @@ pub(super) fn describe_operation(operation: &mut Operation, access: Access) {
     let schemes: &[&str] = match access {
         Access::Probe | Access::Public | Access::StreamToken => &[],
         Access::Session => &["session"],
-        Access::SdkKey => &["serverKey", "clientKey"],
+        Access::SdkKey => &["serverKey", "clientKey", "apiKey"],
         Access::SignedIn | Access::Project(_) | Access::Instance | Access::Metrics => &["session", "token"],
         Access::ProjectOrServerKey(_) | Access::Stream => &["session", "token", "serverKey"],
     };
@@ -116,4 +123,23 @@ pub(super) fn describe_operation(operation: &mut Operation, access: Access) {
         .content("application/problem+json", ContentBuilder::new().schema(Some(problem)).build())
         .build();
     operation.responses.responses.insert("default".to_owned(), response.into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_of_the_path_are_in_the_path() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    let name = parameter["name"].as_str().unwrap();
+                    let is_there = path.contains(&format!("{{{name}}}"));
+                    assert_eq!(parameter["in"] == "path", is_there, "{method} {path}: {name}");
+                }
+            }
+        }
+    }
 }

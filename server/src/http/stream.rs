@@ -43,6 +43,7 @@ const READ_BUFFER_BYTES: usize = 1024;
 
 /// Which environment a signed-in person watches. An SDK key opens one only.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Watched {
     /// The project's key.
     project: Option<String>,

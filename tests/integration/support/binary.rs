@@ -89,6 +89,14 @@ impl Server {
         self.url.trim_start_matches("http://")
     }
 
+    /// The most memory that it has had resident so far, in KiB.
+    #[track_caller]
+    pub fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect(&status);
+        peak.trim().trim_end_matches(" kB").parse().expect(peak)
+    }
+
     /// What it logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

@@ -5,6 +5,7 @@ pub mod binary;
 pub mod peer;
 pub mod postgres;
 pub mod proxy;
+pub mod shop;
 
 use std::time::Duration;
 

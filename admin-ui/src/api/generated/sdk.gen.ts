@@ -37,8 +37,12 @@ export const listAudit = <ThrowOnError extends boolean = false>(options?: Option
  * What the stream sends, for networks that break websockets. A client key sees what it does without a context; it sends one
  * by POST.
  */
-export const getChanges = <ThrowOnError extends boolean = false>(options: Options<GetChangesData, ThrowOnError>) => (options.client ?? client).get<GetChangesResponses, GetChangesErrors, ThrowOnError>({
-    security: [{ scheme: 'bearer', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+export const getChanges = <ThrowOnError extends boolean = false>(options?: Options<GetChangesData, ThrowOnError>) => (options?.client ?? client).get<GetChangesResponses, GetChangesErrors, ThrowOnError>({
+    security: [
+        { scheme: 'bearer', type: 'http' },
+        { scheme: 'bearer', type: 'http' },
+        { name: 'X-API-Key', type: 'apiKey' }
+    ],
     url: '/api/v1/changes',
     ...options
 });
@@ -47,7 +51,11 @@ export const getChanges = <ThrowOnError extends boolean = false>(options: Option
  * As `getChanges`, with a context: what a client key sees for it. A server key sees everything for any.
  */
 export const getChangesForContext = <ThrowOnError extends boolean = false>(options: Options<GetChangesForContextData, ThrowOnError>) => (options.client ?? client).post<GetChangesForContextResponses, GetChangesForContextErrors, ThrowOnError>({
-    security: [{ scheme: 'bearer', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+    security: [
+        { scheme: 'bearer', type: 'http' },
+        { scheme: 'bearer', type: 'http' },
+        { name: 'X-API-Key', type: 'apiKey' }
+    ],
     url: '/api/v1/changes',
     ...options,
     headers: {
@@ -61,7 +69,11 @@ export const getChangesForContext = <ThrowOnError extends boolean = false>(optio
  * that protocol has none.
  */
 export const takeEvents = <ThrowOnError extends boolean = false>(options: Options<TakeEventsData, ThrowOnError>) => (options.client ?? client).post<TakeEventsResponses, TakeEventsErrors, ThrowOnError>({
-    security: [{ scheme: 'bearer', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+    security: [
+        { scheme: 'bearer', type: 'http' },
+        { scheme: 'bearer', type: 'http' },
+        { name: 'X-API-Key', type: 'apiKey' }
+    ],
     url: '/api/v1/events',
     ...options,
     headers: {
@@ -678,7 +690,7 @@ export const completeSetup = <ThrowOnError extends boolean = false>(options: Opt
  * beside `tidegate.v1`: `key.tgc_…`. A client key gets what it sees for the context of its hello. Our own pages open it
  * with the session, and the environment in the query.
  */
-export const openStream = <ThrowOnError extends boolean = false>(options: Options<OpenStreamData, ThrowOnError>) => (options.client ?? client).get<OpenStreamResponses, OpenStreamErrors, ThrowOnError>({
+export const openStream = <ThrowOnError extends boolean = false>(options?: Options<OpenStreamData, ThrowOnError>) => (options?.client ?? client).get<OpenStreamResponses, OpenStreamErrors, ThrowOnError>({
     security: [
         {
             in: 'cookie',
@@ -853,7 +865,11 @@ export const getMetrics = <ThrowOnError extends boolean = false>(options?: Optio
  * both are the same, and the address in `eventStreams` is good for a while.
  */
 export const ofrepEvaluateFlags = <ThrowOnError extends boolean = false>(options: Options<OfrepEvaluateFlagsData, ThrowOnError>) => (options.client ?? client).post<OfrepEvaluateFlagsResponses, OfrepEvaluateFlagsErrors, ThrowOnError>({
-    security: [{ scheme: 'bearer', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+    security: [
+        { scheme: 'bearer', type: 'http' },
+        { scheme: 'bearer', type: 'http' },
+        { name: 'X-API-Key', type: 'apiKey' }
+    ],
     url: '/ofrep/v1/evaluate/flags',
     ...options,
     headers: {
@@ -866,7 +882,11 @@ export const ofrepEvaluateFlags = <ThrowOnError extends boolean = false>(options
  * Evaluates one flag for a context.
  */
 export const ofrepEvaluateFlag = <ThrowOnError extends boolean = false>(options: Options<OfrepEvaluateFlagData, ThrowOnError>) => (options.client ?? client).post<OfrepEvaluateFlagResponses, OfrepEvaluateFlagErrors, ThrowOnError>({
-    security: [{ scheme: 'bearer', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+    security: [
+        { scheme: 'bearer', type: 'http' },
+        { scheme: 'bearer', type: 'http' },
+        { name: 'X-API-Key', type: 'apiKey' }
+    ],
     url: '/ofrep/v1/evaluate/flags/{key}',
     ...options,
     headers: {

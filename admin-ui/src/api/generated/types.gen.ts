@@ -1124,41 +1124,7 @@ export type Nothing = {
 /**
  * What one flag says.
  */
-export type OfrepAnswer = {
-    /**
-     * The flag's key.
-     */
-    key: string;
-    /**
-     * What else is known.
-     */
-    metadata: OfrepMetadata;
-    /**
-     * Why this value.
-     */
-    reason: string;
-    /**
-     * The value.
-     */
-    value?: unknown;
-    /**
-     * The variant's key.
-     */
-    variant?: string | null;
-} | {
-    /**
-     * Why not.
-     */
-    errorCode: string;
-    /**
-     * Why not, for people.
-     */
-    errorDetails: string;
-    /**
-     * The flag's key.
-     */
-    key: string;
-};
+export type OfrepAnswer = OfrepSuccess | OfrepFailure;
 
 /**
  * An address at the origin that was asked.
@@ -1189,6 +1155,24 @@ export type OfrepEventStream = {
 };
 
 /**
+ * No value.
+ */
+export type OfrepFailure = {
+    /**
+     * Why not.
+     */
+    errorCode: 'FLAG_NOT_FOUND' | 'PARSE_ERROR' | 'TARGETING_KEY_MISSING' | 'INVALID_CONTEXT';
+    /**
+     * Why not, for people.
+     */
+    errorDetails: string;
+    /**
+     * The flag's key.
+     */
+    key: string;
+};
+
+/**
  * What every flag says, and where to hear of changes.
  */
 export type OfrepFlags = {
@@ -1203,7 +1187,7 @@ export type OfrepFlags = {
 };
 
 /**
- * OFREP's metadata of a flag.
+ * What else is known of a flag.
  */
 export type OfrepMetadata = {
     /**
@@ -1213,15 +1197,61 @@ export type OfrepMetadata = {
 };
 
 /**
+ * No values: the request cannot be used.
+ */
+export type OfrepRefusal = {
+    /**
+     * Why not.
+     */
+    errorCode: 'PARSE_ERROR' | 'INVALID_CONTEXT';
+    /**
+     * Why not, for people.
+     */
+    errorDetails: string;
+};
+
+/**
  * The body of an OFREP request. Fields that are not known are ignored, as the protocol grows.
  */
 export type OfrepRequest = {
     /**
-     * The evaluation context; its `targetingKey` may be missing where no flag needs one.
+     * The evaluation context: any attributes.
      */
     context?: {
+        /**
+         * Whom the evaluation is for; may be missing where no flag needs it.
+         */
+        targetingKey?: string | null;
         [key: string]: unknown;
     } | null;
+};
+
+/**
+ * A value, or, without `value` and `variant`, the caller's default.
+ */
+export type OfrepSuccess = {
+    /**
+     * The flag's key.
+     */
+    key: string;
+    /**
+     * What else is known.
+     */
+    metadata: OfrepMetadata;
+    /**
+     * Why this value.
+     */
+    reason: 'STATIC' | 'DEFAULT' | 'TARGETING_MATCH' | 'SPLIT' | 'DISABLED';
+    /**
+     * The value.
+     */
+    value?: boolean | string | number | {
+        [key: string]: unknown;
+    } | Array<unknown>;
+    /**
+     * The variant's key.
+     */
+    variant?: string;
 };
 
 /**
@@ -2953,21 +2983,21 @@ export type ListAuditResponse = ListAuditResponses[keyof ListAuditResponses];
 
 export type GetChangesData = {
     body?: never;
-    path: {
+    path?: never;
+    query?: {
         /**
          * The epoch of its position.
          */
-        epoch: string | null;
+        epoch?: string;
         /**
          * The revision of its position.
          */
-        revision: number | null;
+        revision?: number;
         /**
          * The digest of its position, 32 hex digits.
          */
-        digest: string | null;
+        digest?: string;
     };
-    query?: never;
     url: '/api/v1/changes';
 };
 
@@ -4335,17 +4365,17 @@ export type CompleteSetupResponse = CompleteSetupResponses[keyof CompleteSetupRe
 
 export type OpenStreamData = {
     body?: never;
-    path: {
+    path?: never;
+    query?: {
         /**
          * The project's key.
          */
-        project: string | null;
+        project?: string;
         /**
          * The environment's key.
          */
-        environment: string | null;
+        environment?: string;
     };
-    query?: never;
     url: '/api/v1/stream';
 };
 
@@ -4688,13 +4718,23 @@ export type GetMetricsResponse = GetMetricsResponses[keyof GetMetricsResponses];
 
 export type OfrepEvaluateFlagsData = {
     body: OfrepRequest;
-    path: {
+    headers?: {
+        /**
+         * The `ETag` of the last answer
+         */
+        'If-None-Match'?: string | null;
+    };
+    path?: never;
+    query?: {
         /**
          * The event's `etag`.
          */
-        flagConfigEtag: string | null;
+        flagConfigEtag?: string;
+        /**
+         * The event's `lastModified`; not needed
+         */
+        flagConfigLastModified?: string;
     };
-    query?: never;
     url: '/ofrep/v1/evaluate/flags';
 };
 
@@ -4702,7 +4742,23 @@ export type OfrepEvaluateFlagsErrors = {
     /**
      * The context cannot be used
      */
-    400: OfrepAnswer;
+    400: OfrepRefusal;
+    /**
+     * No key, or one that is not valid
+     */
+    401: Problem;
+    /**
+     * The page's origin is not allowed, or, in secure mode, the targeting key is not signed
+     */
+    403: Problem;
+    /**
+     * The body is larger than 64 KiB
+     */
+    413: Problem;
+    /**
+     * Not now
+     */
+    503: Problem;
     /**
      * Refused
      */
@@ -4736,11 +4792,27 @@ export type OfrepEvaluateFlagErrors = {
     /**
      * The context or the flag cannot be used
      */
-    400: OfrepAnswer;
+    400: OfrepFailure;
+    /**
+     * No key, or one that is not valid
+     */
+    401: Problem;
+    /**
+     * The page's origin is not allowed, or, in secure mode, the targeting key is not signed
+     */
+    403: Problem;
     /**
      * There is no such flag
      */
-    404: OfrepAnswer;
+    404: OfrepFailure;
+    /**
+     * The body is larger than 64 KiB
+     */
+    413: Problem;
+    /**
+     * Not now
+     */
+    503: Problem;
     /**
      * Refused
      */
@@ -4753,14 +4825,15 @@ export type OfrepEvaluateFlagResponses = {
     /**
      * OK
      */
-    200: OfrepAnswer;
+    200: OfrepSuccess;
 };
 
 export type OfrepEvaluateFlagResponse = OfrepEvaluateFlagResponses[keyof OfrepEvaluateFlagResponses];
 
 export type OfrepFollowData = {
     body?: never;
-    path: {
+    path?: never;
+    query: {
         /**
          * Of the address in `eventStreams`.
          */
@@ -4768,9 +4841,8 @@ export type OfrepFollowData = {
         /**
          * The revision that the client has answers of.
          */
-        revision: number | null;
+        revision?: number;
     };
-    query?: never;
     url: '/ofrep/v1/events';
 };
 
