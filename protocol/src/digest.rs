@@ -3,6 +3,7 @@
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 
 use serde::{Deserialize, Serialize};
+use tidegate_core::tree::{Read, ReadError, Tree};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::message::{ObjectKind, WireObject};
@@ -77,6 +78,12 @@ impl TryFrom<String> for Digest {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         u128::from_str_radix(&text, 16).map(Self)
+    }
+}
+
+impl Read for Digest {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        u128::from_str_radix(tree.text()?, 16).map(Self).map_err(|error| ReadError::new(error.to_string()))
     }
 }
 
