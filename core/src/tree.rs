@@ -140,20 +140,18 @@ impl<'t> Tree<'t> {
         let found = match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
-            Self::Number(number) => {
-                return ReadError::new(["must be ", expected, ", not ", &number.to_string()].concat());
-            }
+            Self::Number(number) => return ReadError::new(format!("must be {expected}, not {number}")),
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",
             Self::Raw(_) => "what was not taken apart",
         };
-        ReadError::new(["must be ", expected, ", not ", found].concat())
+        ReadError::new(format!("must be {expected}, not {found}"))
     }
 }
 
 fn unknown_name(found: &str, names: &mut dyn Iterator<Item = &str>) -> ReadError {
-    let mut message = ["there is no `", found, "` here; there are"].concat();
+    let mut message = format!("there is no `{found}` here; there are");
     for (place, name) in names.enumerate() {
         message.push_str(if place == 0 { " `" } else { ", `" });
         message.push_str(name);
@@ -198,7 +196,11 @@ impl<'t> Fields<'t> {
     /// # Errors
     /// [`ReadError`], where there is none or it cannot be read.
     pub fn required<T: Read>(self, name: &'static str) -> Result<T, ReadError> {
-        within(name, self.get(name)?.ok_or_else(|| ReadError::missing(name))?)
+        within(name, self.present(name)?)
+    }
+
+    fn present(self, name: &str) -> Result<&'t Tree<'t>, ReadError> {
+        self.get(name)?.ok_or_else(|| ReadError::new(format!("missing field `{name}`")))
     }
 
     /// The member `name`; `None` where there is none or it is null.
@@ -236,11 +238,6 @@ impl ReadError {
     /// Something wrong with what is being read as a whole.
     pub fn new(message: impl Into<String>) -> Self {
         Self(Box::new(Reason { pointer: String::new(), message: message.into() }))
-    }
-
-    /// An object lacks the member `name`.
-    pub fn missing(name: &str) -> Self {
-        Self::new(["missing field `", name, "`"].concat())
     }
 
     /// The error, seen from one step above: the name of a member, which is a plain one, or a place in a list.
