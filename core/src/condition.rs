@@ -19,7 +19,7 @@ use crate::{
     evaluation::Timestamp,
     issue::{Issues, Path, Severity},
     key::SegmentKey,
-    limits,
+    limits, order,
     text::{Case, FoldedSet, TextMap},
     version::{OwnedVersion, Version},
 };
@@ -461,8 +461,8 @@ impl<'i, 'k> ConditionCompiler<'i, 'k> {
             Json::Null | Json::Array(_) | Json::Object(_) => None,
         })?;
         let texts: Vec<_> = values.iter().filter_map(|value| value.as_str()).collect();
-        let mut numbers: Vec<_> = values.iter().filter_map(|value| value.as_f64()).map(without_sign_of_zero).collect();
-        numbers.sort_by(f64::total_cmp);
+        let numbers = values.iter().filter_map(|value| value.as_f64()).map(without_sign_of_zero);
+        let numbers = order::by_number(numbers.collect(), |number| order::total(*number));
         let has = |wanted| values.iter().any(|value| value.as_bool() == Some(wanted));
         Some(Operator::In(Set {
             texts: match case(test) {

@@ -3,7 +3,9 @@
 //! These types accept what a newer server may send: unknown fields are ignored, unknown operators and shapes are kept
 //! as they are, and [`compile`](crate::compile) reports them. Whoever takes input from people refuses them instead.
 
-use serde::{Deserialize, Deserializer, Serialize};
+mod read;
+
+use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::{
@@ -12,7 +14,7 @@ use crate::{
 };
 
 /// The flags and segments of one environment: the flag file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FlagFile {
@@ -25,7 +27,7 @@ pub struct FlagFile {
 }
 
 /// One flag as one environment evaluates it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FlagConfig {
@@ -67,7 +69,7 @@ pub struct FlagConfig {
 }
 
 /// The kind of a flag's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum FlagKind {
@@ -82,7 +84,7 @@ pub enum FlagKind {
 }
 
 /// A named value of a flag.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Variant {
@@ -93,7 +95,7 @@ pub struct Variant {
 }
 
 /// Another flag that must serve one of `variants` to the same context.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Prerequisite {
@@ -104,7 +106,7 @@ pub struct Prerequisite {
 }
 
 /// Targeting keys that get one variant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
@@ -115,7 +117,7 @@ pub struct Target {
 }
 
 /// Conditions, and what is served where they all hold.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
@@ -130,7 +132,7 @@ pub struct Rule {
 }
 
 /// One variant for all, or a distribution over buckets.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Serve {
@@ -141,7 +143,7 @@ pub enum Serve {
 }
 
 /// Who is in (`rollout`), and which variant those get (`split`): two independent draws of the same unit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Distribution {
@@ -149,7 +151,7 @@ pub struct Distribution {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bucket_by: Option<String>,
     /// The bucketing algorithm: `xxh3-v1` is the only one yet.
-    #[serde(default = "Distribution::default_algorithm", skip_serializing_if = "Distribution::is_default_algorithm")]
+    #[serde(default, skip_serializing_if = "Distribution::is_default_algorithm")]
     pub algorithm: String,
     /// Decides *whether* a unit is served here. One that is not goes on to the next rule, or, after the default, to
     /// the off variant. Absent: every unit is served.
@@ -164,7 +166,7 @@ pub struct Distribution {
 }
 
 /// The share of units that a distribution serves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
@@ -176,7 +178,7 @@ pub struct Rollout {
 }
 
 /// A table of buckets, as ranges (stored, sent) or as weights (written by people).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Split {
@@ -188,7 +190,7 @@ pub enum Split {
 }
 
 /// A variant's share of the buckets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct VariantWeight {
@@ -199,7 +201,7 @@ pub struct VariantWeight {
 }
 
 /// The buckets `start..end` get `variant`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BucketRange {
@@ -236,42 +238,11 @@ pub enum Condition {
     Unknown(Json),
 }
 
-impl<'de> Deserialize<'de> for Condition {
-    /// Never fails on JSON: what is neither a group nor a test is [`Condition::Unknown`]. A group has no other member,
-    /// so that one with a member that this version does not know is unknown as a whole.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Json::deserialize(deserializer).map(Self::from)
-    }
-}
-
-impl From<Json> for Condition {
-    fn from(json: Json) -> Self {
-        let members = |items: Vec<Json>| items.into_iter().map(Self::from).collect();
-        match json {
-            Json::Object(mut object) if object.len() == 1 => match object.iter_mut().next() {
-                Some((name, Json::Array(items))) if name == "any" => Self::Any { any: members(std::mem::take(items)) },
-                Some((name, Json::Array(items))) if name == "all" => Self::All { all: members(std::mem::take(items)) },
-                Some((name, Json::Array(items))) if name == "none" => {
-                    Self::None { none: members(std::mem::take(items)) }
-                }
-                _ => Self::from_test(Json::Object(object)),
-            },
-            other => Self::from_test(other),
-        }
-    }
-}
-
-impl Condition {
-    fn from_test(json: Json) -> Self {
-        Test::deserialize(&json).map_or(Self::Unknown(json), Self::Test)
-    }
-}
-
 /// Compares one attribute of the context with fixed values.
 ///
 /// A test of an absent or null attribute, or of one whose type the operator cannot use, never holds, negated or not; a
 /// list holds where one of its elements does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Test {
@@ -296,7 +267,7 @@ pub struct Test {
 ///
 /// One rule that cannot be used (an operator that this version does not know, say) makes the whole segment unusable, its
 /// members included, and rules that use it never hold: left out, it would widen a rule that negates the segment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SegmentConfig {
@@ -317,7 +288,7 @@ pub struct SegmentConfig {
 }
 
 /// Conditions that put a context into a segment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SegmentRule {
@@ -326,7 +297,7 @@ pub struct SegmentRule {
 }
 
 /// A flag that the server evaluated for one context: what a client key gets of a flag whose rules it may not see.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResolvedFlag {
     /// The flag's key.
@@ -348,7 +319,7 @@ pub struct ResolvedFlag {
 }
 
 /// What client keys may see of a flag. Server keys see everything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Availability {
@@ -371,10 +342,6 @@ impl Availability {
 impl Distribution {
     /// The name of bucketing version 1.
     pub const XXH3_V1: &str = "xxh3-v1";
-
-    fn default_algorithm() -> String {
-        Self::XXH3_V1.to_owned()
-    }
 
     fn is_default_algorithm(name: &str) -> bool {
         name == Self::XXH3_V1

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, SeqAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer};
 
-use crate::code::TextCode;
+use crate::{
+    code::TextCode,
+    tree::{self, Read, ReadError, Tree},
+};
 
 /// The name under which conditions see the targeting key, and under which JSON carries it.
 pub(crate) const TARGETING_KEY: &str = "targetingKey";
@@ -132,90 +132,40 @@ impl Context {
     }
 }
 
-impl<'de> Deserialize<'de> for Context {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ContextVisitor;
-
-        impl<'de> Visitor<'de> for ContextVisitor {
-            type Value = Context;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an evaluation context, which is a JSON object")
+impl Read for Context {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let mut context = Self::anonymous();
+        for (name, value) in tree.fields()?.members() {
+            let value = Value::read(value)?;
+            if name == TARGETING_KEY && !matches!(value, Value::String(_) | Value::Null) {
+                return Err(ReadError::new(format!("`{TARGETING_KEY}` must be a string")));
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Context, A::Error> {
-                let mut context = Context::anonymous();
-                while let Some((name, value)) = map.next_entry::<Box<str>, Value>()? {
-                    if *name == *TARGETING_KEY && !matches!(value, Value::String(_) | Value::Null) {
-                        return Err(A::Error::custom(format_args!("`{TARGETING_KEY}` must be a string")));
-                    }
-                    context.set(name, value);
-                }
-                Ok(context)
-            }
+            context.set(name.into(), value);
         }
-
-        deserializer.deserialize_map(ContextVisitor)
+        Ok(context)
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for Context {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ValueVisitor;
+        tree::deserialize(deserializer)
+    }
+}
 
-        impl<'de> Visitor<'de> for ValueVisitor {
-            type Value = Value;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON value")
+impl Read for Value {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        Ok(match tree {
+            Tree::Null => Self::Null,
+            Tree::Bool(value) => Self::Bool(*value),
+            Tree::Number(value) => value.as_f64().map_or(Self::Null, Self::Number),
+            Tree::Text(value) => Self::String(value.as_ref().into()),
+            Tree::List(items) => Self::List(items.iter().map(Self::read).collect::<Result<_, _>>()?),
+            Tree::Object(members) => {
+                let members = members.iter().map(|(name, value)| Ok((name.as_ref().into(), Self::read(value)?)));
+                Self::Object(members.collect::<Result<_, _>>()?)
             }
-
-            fn visit_unit<E>(self) -> Result<Value, E> {
-                Ok(Value::Null)
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-                Ok(value.into())
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-                Ok(value.into())
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-                Ok(value.into())
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-                Ok(value.into())
-            }
-
-            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-                Ok(value.into())
-            }
-
-            fn visit_string<E>(self, value: String) -> Result<Value, E> {
-                Ok(value.into())
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(Value::List(items))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Value::Object(members))
-            }
-        }
-
-        deserializer.deserialize_any(ValueVisitor)
+            Tree::Raw(text) => tree::parse(text)?,
+        })
     }
 }
 

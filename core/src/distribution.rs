@@ -4,6 +4,7 @@ use crate::{
     bucket::BUCKETS,
     config::{BucketRange, VariantWeight},
     key::VariantKey,
+    order,
 };
 
 /// The ranges of `weights`, moving the fewest buckets away from `previous`: their total variation distance.
@@ -25,13 +26,14 @@ pub fn reweight(previous: &[BucketRange], weights: &[VariantWeight]) -> Vec<Buck
 
 /// `ranges` in order, empty ones left out; `None` where they do not cover every bucket exactly once.
 pub(crate) fn partition(ranges: &[BucketRange]) -> Option<Vec<BucketRange>> {
-    let mut sorted: Vec<_> = ranges.iter().filter(|range| range.start != range.end).cloned().collect();
-    sorted.sort_by_key(|range| range.start);
+    let sorted = ranges.iter().filter(|range| range.start != range.end).cloned().collect();
+    let sorted = order::by_number(sorted, |range: &BucketRange| i64::from(range.start));
     let end = sorted.iter().try_fold(0, |end, range| (range.start == end && range.end > end).then_some(range.end));
     (end == Some(BUCKETS)).then_some(sorted)
 }
 
-fn lay_out(weights: &[VariantWeight]) -> Vec<BucketRange> {
+/// The ranges of `weights`, from bucket 0 in their order.
+pub(crate) fn lay_out(weights: &[VariantWeight]) -> Vec<BucketRange> {
     let mut start = 0_u32;
     let ranges = weights.iter().map(|weight| {
         let end = start.saturating_add(weight.weight);

@@ -1,6 +1,6 @@
 //! Flags, compiled one by one. What they refer to is found by [linking](crate::link).
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -16,7 +16,7 @@ use crate::{
     key::{FlagKey, VariantKey},
     limits,
     ordinal::Ordinal,
-    text::TextMap,
+    text::{TextMap, TextSet},
 };
 
 /// A compiled flag.
@@ -214,14 +214,14 @@ fn variants(config: &FlagConfig, issues: &mut Issues<'_>) -> Option<Box<[Variant
         issues.report(Severity::FlagBroken, "no_variants", path, "a flag needs a variant");
         return None;
     }
-    let mut keys = HashSet::new();
+    let mut keys = TextSet::default();
     let compiled: Vec<_> = config
         .variants
         .iter()
         .enumerate()
         .map(|(index, variant)| {
             let path = path.index(index);
-            let unique = keys.insert(&variant.key);
+            let unique = keys.insert(variant.key.as_str());
             if !unique {
                 let message = format!("another variant has the key `{}`", variant.key);
                 issues.report(Severity::FlagBroken, "duplicate_variant", path.field("key"), message);
@@ -287,7 +287,7 @@ impl Parts<'_, '_> {
     fn targets(&mut self) -> Option<TextMap<Ordinal>> {
         let path = Path::Root.field("targets");
         let mut keys: Vec<(&str, Ordinal)> = Vec::new();
-        let mut known = HashSet::new();
+        let mut known = TextSet::default();
         for (index, target) in self.config.targets.iter().enumerate() {
             let path = path.index(index);
             let variant = self.variant(&target.variant, &path.field("variant"));
@@ -394,11 +394,11 @@ impl Parts<'_, '_> {
     }
 
     fn weights(&mut self, weights: &[config::VariantWeight], path: &Path<'_>) -> Option<Vec<(u32, Ordinal)>> {
-        let mut known = HashSet::new();
+        let mut known = TextSet::default();
         for (index, weight) in weights.iter().enumerate() {
             let path = path.index(index);
             self.variant(&weight.variant, &path.field("variant"));
-            if !known.insert(&weight.variant) {
+            if !known.insert(weight.variant.as_str()) {
                 let message = format!("the variant `{}` has a weight already", weight.variant);
                 self.broken::<()>("duplicate_variant", &path.field("variant"), message);
             }
@@ -408,7 +408,7 @@ impl Parts<'_, '_> {
             let message = format!("the weights must add up to {BUCKETS}, and these make {sum}");
             return self.broken("weights_sum", path, message);
         }
-        let ranges = distribution::reweight(&[], weights);
+        let ranges = distribution::lay_out(weights);
         ranges.iter().map(|range| Some((range.end, self.known_variant(&range.variant)?))).collect()
     }
 
@@ -430,7 +430,7 @@ impl Parts<'_, '_> {
     /// Finds rules that no evaluation reaches, and ids that name two rules.
     fn check_rules(&mut self, serves: &[Option<Outlet>]) {
         let path = Path::Root.field("rules");
-        let mut ids = HashSet::new();
+        let mut ids = TextSet::default();
         let mut catch_all = None;
         for (index, (rule, serve)) in self.config.rules.iter().zip(serves).enumerate() {
             let path = path.index(index);

@@ -4,6 +4,8 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use crate::tree::{Read, ReadError, Tree};
+
 /// Why a text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
@@ -68,6 +70,11 @@ macro_rules! key {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// The key as text to be kept without a copy.
+            pub fn shared(&self) -> &Arc<str> {
+                &self.0
+            }
         }
 
         impl TryFrom<String> for $name {
@@ -83,6 +90,12 @@ macro_rules! key {
 
             fn from_str(text: &str) -> Result<Self, KeyError> {
                 Self::new(text)
+            }
+        }
+
+        impl Read for $name {
+            fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+                Self::new(tree.text()?).map_err(|error| ReadError::new(error.to_string()))
             }
         }
 

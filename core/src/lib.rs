@@ -8,6 +8,7 @@ pub mod key;
 
 pub mod config;
 pub mod distribution;
+pub mod tree;
 
 pub mod context;
 
@@ -28,6 +29,7 @@ mod graph;
 mod issue;
 mod limits;
 mod link;
+pub mod order;
 pub mod ruleset;
 mod table;
 

@@ -3,7 +3,7 @@
 //! Compiling looks at one object at a time; linking finds cycles, references to what is missing, and evaluations that
 //! would be too deep or too long. A change links what it touches and what depends on that.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     condition::SegmentUse,
@@ -11,7 +11,7 @@ use crate::{
     flag::{Flag, Outlet, State},
     graph::{self, Ordered},
     issue::{CompileIssue, Issues, Path, Severity},
-    key::{FlagKey, SegmentKey, VariantKey},
+    key::VariantKey,
     limits,
     ordinal::Ordinal,
     ruleset::Ruleset,
@@ -126,7 +126,7 @@ fn link_segments(
             };
         }
     }
-    (in_order(&order), changed)
+    (in_order(&order, n_segments), changed)
 }
 
 fn link_flags(
@@ -148,8 +148,8 @@ fn link_flags(
         }
     }
     if !changed_segments.is_empty() {
-        let changed_segments: HashSet<_> = changed_segments.iter().collect();
-        let uses_changed = |node: &FlagNode| node.segments.iter().any(|segment| changed_segments.contains(segment));
+        let is_changed = marks(segments.len(), changed_segments);
+        let uses_changed = |node: &FlagNode| node.segments.iter().any(|place| is_changed.get(*place) == Some(&true));
         touched.extend(flags.iter().enumerate().filter(|(_, node)| uses_changed(node)).map(|(place, _)| place));
     }
     let n_flags = flags.len();
@@ -163,17 +163,27 @@ fn link_flags(
             *node = linked;
         }
     }
-    in_order(&order)
+    in_order(&order, n_flags)
 }
 
 fn find_segments(uses: &[SegmentUse], segments: &Table<SegmentNode>) -> Box<[usize]> {
     uses.iter().map(|named| segments.place(named.segment.as_str()).unwrap_or(MISSING)).collect()
 }
 
-fn in_order(order: &[Ordered]) -> Vec<usize> {
-    let mut places: Vec<_> = order.iter().map(|ordered| ordered.node).collect();
-    places.sort_unstable();
-    places
+fn in_order(order: &[Ordered], n_places: usize) -> Vec<usize> {
+    let places: Vec<_> = order.iter().map(|ordered| ordered.node).collect();
+    marks(n_places, &places).into_iter().enumerate().filter_map(|(place, marked)| marked.then_some(place)).collect()
+}
+
+/// For each of all places, whether it is one of `places`.
+fn marks(n_places: usize, places: &[usize]) -> Vec<bool> {
+    let mut marks = vec![false; n_places];
+    for place in places {
+        if let Some(mark) = marks.get_mut(*place) {
+            *mark = true;
+        }
+    }
+    marks
 }
 
 fn all_issues(compiled: &[CompileIssue], linked: Issues<'_>) -> Box<[CompileIssue]> {
@@ -181,10 +191,8 @@ fn all_issues(compiled: &[CompileIssue], linked: Issues<'_>) -> Box<[CompileIssu
 }
 
 impl Keyed for SegmentNode {
-    type Key = SegmentKey;
-
-    fn key(&self) -> &SegmentKey {
-        &self.segment.key
+    fn key(&self) -> &Arc<str> {
+        self.segment.key.shared()
     }
 }
 
@@ -273,10 +281,8 @@ impl Standing {
 }
 
 impl Keyed for FlagNode {
-    type Key = FlagKey;
-
-    fn key(&self) -> &FlagKey {
-        &self.flag.key
+    fn key(&self) -> &Arc<str> {
+        self.flag.key.shared()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Compile: configuration in, an immutable [`Ruleset`] and the issues found out.
 
-use std::{borrow::Borrow as _, collections::BTreeMap};
+use std::sync::Arc;
 
 pub use crate::issue::{CompileIssue, Severity};
 use crate::{
@@ -9,8 +9,10 @@ use crate::{
     flag::Flag,
     key::{FlagKey, SegmentKey},
     link::{FlagNode, Places, SegmentNode, link},
+    order,
     segment::Segment,
     table::{Keyed, Table},
+    text::TextSet,
 };
 
 /// An environment's flags and segments, compiled. Immutable; [`update`](Self::update) shares what did not change.
@@ -58,18 +60,20 @@ pub enum Change {
 pub fn compile(file: &FlagFile) -> (Ruleset, Vec<CompileIssue>) {
     let empty = Ruleset::default();
     let mut draft = Draft::of(&empty);
+    let mut known = TextSet::default();
     for config in &file.flags {
-        draft.put_flag(if draft.flags.contains_key(&config.key) {
-            Flag::broken(config.key.clone(), "duplicate_key", "several flags have this key".to_owned())
-        } else {
+        draft.put_flag(if known.insert(config.key.as_str()) {
             Flag::compile(config)
+        } else {
+            Flag::broken(config.key.clone(), "duplicate_key", "several flags have this key".to_owned())
         });
     }
+    known.clear();
     for config in &file.segments {
-        draft.put_segment(if draft.segments.contains_key(&config.key) {
-            Segment::broken(config.key.clone(), "duplicate_key", "several segments have this key".to_owned())
-        } else {
+        draft.put_segment(if known.insert(config.key.as_str()) {
             Segment::compile(config)
+        } else {
+            Segment::broken(config.key.clone(), "duplicate_key", "several segments have this key".to_owned())
         });
     }
     draft.finish()
@@ -144,16 +148,24 @@ impl<'r> Outline<'r> {
     }
 }
 
-/// Changes of a ruleset: the last word on each object, `None` where it goes.
+/// Changes of a ruleset, as they came.
 struct Draft<'r> {
     base: &'r Ruleset,
-    flags: BTreeMap<FlagKey, Option<FlagNode>>,
-    segments: BTreeMap<SegmentKey, Option<SegmentNode>>,
+    flags: Vec<(Arc<str>, Edit<FlagNode>)>,
+    segments: Vec<(Arc<str>, Edit<SegmentNode>)>,
+}
+
+/// What is done to one object.
+enum Edit<T> {
+    Put(T),
+    Delete,
+    /// Nothing happens where there is no such object.
+    Amend(fn(&mut T)),
 }
 
 impl<'r> Draft<'r> {
     fn of(base: &'r Ruleset) -> Self {
-        Self { base, flags: BTreeMap::new(), segments: BTreeMap::new() }
+        Self { base, flags: Vec::new(), segments: Vec::new() }
     }
 
     fn apply(&mut self, change: Change) {
@@ -162,32 +174,31 @@ impl<'r> Draft<'r> {
             Change::PutResolved(resolved) => self.put_flag(Flag::resolved(resolved)),
             Change::BrokenFlag { key, message } => self.put_flag(Flag::broken(key, "unreadable", message)),
             Change::KillFlag(key) => {
-                let known = self.flags.entry(key).or_insert_with_key(|key| self.base.find(key.as_str()).cloned());
-                if let Some(node) = known {
-                    node.killed = true;
-                }
+                self.flags.push((Arc::clone(key.shared()), Edit::Amend(|node| node.killed = true)));
             }
-            Change::DeleteFlag(key) => drop(self.flags.insert(key, None)),
+            Change::DeleteFlag(key) => self.flags.push((Arc::clone(key.shared()), Edit::Delete)),
             Change::PutSegment(config) => self.put_segment(Segment::compile(&config)),
             Change::BrokenSegment { key, message } => self.put_segment(Segment::broken(key, "unreadable", message)),
-            Change::DeleteSegment(key) => drop(self.segments.insert(key, None)),
+            Change::DeleteSegment(key) => self.segments.push((Arc::clone(key.shared()), Edit::Delete)),
         }
     }
 
     fn put_flag(&mut self, flag: Flag) {
-        self.flags.insert(flag.key.clone(), Some(FlagNode::new(flag)));
+        self.flags.push((Arc::clone(flag.key.shared()), Edit::Put(FlagNode::new(flag))));
     }
 
     fn put_segment(&mut self, segment: Segment) {
-        self.segments.insert(segment.key.clone(), Some(SegmentNode::new(segment)));
+        self.segments.push((Arc::clone(segment.key.shared()), Edit::Put(SegmentNode::new(segment))));
     }
 
     /// The ruleset that it leads to, and what is wrong with the objects put, and newly wrong with others.
     fn finish(self) -> (Ruleset, Vec<CompileIssue>) {
         let base = self.base;
-        let flag_keys: Vec<_> = self.flags.keys().cloned().collect();
-        let segment_keys: Vec<_> = self.segments.keys().cloned().collect();
-        let mut ruleset = Ruleset { flags: base.flags.with(self.flags), segments: base.segments.with(self.segments) };
+        let flags = settle(self.flags, &base.flags);
+        let segments = settle(self.segments, &base.segments);
+        let flag_keys: Vec<_> = flags.iter().map(|(key, _)| Arc::clone(key)).collect();
+        let segment_keys: Vec<_> = segments.iter().map(|(key, _)| Arc::clone(key)).collect();
+        let mut ruleset = Ruleset { flags: base.flags.with(flags), segments: base.segments.with(segments) };
 
         let segments_moved = !ruleset.segments.has_places_of(&base.segments);
         let flags_moved = segments_moved || !ruleset.flags.has_places_of(&base.flags);
@@ -204,9 +215,28 @@ impl<'r> Draft<'r> {
     }
 }
 
+/// What `edits` make of each object, `None` where it goes, in the order of the keys.
+fn settle<T: Keyed>(edits: Vec<(Arc<str>, Edit<T>)>, base: &Table<T>) -> Vec<(Arc<str>, Option<T>)> {
+    let mut settled: Vec<(Arc<str>, Option<T>)> = Vec::with_capacity(edits.len());
+    for (key, edit) in order::by_text(edits, |(key, _)| key) {
+        let before = settled.pop_if(|(last, _)| *last == key).map(|(_, object)| object);
+        let object = match edit {
+            Edit::Put(object) => Some(object),
+            Edit::Delete => None,
+            Edit::Amend(amend) => {
+                let mut object = before.unwrap_or_else(|| base.find(&key).cloned());
+                object.iter_mut().for_each(amend);
+                object
+            }
+        };
+        settled.push((key, object));
+    }
+    settled
+}
+
 /// Where the objects with `keys` are now; every place, where places moved.
-fn places<T: Keyed>(table: &Table<T>, keys: &[T::Key], moved: bool) -> Vec<usize> {
-    if moved { (0..table.len()).collect() } else { keys.iter().filter_map(|key| table.place(key.borrow())).collect() }
+fn places<T: Keyed>(table: &Table<T>, keys: &[Arc<str>], moved: bool) -> Vec<usize> {
+    if moved { (0..table.len()).collect() } else { keys.iter().filter_map(|key| table.place(key)).collect() }
 }
 
 /// The issues of the objects at `linked`: all of those in `put`, which is in order, and what is new of others.
@@ -214,12 +244,12 @@ fn news<'t, T: Keyed>(
     now: &'t Table<T>,
     before: &'t Table<T>,
     linked: &'t [usize],
-    put: &'t [T::Key],
+    put: &'t [Arc<str>],
     issues: impl Fn(&T) -> &[CompileIssue] + Copy + 't,
 ) -> impl Iterator<Item = &'t CompileIssue> {
     linked.iter().filter_map(|place| now.get(*place)).flat_map(move |object| {
         let was_put = put.binary_search(object.key()).is_ok();
-        let known = before.find(object.key().borrow()).filter(|_| !was_put).map(issues).unwrap_or_default();
+        let known = before.find(object.key()).filter(|_| !was_put).map(issues).unwrap_or_default();
         issues(object).iter().filter(move |issue| !known.contains(issue))
     })
 }

@@ -1,7 +1,7 @@
 //! Objects in the order of their keys. Tables share what they have in common: a change to one object of 10,000 copies a
 //! chunk and a list of chunks.
 
-use std::{borrow::Borrow, collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use hashbrown::HashTable;
 
@@ -9,9 +9,7 @@ use crate::text::{hash, same};
 
 /// What a [`Table`] holds.
 pub(crate) trait Keyed: Clone + fmt::Debug {
-    type Key: Borrow<str> + Clone + Ord + fmt::Debug;
-
-    fn key(&self) -> &Self::Key;
+    fn key(&self) -> &Arc<str>;
 }
 
 /// See the [module](self).
@@ -20,7 +18,7 @@ pub(crate) struct Table<T: Keyed> {
     /// All of them are full but the last.
     chunks: Box<[Arc<[T]>]>,
     /// Where each key is, counted over all chunks.
-    places: Arc<HashTable<(T::Key, usize)>>,
+    places: Arc<HashTable<(Arc<str>, usize)>>,
 }
 
 /// Objects of one chunk: few to copy, and many enough that the list of chunks stays in the cache.
@@ -35,7 +33,7 @@ impl<T: Keyed> Default for Table<T> {
 impl<T: Keyed> Table<T> {
     #[inline]
     pub(crate) fn place(&self, key: &str) -> Option<usize> {
-        let found = self.places.find(hash(key), |(known, _)| same(known.borrow().as_bytes(), key.as_bytes()));
+        let found = self.places.find(hash(key), |(known, _)| same(known.as_bytes(), key.as_bytes()));
         found.map(|(_, place)| *place)
     }
 
@@ -68,28 +66,35 @@ impl<T: Keyed> Table<T> {
         Arc::ptr_eq(&self.places, &other.places)
     }
 
-    /// The table with some objects put or removed (`None`). O(changes), and a pointer copied for each chunk, where
+    /// The table with some objects put or removed (`None`), in the order of their keys. O(changes), and a pointer copied for each chunk, where
     /// neither adds nor removes a key; else O(objects), and what was kept has other places.
-    pub(crate) fn with(&self, changes: BTreeMap<T::Key, Option<T>>) -> Self {
-        if changes.iter().all(|(key, object)| self.place(key.borrow()).is_some() == object.is_some()) {
+    pub(crate) fn with(&self, changes: Vec<(Arc<str>, Option<T>)>) -> Self {
+        if changes.iter().all(|(key, object)| self.place(key).is_some() == object.is_some()) {
             let mut table = self.clone();
-            for object in changes.into_values().flatten() {
-                let place = table.place(object.key().borrow());
-                if let Some(old) = place.and_then(|place| table.get_mut(place)) {
+            for (key, object) in changes {
+                let place = table.place(&key);
+                if let Some((old, object)) = place.and_then(|place| table.get_mut(place)).zip(object) {
                     *old = object;
                 }
             }
             return table;
         }
-        let kept = self.iter().filter(|object| !changes.contains_key::<str>(object.key().borrow())).cloned();
-        let mut objects: Vec<T> = kept.collect();
-        objects.extend(changes.into_values().flatten());
-        // Two runs, each in order: merged in one pass.
-        objects.sort_by(|left, right| left.key().cmp(right.key()));
+        let mut objects: Vec<T> = Vec::with_capacity(self.len() + changes.len());
+        let mut changes = changes.into_iter().peekable();
+        for object in self.iter() {
+            while let Some((_, before)) = changes.next_if(|(key, _)| key < object.key()) {
+                objects.extend(before);
+            }
+            match changes.next_if(|(key, _)| key == object.key()) {
+                Some((_, instead)) => objects.extend(instead),
+                None => objects.push(object.clone()),
+            }
+        }
+        objects.extend(changes.filter_map(|(_, after)| after));
         let mut places = HashTable::with_capacity(objects.len());
         for (place, object) in objects.iter().enumerate() {
-            let key = object.key().clone();
-            places.insert_unique(hash(key.borrow()), (key, place), |(key, _)| hash(key.borrow()));
+            let key = object.key();
+            places.insert_unique(hash(key), (Arc::clone(key), place), |(key, _)| hash(key));
         }
         let mut objects = objects.into_iter();
         let chunks = (0..objects.len().div_ceil(CHUNK)).map(|_| objects.by_ref().take(CHUNK).collect()).collect();
@@ -99,21 +104,21 @@ impl<T: Keyed> Table<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    impl Keyed for (String, u32) {
-        type Key = String;
-
-        fn key(&self) -> &String {
+    impl Keyed for (Arc<str>, u32) {
+        fn key(&self) -> &Arc<str> {
             &self.0
         }
     }
 
     /// Changes of some of 100 keys; `None` removes.
-    fn changes() -> impl Strategy<Value = BTreeMap<String, Option<u32>>> {
-        prop::collection::btree_map((0..100).prop_map(|n| format!("{n}")), any::<Option<u32>>(), 0..80)
+    fn changes() -> impl Strategy<Value = BTreeMap<Arc<str>, Option<u32>>> {
+        prop::collection::btree_map((0..100).prop_map(|n| format!("{n}").into()), any::<Option<u32>>(), 0..80)
     }
 
     proptest! {

@@ -3,9 +3,9 @@
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashSet, HashTable};
 
-use crate::code::TextCode;
+use crate::{code::TextCode, order};
 
 /// Up to this many keys, comparing them one by one beats hashing.
 const FEW: usize = 16;
@@ -18,6 +18,9 @@ pub(crate) enum TextMap<V> {
     /// One text for all keys: 100,000 of them cost two allocations.
     Many { text: Box<str>, table: HashTable<Entry<V>> },
 }
+
+/// Texts that were seen.
+pub(crate) type TextSet<'t> = HashSet<&'t str, FixedState>;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<V> {
@@ -127,9 +130,9 @@ fn slice<'t, V>(text: &'t str, entry: &Entry<V>) -> &'t [u8] {
 
 impl FoldedSet {
     pub(crate) fn new<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
-        let mut texts: Box<[Box<str>]> = texts.map(Box::from).collect();
-        texts.sort_by(|left, right| lower(left).cmp(lower(right)));
-        Self(texts)
+        // UTF-8 is in the order of its characters.
+        let texts = texts.map(|text| (lower(text).collect::<String>(), Box::from(text))).collect();
+        Self(order::by_text(texts, |(lowered, _)| lowered).into_iter().map(|(_, text)| text).collect())
     }
 
     pub(crate) fn contains(&self, text: &str) -> bool {

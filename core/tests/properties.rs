@@ -14,7 +14,7 @@ use tidegate_core::{
     compile,
     config::{BucketRange, VariantWeight},
     distribution::reweight,
-    evaluate, evaluate_all, explain,
+    evaluate, evaluate_all, explain, tree,
 };
 
 const NOW: Timestamp = Timestamp(1_772_319_600_000);
@@ -73,8 +73,10 @@ proptest! {
     #[test]
     fn configuration_survives_json(file in generate::flag_file()) {
         let file = flag_file(&file);
-        let text = serde_json::to_string(&file).unwrap();
-        prop_assert_eq!(serde_json::from_str::<FlagFile>(&text).unwrap(), file);
+        let written = serde_json::to_string(&file).unwrap();
+        prop_assert_eq!(&tree::parse::<FlagFile>(&written).unwrap(), &file);
+        prop_assert_eq!(&serde_json::from_str::<FlagFile>(&written).unwrap(), &file);
+        prop_assert_eq!(&serde_json::from_value::<FlagFile>(serde_json::to_value(&file).unwrap()).unwrap(), &file);
     }
 
     /// Changes one after the other end where compiling the result at once ends, issues included.

@@ -3,7 +3,8 @@
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
+use tidegate_core::tree::{Read, ReadError, Tree};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::message::{ObjectKind, WireObject};
 
@@ -18,11 +19,14 @@ pub struct Digest(pub u128);
 impl Digest {
     /// The digest of one object. O(bytes).
     pub fn of(kind: &ObjectKind, key: &str, body: &str) -> Self {
-        let mut hash = Xxh3::new();
-        for part in [kind.as_str().as_bytes(), &[0], key.as_bytes(), &[0], body.as_bytes()] {
-            hash.update(part);
-        }
-        Self(hash.digest128())
+        let kind = kind.as_str();
+        let mut text = String::with_capacity(kind.len() + key.len() + body.len() + 2);
+        text.push_str(kind);
+        text.push('\0');
+        text.push_str(key);
+        text.push('\0');
+        text.push_str(body);
+        Self(xxh3_128(text.as_bytes()))
     }
 }
 
@@ -77,6 +81,12 @@ impl TryFrom<String> for Digest {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         u128::from_str_radix(&text, 16).map(Self)
+    }
+}
+
+impl Read for Digest {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        u128::from_str_radix(tree.text()?, 16).map(Self).map_err(|error| ReadError::new(error.to_string()))
     }
 }
 

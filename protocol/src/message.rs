@@ -5,8 +5,9 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
 use serde_json::{Value as Json, value::RawValue};
+use tidegate_core::tree::{self, Read, ReadError, Tree};
 
 use crate::{
     digest::Digest,
@@ -17,7 +18,7 @@ use crate::{
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// Where a snapshot stands: what an SDK has, or what a server offers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Position {
     /// The database's timeline; revisions of different epochs do not compare.
@@ -130,7 +131,7 @@ pub enum ServerMessage {
 }
 
 /// How the connection will be run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerHello {
     /// The protocol version that will be spoken: at most the client's.
@@ -145,7 +146,7 @@ pub struct ServerHello {
 }
 
 /// Announces a change set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Intent {
     /// What it holds.
@@ -158,7 +159,7 @@ pub struct Intent {
 }
 
 /// What a change set holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Transfer {
     /// Nothing: the client is up to date.
@@ -170,7 +171,7 @@ pub enum Transfer {
 }
 
 /// Objects of a change set.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Objects {
     /// Objects added or replaced. A segment or prerequisite comes before what uses it.
@@ -182,7 +183,7 @@ pub struct Objects {
 }
 
 /// Ends a change set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Commit {
     /// As in the intent.
@@ -194,7 +195,7 @@ pub struct Commit {
 }
 
 /// Flags that are killed from `revision` on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Kill {
     /// The epoch of `revision`.
@@ -209,7 +210,7 @@ pub struct Kill {
 }
 
 /// Names a batch of events that was taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Received {
     /// The batch's id.
@@ -217,7 +218,7 @@ pub struct Received {
 }
 
 /// A sign of life.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Heartbeat {
     /// The revision that this client was last brought to; one that is behind it has missed something.
@@ -226,7 +227,7 @@ pub struct Heartbeat {
 }
 
 /// Announces the end of the connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Goodbye {
     /// Why: one of the constants of [`goodbye`].
@@ -291,14 +292,14 @@ impl Serialize for ObjectKind {
     }
 }
 
-impl<'de> Deserialize<'de> for ObjectKind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<str>::deserialize(deserializer).map(|name| Self::from(name.as_ref()))
+impl Read for ObjectKind {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        tree.text().map(Self::from)
     }
 }
 
 /// Names an object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectRef {
     /// What it is.
@@ -308,15 +309,34 @@ pub struct ObjectRef {
 }
 
 /// A flag or segment as it travels: the exact bytes count in the digest. Cheap to clone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WireObject {
     /// What it is.
     pub kind: ObjectKind,
     /// Its key.
     pub key: Arc<str>,
-    /// Its configuration: compact JSON, without line breaks.
-    pub body: Arc<RawValue>,
+    /// Its configuration.
+    pub body: Body,
+}
+
+/// The configuration of an object: compact JSON, without line breaks. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body(Arc<str>);
+
+impl Body {
+    /// Its text.
+    pub fn get(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for Body {
+    /// As the JSON that it is. It came over the wire, so that this checks whether it is any. O(bytes).
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(S::Error::custom)?;
+        raw.serialize(serializer)
+    }
 }
 
 impl WireObject {
@@ -325,8 +345,8 @@ impl WireObject {
     /// # Errors
     /// Where `body` cannot be written as JSON; flags and segments always can.
     pub fn new(kind: ObjectKind, key: &str, body: &impl Serialize) -> Result<Self, serde_json::Error> {
-        let body = serde_json::value::to_raw_value(body)?;
-        Ok(Self { kind, key: key.into(), body: body.into() })
+        let body = Body(serde_json::to_string(body)?.into());
+        Ok(Self { kind, key: key.into(), body })
     }
 
     /// Names the object.
@@ -335,22 +355,11 @@ impl WireObject {
     }
 }
 
-impl PartialEq for WireObject {
-    fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.key == other.key && self.body.get() == other.body.get()
-    }
-}
-
-/// The part of a message that says what the rest is. Serde's tagged enums buffer the rest, and a buffer holds no
-/// [`RawValue`]; so a message is read twice, the first time skipping all but this.
+/// The part of a client's message that says what the rest is.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
-}
-
-fn body<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
-    serde_json::from_str(text)
 }
 
 impl ClientMessage {
@@ -361,11 +370,11 @@ impl ClientMessage {
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         let head: Head<'_> = serde_json::from_str(text)?;
         Ok(match head.kind.as_ref() {
-            "hello" => Self::Hello(body(text)?),
-            "ack" => Self::Ack(body(text)?),
-            "resync" => Self::Resync(body(text)?),
-            "context" => Self::Context(body(text)?),
-            "events" => Self::Events(body(text)?),
+            "hello" => Self::Hello(serde_json::from_str(text)?),
+            "ack" => Self::Ack(serde_json::from_str(text)?),
+            "resync" => Self::Resync(serde_json::from_str(text)?),
+            "context" => Self::Context(serde_json::from_str(text)?),
+            "events" => Self::Events(serde_json::from_str(text)?),
             "heartbeat" => Self::Heartbeat,
             _ => Self::Unknown,
         })
@@ -377,19 +386,134 @@ impl ServerMessage {
     ///
     /// # Errors
     /// Where `text` is no JSON object with a `type`, or lacks a field that its type needs.
-    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        let head: Head<'_> = serde_json::from_str(text)?;
-        Ok(match head.kind.as_ref() {
-            "hello" => Self::Hello(body(text)?),
-            "intent" => Self::Intent(body(text)?),
-            "objects" => Self::Objects(body(text)?),
-            "commit" => Self::Commit(body(text)?),
-            "kill" => Self::Kill(body(text)?),
-            "received" => Self::Received(body(text)?),
-            "heartbeat" => Self::Heartbeat(body(text)?),
-            "goodbye" => Self::Goodbye(body(text)?),
+    pub fn parse(text: &str) -> Result<Self, ReadError> {
+        let tree = Tree::parse_but(BODY, text)?;
+        Ok(match tree.fields()?.required::<String>("type")?.as_str() {
+            "hello" => Self::Hello(Read::read(&tree)?),
+            "intent" => Self::Intent(Read::read(&tree)?),
+            "objects" => Self::Objects(Read::read(&tree)?),
+            "commit" => Self::Commit(Read::read(&tree)?),
+            "kill" => Self::Kill(Read::read(&tree)?),
+            "received" => Self::Received(Read::read(&tree)?),
+            "heartbeat" => Self::Heartbeat(Read::read(&tree)?),
+            "goodbye" => Self::Goodbye(Read::read(&tree)?),
             _ => Self::Unknown,
         })
+    }
+}
+
+impl Read for Position {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        Ok(Self {
+            epoch: fields.required("epoch")?,
+            revision: fields.required("revision")?,
+            digest: fields.required("digest")?,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Position {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        tree::deserialize(deserializer)
+    }
+}
+
+impl Read for ServerHello {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        Ok(Self { protocol: fields.required("protocol")?, heartbeat_ms: fields.required("heartbeatMs")? })
+    }
+}
+
+impl Read for Intent {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        Ok(Self { transfer: fields.required("transfer")?, from: fields.optional("from")?, to: fields.required("to")? })
+    }
+}
+
+impl Read for Transfer {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        tree.one_of(&[("none", Self::None), ("changes", Self::Changes), ("full", Self::Full)])
+    }
+}
+
+impl Read for Objects {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        Ok(Self { put: fields.or_default("put")?, delete: fields.or_default("delete")? })
+    }
+}
+
+impl Read for Commit {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        Ok(Self { to: fields.required("to")?, changed_at: fields.optional("changedAt")? })
+    }
+}
+
+impl Read for Kill {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        Ok(Self {
+            epoch: fields.required("epoch")?,
+            revision: fields.required("revision")?,
+            flags: fields.required("flags")?,
+            changed_at: fields.optional("changedAt")?,
+        })
+    }
+}
+
+impl Read for Received {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        Ok(Self { id: tree.fields()?.required("id")? })
+    }
+}
+
+impl Read for Heartbeat {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        Ok(Self { revision: tree.fields()?.optional("revision")? })
+    }
+}
+
+impl Read for Goodbye {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        let reason = Cow::Owned(fields.required("reason")?);
+        Ok(Self { reason, retry_after_ms: fields.required("retryAfterMs")? })
+    }
+}
+
+impl Read for ObjectRef {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        Ok(Self { kind: fields.required("kind")?, key: fields.required("key")? })
+    }
+}
+
+/// What a [`WireObject`] needs as the text that it is.
+const BODY: &str = "body";
+
+impl WireObject {
+    pub(crate) fn parse(text: &str) -> Result<Self, ReadError> {
+        Self::read(&Tree::parse_but(BODY, text)?)
+    }
+}
+
+impl Read for Body {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        match tree {
+            Tree::Raw(text) => Ok(Self((*text).into())),
+            _ => Err(ReadError::new("must be kept as text")),
+        }
+    }
+}
+
+impl Read for WireObject {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        Ok(Self { kind: fields.required("kind")?, key: fields.required("key")?, body: fields.required(BODY)? })
     }
 }
 
@@ -504,7 +628,7 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_keeps_its_name() {
-        let kind: ObjectKind = serde_json::from_str("\"experiment\"").unwrap();
+        let kind: ObjectKind = tree::parse("\"experiment\"").unwrap();
         assert_eq!(kind, ObjectKind::Other("experiment".into()));
         assert_eq!(serde_json::to_string(&kind).unwrap(), "\"experiment\"");
     }

@@ -12,7 +12,8 @@
 //! The checksum is xxh3-128 over all that follows the first line break. A file that is torn, foreign or of another
 //! version is refused as a whole: an SDK then starts as if there were none.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use tidegate_core::tree::{self, Read, ReadError, Tree};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
@@ -50,7 +51,7 @@ pub enum SnapshotError {
     },
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Header {
     format: String,
@@ -58,25 +59,49 @@ struct Header {
     checksum: Digest,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct About {
     scope: String,
     saved_at: i64,
     position: Position,
-    objects: usize,
+    objects: u64,
+}
+
+impl Read for Header {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        Ok(Self {
+            format: fields.required("format")?,
+            version: fields.required("version")?,
+            checksum: fields.required("checksum")?,
+        })
+    }
+}
+
+impl Read for About {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        Ok(Self {
+            scope: fields.required("scope")?,
+            saved_at: fields.required("savedAt")?,
+            position: fields.required("position")?,
+            objects: fields.required("objects")?,
+        })
+    }
 }
 
 impl Snapshot {
     /// Writes the file. `scope` names what the snapshot is of (it is compared when the file is read), `saved_at` is
     /// the time of writing in milliseconds since 1970, for whoever reads the file. O(bytes).
     pub fn encode(&self, scope: &str, saved_at: i64) -> String {
-        let about =
-            About { scope: scope.to_owned(), saved_at, position: self.position.clone(), objects: self.objects.len() };
+        let objects = self.objects.len() as u64;
+        let about = About { scope: scope.to_owned(), saved_at, position: self.position.clone(), objects };
         let mut body = json(&about) + "\n";
         for object in &self.objects {
-            body.push_str(&json(object));
-            body.push('\n');
+            let WireObject { kind, key, body: config } = object;
+            let line = [r#"{"kind":"#, &json(kind), r#","key":"#, &json(key), r#","body":"#, config.get(), "}\n"];
+            body.extend(line);
         }
         let checksum = Digest(xxh3_128(body.as_bytes()));
         json(&Header { format: FORMAT.to_owned(), version: VERSION, checksum }) + "\n" + &body
@@ -89,7 +114,7 @@ impl Snapshot {
     pub fn decode(bytes: &[u8], scope: &str) -> Result<Self, SnapshotError> {
         let text = std::str::from_utf8(bytes).map_err(|_| SnapshotError::Format)?;
         let (header, body) = text.split_once('\n').ok_or(SnapshotError::Format)?;
-        let header: Header = serde_json::from_str(header).map_err(|_| SnapshotError::Format)?;
+        let header: Header = tree::parse(header).map_err(|_| SnapshotError::Format)?;
         if header.format != FORMAT || header.version != VERSION {
             return Err(SnapshotError::Format);
         }
@@ -98,12 +123,12 @@ impl Snapshot {
         }
         let form = |_| SnapshotError::Damaged { what: "form" };
         let mut lines = body.lines();
-        let about: About = serde_json::from_str(lines.next().unwrap_or_default()).map_err(form)?;
+        let about: About = tree::parse(lines.next().unwrap_or_default()).map_err(form)?;
         if about.scope != scope {
             return Err(SnapshotError::Scope);
         }
-        let objects: Vec<WireObject> = lines.map(serde_json::from_str).collect::<Result<_, _>>().map_err(form)?;
-        if about.objects != objects.len() || about.position.digest != objects.iter().map(Digest::from).sum() {
+        let objects: Vec<WireObject> = lines.map(WireObject::parse).collect::<Result<_, _>>().map_err(form)?;
+        if about.objects != objects.len() as u64 || about.position.digest != objects.iter().map(Digest::from).sum() {
             return Err(SnapshotError::Damaged { what: "digest" });
         }
         Ok(Self { position: about.position, objects })

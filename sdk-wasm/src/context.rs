@@ -1,6 +1,6 @@
 //! Evaluation contexts, read once.
 
-use tidegate_core::Context;
+use tidegate_core::{Context, tree};
 use tidegate_protocol::events::UnitHash;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -17,7 +17,7 @@ pub struct EvaluationContext {
 impl EvaluationContext {
     /// Reads a context: JSON text, an object with `targetingKey` and attributes. Undefined where it is none.
     pub fn parse(json: &str) -> Option<EvaluationContext> {
-        let context: Context = serde_json::from_str(json).ok()?;
+        let context: Context = tree::parse(json).ok()?;
         let unit = context.targeting_key().map(UnitHash::of);
         Some(Self { context, unit })
     }

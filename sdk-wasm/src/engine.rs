@@ -1,10 +1,10 @@
 //! A client without its I/O.
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 use tidegate_core::{
-    Change, Context, ErrorCode, Evaluation, FlagFile, FlagKey, Reason, Ruleset, SegmentKey, Timestamp, compile,
-    evaluate, evaluation::FlagValue,
+    Change, Context, ErrorCode, Evaluation, FlagFile, FlagKey, Reason, Ruleset, Timestamp, compile, evaluate,
+    evaluation::FlagValue,
+    tree::{self, Fields, Read, ReadError, Tree},
 };
 use tidegate_protocol::{
     Digest, Effect as Sync, ObjectKind, ServerMessage, Snapshot, Status, Synchronizer, Update,
@@ -48,8 +48,6 @@ struct Last {
     bucket: i32,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Options {
     sdk: String,
     seed: f64,
@@ -57,47 +55,74 @@ struct Options {
     gather_events: bool,
     connect_timeout_ms: Option<u64>,
     grace_ms: Option<u64>,
-    polling: Option<PollingOptions>,
+    polling: Option<Polling>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PollingOptions {
-    after_attempts: u32,
-    interval_ms: u64,
-    timeout_ms: u64,
+impl Read for Options {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        Ok(Self {
+            sdk: fields.required("sdk")?,
+            seed: fields.required("seed")?,
+            retain_bodies: fields.required("retainBodies")?,
+            gather_events: fields.required("gatherEvents")?,
+            connect_timeout_ms: fields.optional("connectTimeoutMs")?,
+            grace_ms: fields.optional("graceMs")?,
+            polling: fields.optional::<PollingOptions>("polling")?.map(|PollingOptions(polling)| polling),
+        })
+    }
 }
 
-/// A flag file whose objects are read one by one.
-#[derive(Deserialize)]
-struct Bootstrap<'a> {
-    #[serde(borrow, default)]
-    flags: Vec<&'a RawValue>,
-    #[serde(borrow, default)]
-    segments: Vec<&'a RawValue>,
+struct PollingOptions(Polling);
+
+impl Read for PollingOptions {
+    fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
+        let fields = tree.fields()?;
+        Ok(Self(Polling {
+            after_attempts: fields.required("afterAttempts")?,
+            interval_ms: fields.required("intervalMs")?,
+            timeout_ms: fields.required("timeoutMs")?,
+        }))
+    }
 }
 
-#[derive(Deserialize)]
-struct Keyed {
-    key: String,
+/// The objects of a flag file, read one by one: those that could be, and those whose key could be, with what is wrong.
+struct Objects<T, K> {
+    read: Vec<T>,
+    broken: Vec<(K, String)>,
+}
+
+impl<T: Read, K: Read> Objects<T, K> {
+    fn read(file: Fields<'_>, name: &str) -> Result<Self, ReadError> {
+        let mut objects = Self { read: Vec::new(), broken: Vec::new() };
+        let list = match file.get(name)? {
+            None => &[][..],
+            Some(Tree::List(list)) => list,
+            Some(_) => return Err(ReadError::new("must be a list").within(name)),
+        };
+        for tree in list {
+            match (T::read(tree), tree.fields().and_then(|fields| fields.required("key"))) {
+                (Ok(object), _) => objects.read.push(object),
+                (Err(error), Ok(key)) => objects.broken.push((key, error.to_string())),
+                (Err(_), Err(_)) => {}
+            }
+        }
+        Ok(objects)
+    }
 }
 
 #[wasm_bindgen]
 impl Engine {
     /// An engine that holds nothing. `options` is JSON text, an `EngineOptions`; undefined where it is none.
     pub fn create(options: &str) -> Option<Engine> {
-        let options: Options = serde_json::from_str(options).ok()?;
+        let options: Options = tree::parse(options).ok()?;
         let mut settings = Settings::new(&options.sdk, options.seed.to_bits());
         if options.retain_bodies {
             settings.retention = Retention::Bodies;
         }
         settings.connect_timeout_ms = options.connect_timeout_ms.unwrap_or(settings.connect_timeout_ms);
         settings.grace_ms = options.grace_ms.unwrap_or(settings.grace_ms);
-        settings.polling = options.polling.map(|polling| Polling {
-            after_attempts: polling.after_attempts,
-            interval_ms: polling.interval_ms,
-            timeout_ms: polling.timeout_ms,
-        });
+        settings.polling = options.polling;
         Some(Self {
             machine: Synchronizer::new(settings),
             ruleset: Ruleset::default(),
@@ -112,23 +137,14 @@ impl Engine {
     /// Evaluates with this flag file until there is something newer. A flag or segment that cannot be read is that one's
     /// problem; undefined where the text is no flag file at all.
     pub fn bootstrap(&mut self, file: &str) -> Option<String> {
-        let Bootstrap { flags, segments } = serde_json::from_str(file).ok()?;
-        let mut broken = Vec::new();
-        let mut file = FlagFile::default();
-        for flag in flags {
-            match (serde_json::from_str(flag.get()), key(flag).and_then(|key| FlagKey::new(&key).ok())) {
-                (Ok(flag), _) => file.flags.push(flag),
-                (Err(error), Some(key)) => broken.push(Change::BrokenFlag { key, message: error.to_string() }),
-                (Err(_), None) => {}
-            }
-        }
-        for segment in segments {
-            match (serde_json::from_str(segment.get()), key(segment).and_then(|key| SegmentKey::new(&key).ok())) {
-                (Ok(segment), _) => file.segments.push(segment),
-                (Err(error), Some(key)) => broken.push(Change::BrokenSegment { key, message: error.to_string() }),
-                (Err(_), None) => {}
-            }
-        }
+        let file = Tree::parse(file).ok()?;
+        let fields = file.fields().ok()?;
+        let flags = Objects::read(fields, "flags").ok()?;
+        let segments = Objects::read(fields, "segments").ok()?;
+        let broken_flags = flags.broken.into_iter().map(|(key, message)| Change::BrokenFlag { key, message });
+        let broken_segments = segments.broken.into_iter().map(|(key, message)| Change::BrokenSegment { key, message });
+        let broken = broken_flags.chain(broken_segments).collect();
+        let file = FlagFile { flags: flags.read, segments: segments.read };
         let (ruleset, mut issues) = compile(&file);
         let (ruleset, more) = ruleset.update(broken);
         issues.extend(more);
@@ -239,7 +255,7 @@ impl Engine {
     /// With a client key: whom the server evaluates for. `context` is JSON text.
     #[wasm_bindgen(js_name = setClientContext)]
     pub fn set_client_context(&mut self, context: &str, signature: Option<String>, now: f64) -> Option<String> {
-        let context = serde_json::from_str(context).ok()?;
+        let context = tree::parse(context).ok()?;
         let effects = self.machine.set_context(ClientContext { context, signature }, moment(now));
         self.carry_out(effects)
     }
@@ -475,10 +491,6 @@ impl Last {
 #[expect(clippy::cast_possible_truncation, reason = "addresses of wasm32 have 32 bits; on others, tests look at few")]
 fn id(value: &FlagValue) -> u32 {
     std::ptr::from_ref(value).addr() as u32
-}
-
-fn key(object: &RawValue) -> Option<String> {
-    serde_json::from_str::<Keyed>(object.get()).ok().map(|keyed| keyed.key)
 }
 
 fn why_lost(lost: &str, retry_after_ms: f64) -> Lost {

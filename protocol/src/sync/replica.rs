@@ -3,18 +3,16 @@
 //! What is held is always the verified state of one position. A change set is staged beside it, and takes its place
 //! only when it is complete and its digest fits; whatever was lost, repeated or shuffled on the way makes it not fit.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{mem, sync::Arc};
 
-use serde_json::value::RawValue;
-use tidegate_core::{Change, FlagConfig, FlagKey, SegmentConfig, SegmentKey, config::ResolvedFlag};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use tidegate_core::{Change, FlagConfig, FlagKey, SegmentConfig, SegmentKey, config::ResolvedFlag, order, tree};
 
 use super::{Cause, Limits, Onto, Retention, Update};
 use crate::{
     digest::Digest,
-    message::{Commit, Intent, Kill, ObjectKind, ObjectRef, Objects, Position, Transfer, WireObject},
+    message::{Body, Commit, Intent, Kill, ObjectKind, ObjectRef, Objects, Position, Transfer, WireObject},
     snapshot::Snapshot,
 };
 
@@ -33,12 +31,15 @@ pub(super) enum Outcome {
     Unusable(&'static str),
 }
 
+/// Its seed is fixed: what it holds comes from the server, which is trusted.
+type Map<K, V> = HashMap<K, V, FixedState>;
+
 #[derive(Debug)]
 pub(super) struct Replica {
     retention: Retention,
     limits: Limits,
     position: Option<Position>,
-    objects: BTreeMap<ObjectRef, Held>,
+    objects: Map<ObjectRef, Held>,
     staged: Option<Staged>,
     kills: Kills,
 }
@@ -47,7 +48,7 @@ pub(super) struct Replica {
 struct Held {
     digest: Digest,
     /// Absent under [`Retention::Digests`].
-    body: Option<Arc<RawValue>>,
+    body: Option<Body>,
 }
 
 #[derive(Debug)]
@@ -56,7 +57,7 @@ struct Staged {
     /// To be ignored up to its commit: it leads back in time, or to where the client is.
     skipped: bool,
     /// By object, the last word on it: put, or deleted.
-    objects: BTreeMap<ObjectRef, Option<WireObject>>,
+    objects: Map<ObjectRef, Option<WireObject>>,
     bytes: usize,
 }
 
@@ -65,12 +66,12 @@ struct Staged {
 struct Kills {
     epoch: Arc<str>,
     /// By flag, the revision of the kill.
-    flags: BTreeMap<Arc<str>, u64>,
+    flags: Map<Arc<str>, u64>,
 }
 
 impl Replica {
     pub fn new(retention: Retention, limits: Limits) -> Self {
-        Self { retention, limits, position: None, objects: BTreeMap::new(), staged: None, kills: Kills::default() }
+        Self { retention, limits, position: None, objects: Map::default(), staged: None, kills: Kills::default() }
     }
 
     pub fn position(&self) -> Option<&Position> {
@@ -122,7 +123,7 @@ impl Replica {
             }
             Transfer::Changes | Transfer::Full => {
                 let skipped = backwards || (current && intent.transfer == Transfer::Changes);
-                self.staged = Some(Staged { intent, skipped, objects: BTreeMap::new(), bytes: 0 });
+                self.staged = Some(Staged { intent, skipped, objects: Map::default(), bytes: 0 });
                 Outcome::Nothing
             }
         }
@@ -237,7 +238,7 @@ impl Replica {
     /// Makes a verified change set what is held, and says what that changes.
     fn take(
         &mut self,
-        mut objects: BTreeMap<ObjectRef, Option<WireObject>>,
+        mut objects: Map<ObjectRef, Option<WireObject>>,
         transfer: Transfer,
         to: Position,
         cause: Cause,
@@ -255,10 +256,11 @@ impl Replica {
         let mut update = Update { onto, changes: Vec::new(), flags: Vec::new(), segments: Vec::new(), cause };
         let settled = self.settle_kills(&to);
         // What goes comes first: a flag may go as one kind of object, and come as another.
-        let (coming, going): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(_, object)| object.is_some());
-        for (reference, object) in going.into_iter().chain(coming) {
+        let (coming, mut objects): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(_, object)| object.is_some());
+        objects.extend(coming);
+        for (reference, object) in order::by_text(objects, |(reference, _)| &reference.key) {
             // A flag that was killed ahead of its change set differs from what is held, even where its bytes do not.
-            let killed = reference.kind == ObjectKind::Flag && settled.contains(&reference.key);
+            let killed = reference.kind == ObjectKind::Flag && settled.contains_key(&reference.key);
             let same = match (&object, self.objects.get(&reference)) {
                 (Some(object), Some(held)) => held.digest == Digest::from(object) && !killed,
                 (None, None) => true,
@@ -270,7 +272,6 @@ impl Replica {
             }
         }
         // One that goes as a flag and comes as a value is one.
-        update.flags.sort_unstable();
         update.flags.dedup();
         update.changes.extend(self.kills.flags.keys().filter_map(|key| FlagKey::new(key).ok()).map(Change::KillFlag));
         self.position = Some(to);
@@ -278,17 +279,12 @@ impl Replica {
     }
 
     /// Forgets the kills that `to` settles, one way or the other, and returns their flags.
-    fn settle_kills(&mut self, to: &Position) -> BTreeSet<Arc<str>> {
+    fn settle_kills(&mut self, to: &Position) -> Map<Arc<str>, u64> {
         let same_epoch = self.kills.epoch == to.epoch;
-        let settled = |revision: u64| !same_epoch || revision <= to.revision;
-        let mut keys = BTreeSet::new();
-        self.kills.flags.retain(|key, revision| {
-            if settled(*revision) {
-                keys.insert(Arc::clone(key));
-            }
-            !settled(*revision)
-        });
-        keys
+        let kills = mem::take(&mut self.kills.flags).into_iter();
+        let (settled, open) = kills.partition(|(_, revision)| !same_epoch || *revision <= to.revision);
+        self.kills.flags = open;
+        settled
     }
 
     fn hold(&mut self, reference: ObjectRef, object: Option<WireObject>) {
@@ -337,7 +333,7 @@ const WRONG_KEY: &str = "the body has another key than the object";
 
 /// A flag that cannot be read is that flag's problem only.
 fn flag(key: &FlagKey, object: &WireObject) -> Change {
-    match serde_json::from_str::<FlagConfig>(object.body.get()) {
+    match tree::parse::<FlagConfig>(object.body.get()) {
         Ok(config) if config.key == *key => Change::PutFlag(config),
         Ok(_) => Change::BrokenFlag { key: key.clone(), message: WRONG_KEY.to_owned() },
         Err(error) => Change::BrokenFlag { key: key.clone(), message: error.to_string() },
@@ -345,7 +341,7 @@ fn flag(key: &FlagKey, object: &WireObject) -> Change {
 }
 
 fn value(key: &FlagKey, object: &WireObject) -> Change {
-    match serde_json::from_str::<ResolvedFlag>(object.body.get()) {
+    match tree::parse::<ResolvedFlag>(object.body.get()) {
         Ok(resolved) if resolved.key == *key => Change::PutResolved(resolved),
         Ok(_) => Change::BrokenFlag { key: key.clone(), message: WRONG_KEY.to_owned() },
         Err(error) => Change::BrokenFlag { key: key.clone(), message: error.to_string() },
@@ -353,7 +349,7 @@ fn value(key: &FlagKey, object: &WireObject) -> Change {
 }
 
 fn segment(key: &SegmentKey, object: &WireObject) -> Change {
-    match serde_json::from_str::<SegmentConfig>(object.body.get()) {
+    match tree::parse::<SegmentConfig>(object.body.get()) {
         Ok(config) if config.key == *key => Change::PutSegment(config),
         Ok(_) => Change::BrokenSegment { key: key.clone(), message: WRONG_KEY.to_owned() },
         Err(error) => Change::BrokenSegment { key: key.clone(), message: error.to_string() },

@@ -6,6 +6,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 use serde_path_to_error::Segment;
+use tidegate_core::tree::ReadError;
 
 use super::AppError;
 
@@ -23,7 +24,9 @@ pub fn parse<T: Serialize + DeserializeOwned>(input: &Json) -> Result<T, AppErro
 /// As [`parse`].
 pub fn parse_at<T: Serialize + DeserializeOwned>(pointer: &str, input: &Json) -> Result<T, AppError> {
     let value: T = serde_path_to_error::deserialize(input).map_err(|error| {
-        AppError::invalid(format!("{pointer}{}", pointer_of(error.path())), error.inner().to_string())
+        // What `core` reads, it reads as a whole: the rest of the way is in its error.
+        let told = ReadError::told(&error.inner().to_string());
+        AppError::invalid(format!("{pointer}{}{}", pointer_of(error.path()), told.pointer()), told.message())
     })?;
     let known = serde_json::to_value(&value).map_err(|error| AppError::invalid(pointer, error.to_string()))?;
     match unknown_field(input, &known) {

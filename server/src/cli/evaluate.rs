@@ -311,7 +311,7 @@ mod tests {
     fn a_line_that_is_no_question_says_why() {
         check(
             r#"{"flag":"price","context":{"targetingKey":5}}"#,
-            r#"{"flag":"price","value":null,"variant":null,"reason":"ERROR","errorCode":"INVALID_CONTEXT","errorMessage":"`targetingKey` must be a string at line 1 column 44","bucket":null}"#,
+            r#"{"flag":"price","value":null,"variant":null,"reason":"ERROR","errorCode":"INVALID_CONTEXT","errorMessage":"`targetingKey` must be a string at line 1 column 45","bucket":null}"#,
         );
         check(
             "\n",
