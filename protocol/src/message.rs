@@ -422,7 +422,11 @@ impl<'de> Deserialize<'de> for Position {
 impl Read for ServerHello {
     fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
         let fields = tree.fields()?;
-        Ok(Self { protocol: fields.required("protocol")?, heartbeat_ms: fields.required("heartbeatMs")? })
+        Ok(Self {
+            protocol: fields.required("protocol")?,
+            heartbeat_ms: fields.required("heartbeatMs")?,
+            receipt_spread_ms: fields.or_default("receiptSpreadMs")?,
+        })
     }
 }
 

@@ -918,7 +918,8 @@ async fn a_server_out_of_descriptors_goes_on_and_recovers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_leave_descriptors_to_other_callers() {
     const DESCRIPTORS: usize = 80;
-    let shop = Shop::with(|folder| binary::Server::start_with_descriptors(folder, DESCRIPTORS)).await;
+    let shop =
+        with_checkout(RealShop::on(|folder| binary::Server::start_with_descriptors(folder, DESCRIPTORS)).await).await;
     let mut streams = Vec::new();
     let refused = loop {
         let mut request = format!("ws://{}/api/v1/stream", shop.server.address()).into_client_request().unwrap();
