@@ -8,7 +8,7 @@ use tidegate_protocol::Position;
 use tokio::{
     sync::{Notify, Semaphore, watch},
     task::{spawn_blocking, yield_now},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,10 @@ use crate::{
 
 /// A request waits this long for a change that was committed just before it.
 const CATCH_UP: Duration = Duration::from_millis(250);
+
+/// A client gets at most ten change sets a second: what happens in between goes with the next. Otherwise a storm of changes
+/// would fill the buffers on the way to a slow client, and a kill would wait behind them.
+const CALM: Duration = Duration::from_millis(100);
 
 /// Compressing so much takes about a millisecond.
 const COMPRESS_APART_FROM_BYTES: usize = 64 * 1024;
@@ -47,6 +51,9 @@ pub struct Hub {
     /// Streams of client keys, which want to know of each newer front.
     pub(super) views: Arc<Lane>,
     pacer: Pacer<3>,
+    /// There is a newer state, or a newer front.
+    changed: Notify,
+    viewed: Notify,
     hint: Notify,
     /// The right to ask the database for old changes, or to compress: thousands that come back together ask the same.
     lookups: Semaphore,
@@ -72,6 +79,8 @@ impl Hub {
             kills,
             changes,
             views,
+            changed: Notify::new(),
+            viewed: Notify::new(),
             hint: Notify::new(),
             lookups: Semaphore::new(1),
             ledger: Ledger::default(),
@@ -192,17 +201,33 @@ impl Hub {
 
     /// Wakes the streams, until `shutdown`. To be run once, in a task of its own.
     pub(super) async fn pace(self: Arc<Self>, shutdown: CancellationToken) {
-        shutdown.run_until_cancelled(self.pacer.run()).await;
+        let calling = async {
+            tokio::join!(
+                self.pacer.run(),
+                self.call_calmly(&self.changed, &self.changes),
+                self.call_calmly(&self.viewed, &self.views)
+            )
+        };
+        shutdown.run_until_cancelled(calling).await;
+    }
+
+    /// Calls a lane as often as there is something new, but not again within [`CALM`].
+    async fn call_calmly(&self, news: &Notify, lane: &Lane) {
+        loop {
+            news.notified().await;
+            self.pacer.call(lane);
+            sleep(CALM).await;
+        }
     }
 
     fn publish_state(&self, state: &Arc<State>) {
         self.state.store(Arc::clone(state));
-        self.pacer.call(&self.changes);
+        self.changed.notify_one();
     }
 
     fn publish_front(&self, front: Front) {
         self.fronts.send_replace(Arc::new(front));
-        self.pacer.call(&self.views);
+        self.viewed.notify_one();
     }
 
     /// Brings the published state up to the store's.
