@@ -242,7 +242,7 @@ impl Hub {
             EnvironmentDelta::Changes { revision, objects } => {
                 let delta = Delta::of_changes(&self.environment, &objects);
                 self.warn_of(delta.broken());
-                self.publish_kills(&state, revision, &delta).await;
+                let is_kill = self.publish_kills(&state, revision, &delta).await;
                 let next = Arc::new(state.after(revision, delta, self.app.clock.now()));
                 self.publish_state(&next);
 
@@ -251,19 +251,26 @@ impl Hub {
                 let compiled = self.app.ruleset(&self.environment).await?;
                 self.metering.configuration(&next, &compiled.ruleset);
                 self.publish_front(Front { state: next, compiled });
+                if is_kill {
+                    // What client keys see has no lane for kills, and this does not wait until it is calm.
+                    self.pacer.call(&self.views);
+                }
                 Ok(())
             }
         }
     }
 
-    async fn publish_kills(&self, state: &State, revision: u64, delta: &Delta) {
+    /// Returns whether there was one.
+    async fn publish_kills(&self, state: &State, revision: u64, delta: &Delta) -> bool {
         let flags = state.newly_killed(delta);
-        if let Some(frame) = state::kill_frame(&state.position.epoch, revision, &flags, self.app.clock.now()) {
-            self.kill.store(Some(Arc::new(KillFrame { revision, frame })));
-            self.pacer.call(&self.kills);
-            // The streams go first.
-            yield_now().await;
-        }
+        let Some(frame) = state::kill_frame(&state.position.epoch, revision, &flags, self.app.clock.now()) else {
+            return false;
+        };
+        self.kill.store(Some(Arc::new(KillFrame { revision, frame })));
+        self.pacer.call(&self.kills);
+        // The streams go first.
+        yield_now().await;
+        true
     }
 
     async fn reload(&self) -> Result<(), StoreError> {
