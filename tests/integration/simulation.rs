@@ -29,7 +29,7 @@ use tidegate_server::{
     app::{self, App, SdkKeyKind, SdkPrincipal, configurations::Mode, kill::KillTarget},
     audit,
     ports::store::EnvironmentId,
-    stream::{self, Credential, Streams},
+    stream::{self, Credential, Frame, Pen, Streams, Written},
     telemetry::Metrics,
 };
 use tokio::{
@@ -449,8 +449,9 @@ async fn connect(gate: &Gate) -> Option<Pipe> {
     let hub = streams.hub(&environment()).await.unwrap();
     let (to_server, from_client) = mpsc::channel(4);
     let (to_client, from_server) = mpsc::channel(1);
+    let pen = Arc::new(SimulatedPen(to_client.clone()));
     let socket = Socket { from_client, to_client: PollSender::new(to_client) };
-    tokio::spawn(streams.serve(socket, hub, Credential::Key(gate.key.clone()), admission));
+    tokio::spawn(streams.serve(socket, Some(pen), hub, Credential::Key(gate.key.clone()), admission));
     Some(Pipe { out: to_server, inward: from_server })
 }
 
@@ -470,6 +471,16 @@ async fn read(pipe: Option<&mut Pipe>) -> Option<Message> {
 struct Socket {
     from_client: mpsc::Receiver<Message>,
     to_client: PollSender<Message>,
+}
+
+/// What the hub writes with past the stream's task.
+#[derive(Debug)]
+struct SimulatedPen(mpsc::Sender<Message>);
+
+impl Pen for SimulatedPen {
+    fn write(&self, frame: &Frame) -> Written {
+        self.0.try_send(frame.message()).map_or(Written::Nothing, |()| Written::Whole)
+    }
 }
 
 impl Stream for Socket {

@@ -1,9 +1,6 @@
 //! The guard before every route: who is it, may they, and was it them who sent it.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, RawPathParams, Request, State, rejection::RawPathParamsRejection},
@@ -13,7 +10,7 @@ use axum::{
 };
 
 use super::{
-    Access, AppState, HttpConfig, HttpError, MetricsAccess,
+    Access, AppState, HttpConfig, HttpError, MetricsAccess, Peer,
     error::{Code, Problem},
     extract::{Caller, CallerSession},
 };
@@ -234,7 +231,7 @@ pub(super) fn client_ip(config: &HttpConfig, headers: &HeaderMap, extensions: &E
 
 /// The address at the other end of the connection.
 fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_canonical())
+    extensions.get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.address.ip().to_canonical())
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     app::{AppError, SdkKeyKind, SdkPrincipal},
-    stream::{Personal, up_to_date},
+    stream::{Frame, Personal, up_to_date},
 };
 
 pub(super) fn routes() -> Routes {
@@ -125,7 +125,7 @@ async fn answer(
         SdkKeyKind::Server => {
             let to = front.state.position.clone();
             let frames = match hub.change_set(&front.state, position.as_ref()).await {
-                Some(change_set) => change_set.frames.iter().map(|frame| Bytes::from(frame.clone())).collect(),
+                Some(change_set) => change_set.frames.iter().map(Frame::bytes).collect(),
                 None => vec![up_to_date(&to).into()],
             };
             (frames, to)

@@ -42,7 +42,7 @@ mod segments;
 pub use error::{HttpError, Problem};
 pub use openapi::{openapi, openapi_json};
 pub use router::{Access, Routes, router};
-pub use serve::serve;
+pub use serve::{Peer, serve};
 pub use state::{AppState, HttpConfig, MetricsAccess};
 
 #[cfg(test)]

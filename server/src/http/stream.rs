@@ -2,8 +2,10 @@
 
 use axum::{
     Json,
-    extract::{FromRequestParts as _, Request, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
-    http::{HeaderMap, header},
+    extract::{
+        ConnectInfo, FromRequestParts as _, Request, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection,
+    },
+    http::{HeaderMap, Version, header},
     response::Response,
 };
 use serde::Deserialize;
@@ -12,7 +14,7 @@ use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use super::{
-    Access, AppState, HttpError, Problem, Routes,
+    Access, AppState, HttpError, Peer, Problem, Routes,
     auth::{bearer_token, check_page, check_same_origin, session_cookie},
     error::Code,
     extract::{Path, Query},
@@ -66,6 +68,9 @@ async fn open(
     request: Request,
 ) -> Result<Response, HttpError> {
     let (mut parts, _) = request.into_parts();
+    // With HTTP/2 several streams share a connection, and its frames are not the connection's.
+    let peer = parts.extensions.get::<ConnectInfo<Peer>>().filter(|_| parts.version == Version::HTTP_11);
+    let pen = peer.and_then(|ConnectInfo(peer)| peer.pen.clone());
     let (credential, environment) = authenticate(&state, &parts.headers, watched).await?;
     let admission =
         state.streams.admit().ok_or_else(|| Problem::overloaded("too many streams are open: try again later"))?;
@@ -80,7 +85,7 @@ async fn open(
         .max_message_size(frame::MAX_CLIENT_FRAME_BYTES)
         .max_frame_size(frame::MAX_CLIENT_FRAME_BYTES);
     let streams = state.streams.clone();
-    Ok(upgrade.on_upgrade(move |socket| streams.serve(socket, hub, credential, admission)))
+    Ok(upgrade.on_upgrade(move |socket| streams.serve(socket, pen, hub, credential, admission)))
 }
 
 fn refuse(rejection: &WebSocketUpgradeRejection) -> Problem {

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use axum::extract::ws::Message;
 use tidegate_protocol::Position;
 use tokio::{
     sync::{Notify, Semaphore, watch},
@@ -14,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     events::RecentBatches,
-    lane::{Lane, Pacer},
+    frame::{Frame, Pen},
+    lane::{Lane, News, Pacer},
+    line::Place,
     receipts::Ledger,
     state::{self, ChangeSet, Delta, Encoding, KillFrame, State},
     streams::Metering,
@@ -44,11 +45,8 @@ pub struct Hub {
     state: ArcSwap<State>,
     fronts: watch::Sender<Arc<Front>>,
     kill: ArcSwapOption<KillFrame>,
-    /// Streams that want to know of kills, before the state that holds them is made. What they miss, that state still says.
     pub(super) kills: Arc<Lane>,
-    /// Streams that want to know of each newer state.
     pub(super) changes: Arc<Lane>,
-    /// Streams of client keys, which want to know of each newer front.
     pub(super) views: Arc<Lane>,
     pacer: Pacer<3>,
     /// There is a newer state, or a newer front.
@@ -67,7 +65,7 @@ impl Hub {
         let (state, compiled) = load(&environment, &app).await?;
         metering.configuration(&state, &compiled.ruleset);
         let state = Arc::new(state);
-        let [kills, changes, views] = std::array::from_fn(|_| Arc::<Lane>::default());
+        let [kills, changes, views] = [News::Kill, News::Change, News::View].map(Lane::new);
         let hub = Self {
             environment,
             app,
@@ -143,20 +141,20 @@ impl Hub {
         }
     }
 
-    /// The change set's messages. A large one is compressed apart, so that nobody else on this thread waits for it.
-    pub(super) async fn messages(&self, change_set: &Arc<ChangeSet>, encoding: Encoding) -> Vec<Message> {
-        if encoding == Encoding::Deflate && change_set.is_raw() && change_set.bytes() > COMPRESS_APART_FROM_BYTES {
-            return Box::pin(self.compressed(change_set)).await;
+    /// The change set's frames. A large one is compressed apart, so that nobody else on this thread waits for it.
+    pub(super) async fn encoded<'c>(&self, change_set: &'c Arc<ChangeSet>, encoding: Encoding) -> &'c [Frame] {
+        if is_hard_work(change_set, encoding) {
+            Box::pin(self.compress(change_set)).await;
         }
-        change_set.messages(encoding)
+        change_set.encoded(encoding)
     }
 
-    async fn compressed(&self, change_set: &Arc<ChangeSet>) -> Vec<Message> {
+    async fn compress(&self, change_set: &Arc<ChangeSet>) {
         // One at a time, or a thousand clients that come back together take every thread.
         let _turn = self.lookups.acquire().await.ok();
         let work = Arc::clone(change_set);
-        let compressed = spawn_blocking(move || work.messages(Encoding::Deflate)).await;
-        compressed.unwrap_or_else(|_| change_set.messages(Encoding::Plain))
+        // Where it fails, who asks finds it undone, and does it.
+        let _ = spawn_blocking(move || work.encoded(Encoding::Deflate).len()).await;
     }
 
     /// What brings a client from `revision`, which the state does not remember, to `state`; everything, where nobody knows
@@ -199,16 +197,54 @@ impl Hub {
         }
     }
 
-    /// Wakes the streams, until `shutdown`. To be run once, in a task of its own.
+    /// Calls the lanes of changes, until `shutdown`. To be run once, in a task of its own.
     pub(super) async fn pace(self: Arc<Self>, shutdown: CancellationToken) {
         let calling = async {
-            tokio::join!(
-                self.pacer.run(),
-                self.call_calmly(&self.changed, &self.changes),
-                self.call_calmly(&self.viewed, &self.views)
-            )
+            tokio::join!(self.call_calmly(&self.changed, &self.changes), self.call_calmly(&self.viewed, &self.views))
         };
         shutdown.run_until_cancelled(calling).await;
+    }
+
+    /// Tells the streams that are called, until `shutdown`. To be run in a task for each core.
+    pub(super) async fn tell(self: Arc<Self>, shutdown: CancellationToken) {
+        let telling = self.pacer.run(|news, line| {
+            line.tell(|place, pen| match news {
+                News::Kill => self.tell_kill(place, pen),
+                News::Change => self.tell_change(place, pen),
+                // What a client key sees is evaluated by the stream's own task.
+                News::View => false,
+            })
+        });
+        shutdown.run_until_cancelled(telling).await;
+    }
+
+    fn tell_kill(&self, place: &mut Place, pen: &dyn Pen) -> bool {
+        let kill = self.kill.load();
+        let Some(kill) = &*kill else { return true };
+        place.knows_kill(kill.revision) || place.write(pen, &kill.frame, |place| place.killed_to = kill.revision)
+    }
+
+    /// The usual: one small frame, for a client that is where the state remembers to have been.
+    fn tell_change(&self, place: &mut Place, pen: &dyn Pen) -> bool {
+        let state = self.state.load();
+        let (Some(at), to) = (&place.cursor, &state.position) else { return false };
+        if at == to {
+            return true;
+        }
+        if at.epoch != to.epoch || at.revision >= to.revision || !state.reaches(at.revision) {
+            return false;
+        }
+        let change_set = state.since(at.revision);
+        if is_hard_work(&change_set, place.encoding) {
+            return false;
+        }
+        let [frame] = change_set.encoded(place.encoding) else { return false };
+        if let Some(kill) = change_set.kill.as_ref().filter(|kill| kill.revision > place.killed_to)
+            && !place.write(pen, &kill.frame, |place| place.killed_to = kill.revision)
+        {
+            return false;
+        }
+        place.write(pen, frame, |place| place.cursor = Some(to.clone()))
     }
 
     /// Calls a lane as often as there is something new, but not again within [`CALM`].
@@ -296,6 +332,11 @@ impl Hub {
             tracing::warn!(environment = self.environment.scope(), "{document}");
         }
     }
+}
+
+/// Whether to encode it would keep others waiting.
+fn is_hard_work(change_set: &ChangeSet, encoding: Encoding) -> bool {
+    encoding == Encoding::Deflate && change_set.is_raw() && change_set.bytes() > COMPRESS_APART_FROM_BYTES
 }
 
 async fn load(environment: &EnvironmentId, app: &App) -> Result<(State, Arc<Compiled>), StoreError> {

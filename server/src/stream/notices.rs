@@ -42,7 +42,7 @@ impl Streams {
     ) -> impl Stream<Item = Notice> + use<> {
         let follower = Follower {
             hub: Arc::clone(hub),
-            changes: hub.changes.take_seat(),
+            changes: hub.changes.take_seat(&Arc::default()),
             kind: key.kind,
             seen,
             watch: self.watch(Credential::Key(Arc::clone(key))),

@@ -1,12 +1,12 @@
 //! One stream: a cursor, and the way from there to the newest state.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use axum::extract::ws::Message;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use tidegate_core::Context;
 use tidegate_protocol::{
-    ClientMessage, Position, ServerMessage, frame,
+    ClientMessage, ServerMessage, frame,
     message::{
         Ack, ClientContext, ClientHello, Goodbye, Heartbeat, PROTOCOL_VERSION, Received, ServerHello, encoding, goodbye,
     },
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Credential, Hub, Personal, Streams,
     lane::Seat,
+    line::{Line, Place},
     receipts::Entry,
     state::{ChangeSet, Encoding},
     up_to_date,
@@ -44,6 +45,15 @@ enum Advanced {
     No,
 }
 
+/// What a stream waits for.
+enum Next<E> {
+    Over,
+    Kill,
+    Change,
+    Beat,
+    Message(Option<Result<Message, E>>),
+}
+
 /// The client's name is kept up to this length, in characters.
 const MAX_SDK_NAME: usize = 64;
 
@@ -60,12 +70,10 @@ struct Session<'s, S> {
     changes: Seat,
     /// Whom a client key evaluates for; others get everything.
     personal: Option<Personal>,
-    encoding: Encoding,
     heartbeat: Interval,
-    /// Where the client is; nowhere: it needs everything.
-    cursor: Option<Position>,
-    /// Kills up to this revision were sent on the fast lane.
-    killed_to: u64,
+    line: Arc<Line>,
+    /// Where the client is, while it is not lent.
+    place: Place,
     /// Heartbeats since the client was last heard.
     silent: u64,
     /// Its place among the receipts; people who only watch have none.
@@ -77,6 +85,7 @@ pub(super) async fn run<S, E>(
     streams: &Streams,
     hub: &Hub,
     socket: S,
+    line: Line,
     credential: &Credential,
     over: &CancellationToken,
 ) -> Ended
@@ -86,18 +95,18 @@ where
     let mut heartbeat = interval(streams.settings.heartbeat);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     heartbeat.reset();
+    let line = Arc::new(line);
     let mut session = Session {
         streams,
         hub,
         socket,
         over,
-        kills: Some(hub.kills.take_seat()),
-        changes: hub.changes.take_seat(),
+        kills: Some(hub.kills.take_seat(&line)),
+        changes: hub.changes.take_seat(&line),
         personal: None,
-        encoding: Encoding::Plain,
         heartbeat,
-        cursor: None,
-        killed_to: 0,
+        line,
+        place: Place::default(),
         silent: 0,
         entry: None,
     };
@@ -116,14 +125,26 @@ where
         // Boxed: it would keep its room for as long as the stream lives.
         Box::pin(self.open(credential)).await?;
         loop {
+            self.line.lend(mem::take(&mut self.place));
             // A kill overtakes what else there is to send.
-            tokio::select! {
+            let next = tokio::select! {
                 biased;
-                () = self.over.cancelled() => return Err(self.why_over()),
-                () = turn(self.kills.as_ref()) => self.send_kill(0).await?,
-                () = self.changes.turn() => drop(self.advance().await?),
-                _ = self.heartbeat.tick() => Box::pin(self.beat()).await?,
-                message = self.socket.next() => self.hear(message, credential).await?,
+                () = self.over.cancelled() => Next::Over,
+                () = turn(self.kills.as_ref()) => Next::Kill,
+                () = self.changes.turn() => Next::Change,
+                _ = self.heartbeat.tick() => Next::Beat,
+                message = self.socket.next() => Next::Message(message),
+            };
+            self.place = self.line.take_back();
+            if mem::take(&mut self.place.is_halfway) {
+                self.flush().await?;
+            }
+            match next {
+                Next::Over => return Err(why_over(self.streams)),
+                Next::Kill => self.send_kill(0).await?,
+                Next::Change => drop(self.advance().await?),
+                Next::Beat => Box::pin(self.beat()).await?,
+                Next::Message(message) => self.hear(message, credential).await?,
             }
         }
     }
@@ -153,13 +174,13 @@ where
 
     async fn greet(&mut self, hello: ClientHello, credential: &Credential) -> Result<(), Ended> {
         if hello.accepts.iter().any(|name| name == encoding::DEFLATE) {
-            self.encoding = Encoding::Deflate;
+            self.place.encoding = Encoding::Deflate;
         }
         if let Credential::Key(key) = credential {
             if key.kind == SdkKeyKind::Client {
                 self.personal = Some(personal(key, hello.context.as_ref())?);
                 self.kills = None;
-                self.changes = self.hub.views.take_seat();
+                self.changes = self.hub.views.take_seat(&self.line);
             }
             let sdk = hello.sdk.chars().filter(|c| !c.is_control()).take(MAX_SDK_NAME).collect();
             self.entry = Some(self.hub.ledger.enter(sdk, self.streams.app.clock.now()));
@@ -170,14 +191,14 @@ where
         let greeting = ServerHello { protocol: PROTOCOL_VERSION, heartbeat_ms, receipt_spread_ms };
         self.send(ServerMessage::Hello(greeting)).await?;
 
-        self.cursor = hello.position;
+        self.place.cursor = hello.position;
         if self.advance().await? == Advanced::No {
             let here = self.hub.state().position.clone();
             // A client that is ahead was fed by another process, or by this one before the database lost something.
-            if self.cursor.as_ref().is_some_and(|at| at.revision > here.revision) {
+            if self.place.cursor.as_ref().is_some_and(|at| at.revision > here.revision) {
                 self.hub.nudge();
             }
-            let to = self.cursor.as_ref().filter(|_| self.personal.is_some()).unwrap_or(&here);
+            let to = self.place.cursor.as_ref().filter(|_| self.personal.is_some()).unwrap_or(&here);
             return self.send_message(Message::text(up_to_date(to))).await;
         }
         Ok(())
@@ -188,35 +209,35 @@ where
         if let Some(personal) = &mut self.personal {
             let front = self.hub.newest_front();
             let now = self.streams.app.clock.now();
-            let Some((frames, to)) = personal.advance(&front, self.cursor.as_ref(), now) else {
+            let Some((frames, to)) = personal.advance(&front, self.place.cursor.as_ref(), now) else {
                 return Ok(Advanced::No);
             };
             for frame in frames {
                 self.send_message(Message::text(frame)).await?;
             }
-            self.cursor = Some(to);
+            self.place.cursor = Some(to);
             return Ok(Advanced::Yes);
         }
         let state = self.hub.state();
-        let Some(change_set) = self.hub.change_set(&state, self.cursor.as_ref()).await else {
+        let Some(change_set) = self.hub.change_set(&state, self.place.cursor.as_ref()).await else {
             return Ok(Advanced::No);
         };
         self.send_change_set(&change_set, state.position.revision).await?;
-        self.cursor = Some(state.position.clone());
+        self.place.cursor = Some(state.position.clone());
         Ok(Advanced::Yes)
     }
 
     /// Sends the change set that leads to the revision `to`.
     async fn send_change_set(&mut self, change_set: &Arc<ChangeSet>, to: u64) -> Result<(), Ended> {
-        if let Some(kill) = change_set.kill.as_ref().filter(|kill| kill.revision > self.killed_to) {
-            self.killed_to = kill.revision;
-            self.send_message(Message::Text(kill.frame.clone())).await?;
+        if let Some(kill) = change_set.kill.as_ref().filter(|kill| kill.revision > self.place.killed_to) {
+            self.place.killed_to = kill.revision;
+            self.send_message(kill.frame.message()).await?;
         }
-        let mut messages = self.hub.messages(change_set, self.encoding).await.into_iter();
-        while let Some(message) = messages.next() {
-            self.send_message(message).await?;
+        let mut frames = self.hub.encoded(change_set, self.place.encoding).await.iter();
+        while let Some(frame) = frames.next() {
+            self.send_message(frame.message()).await?;
             // Also past a long transfer.
-            if messages.len() > 0 {
+            if frames.len() > 0 {
                 self.send_kill(to).await?;
             }
         }
@@ -225,19 +246,13 @@ where
 
     /// Unless it is in what the client has, or is just being sent: a change set to the revision `sending`.
     async fn send_kill(&mut self, sending: u64) -> Result<(), Ended> {
-        let known = self.cursor.as_ref().map_or(0, |at| at.revision).max(self.killed_to).max(sending);
         match self.hub.newest_kill() {
-            Some(kill) if kill.revision > known => {
-                self.killed_to = kill.revision;
-                self.send_message(Message::Text(kill.frame.clone())).await
+            Some(kill) if kill.revision > sending && !self.place.knows_kill(kill.revision) => {
+                self.place.killed_to = kill.revision;
+                self.send_message(kill.frame.message()).await
             }
             _ => Ok(()),
         }
-    }
-
-    fn why_over(&self) -> Ended {
-        let is_shutdown = self.streams.shutdown.is_cancelled();
-        Ended::Goodbye(if is_shutdown { goodbye::SHUTDOWN } else { goodbye::REVOKED })
     }
 
     async fn beat(&mut self) -> Result<(), Ended> {
@@ -249,7 +264,7 @@ where
         if self.personal.is_some() {
             self.advance().await?;
         }
-        let revision = self.cursor.as_ref().map(|at| at.revision);
+        let revision = self.place.cursor.as_ref().map(|at| at.revision);
         self.send(ServerMessage::Heartbeat(Heartbeat { revision })).await
     }
 
@@ -283,13 +298,13 @@ where
             ClientMessage::Resync(resync) => {
                 tracing::info!(reason = resync.reason.chars().take(100).collect::<String>(), "a client starts over");
                 self.streams.counters.resyncs.inc();
-                self.cursor = None;
+                self.place.cursor = None;
                 self.advance().await.map(drop)
             }
             ClientMessage::Context(context) => {
                 let (Credential::Key(key), Some(before)) = (credential, &mut self.personal) else { return Ok(()) };
                 *before = personal(key, Some(&context))?;
-                self.cursor = None;
+                self.place.cursor = None;
                 self.advance().await.map(drop)
             }
             ClientMessage::Events(batch) => {
@@ -311,15 +326,12 @@ where
 
     /// Waits until the client has taken the frame: what happens meanwhile is caught up with afterwards, in one step.
     async fn send_message(&mut self, message: Message) -> Result<(), Ended> {
-        tokio::select! {
-            biased;
-            sent = timeout(self.streams.settings.send_timeout, self.socket.send(message)) => match sent {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) => Err(Ended::Gone),
-                Err(_) => Err(Ended::Slow),
-            },
-            () = self.over.cancelled() => Err(self.why_over()),
-        }
+        sent(self.socket.send(message), self.streams, self.over).await
+    }
+
+    /// Waits until the client has taken what somebody else began to send.
+    async fn flush(&mut self) -> Result<(), Ended> {
+        Box::pin(sent(self.socket.flush(), self.streams, self.over)).await
     }
 
     async fn farewell(&mut self, reason: &'static str) {
@@ -334,6 +346,27 @@ where
             self.socket.close().await
         })
         .await;
+    }
+}
+
+fn why_over(streams: &Streams) -> Ended {
+    Ended::Goodbye(if streams.shutdown.is_cancelled() { goodbye::SHUTDOWN } else { goodbye::REVOKED })
+}
+
+/// Waits for `sending`, as long as a client may take.
+async fn sent<E>(
+    sending: impl Future<Output = Result<(), E>>,
+    streams: &Streams,
+    over: &CancellationToken,
+) -> Result<(), Ended> {
+    tokio::select! {
+        biased;
+        sent = timeout(streams.settings.send_timeout, sending) => match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::Gone),
+            Err(_) => Err(Ended::Slow),
+        },
+        () = over.cancelled() => Err(why_over(streams)),
     }
 }
 

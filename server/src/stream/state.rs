@@ -8,8 +8,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use axum::extract::ws::{Message, Utf8Bytes};
-use bytes::Bytes;
 use rpds::RedBlackTreeMapSync;
 use serde_json::json;
 use tidegate_core::{
@@ -21,6 +19,7 @@ use tidegate_protocol::{
     message::{Commit, Intent, Kill},
 };
 
+use super::frame::Frame;
 use crate::{
     app::{BrokenDocument, wire},
     ports::store::{Document, EnvironmentId, EnvironmentSnapshot, LiveObject, Touched, TouchedKind},
@@ -103,9 +102,9 @@ pub struct State {
 pub struct ChangeSet {
     /// To be sent first, where flags were killed on the way.
     pub kill: Option<KillFrame>,
-    /// To be sent in this order.
-    pub frames: Vec<Utf8Bytes>,
-    compressed: OnceLock<Vec<Bytes>>,
+    /// To be sent in this order, as text.
+    pub frames: Vec<Frame>,
+    compressed: OnceLock<Vec<Frame>>,
 }
 
 /// A change set of fewer bytes is not worth compressing: it is one packet as it is.
@@ -113,12 +112,12 @@ const COMPRESS_FROM_BYTES: usize = 1_024;
 
 impl ChangeSet {
     fn new(kill: Option<KillFrame>, frames: Vec<String>) -> Self {
-        Self { kill, frames: frames.into_iter().map(Utf8Bytes::from).collect(), compressed: OnceLock::new() }
+        Self { kill, frames: frames.into_iter().map(Frame::text).collect(), compressed: OnceLock::new() }
     }
 
     /// The size of the frames.
     pub fn bytes(&self) -> usize {
-        self.frames.iter().map(|frame| frame.len()).sum()
+        self.frames.iter().map(|frame| frame.payload().len()).sum()
     }
 
     /// Whether it was not compressed yet.
@@ -126,37 +125,35 @@ impl ChangeSet {
         self.compressed.get().is_none()
     }
 
-    /// As websocket messages; compressed, once for all clients that can read it, where that is worth it.
-    pub fn messages(&self, encoding: Encoding) -> Vec<Message> {
+    /// As they are sent; compressed, once for all clients that can read it, where that is worth it.
+    pub fn encoded(&self, encoding: Encoding) -> &[Frame] {
         match encoding {
-            Encoding::Deflate if self.bytes() >= COMPRESS_FROM_BYTES => {
-                let compressed = self.compressed.get_or_init(|| {
-                    let frames = frame::compress_all(self.frames.iter().map(Utf8Bytes::as_str));
-                    frames.into_iter().map(Bytes::from).collect()
-                });
-                compressed.iter().cloned().map(Message::Binary).collect()
-            }
-            _ => self.frames.iter().cloned().map(Message::Text).collect(),
+            Encoding::Deflate if self.bytes() >= COMPRESS_FROM_BYTES => self.compressed.get_or_init(|| {
+                let texts = self.frames.iter().map(Frame::as_text);
+                frame::compress_all(texts).into_iter().map(Frame::binary).collect()
+            }),
+            _ => &self.frames,
         }
     }
 }
 
 /// How a client is sent large change sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
     /// As text.
+    #[default]
     Plain,
     /// See [`frame::compress`].
     Deflate,
 }
 
 /// A kill, ready to be sent.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct KillFrame {
     /// The revision of the newest kill in it.
     pub revision: u64,
     /// The frame.
-    pub frame: Utf8Bytes,
+    pub frame: Frame,
 }
 
 /// Steps remembered: a client that is further behind is answered from the database's change log.
@@ -507,13 +504,13 @@ pub fn kill_frame<'f>(
     revision: u64,
     flags: impl IntoIterator<Item = &'f Arc<str>>,
     changed_at: Timestamp,
-) -> Option<Utf8Bytes> {
+) -> Option<Frame> {
     let flags: Vec<_> = flags.into_iter().map(|key| key.as_ref().to_owned()).collect();
     if flags.is_empty() {
         return None;
     }
     let kill = Kill { epoch: Arc::clone(epoch), revision, flags, changed_at: Some(changed_at.0) };
-    Some(frame::encode([&ServerMessage::Kill(kill)]).into())
+    Some(Frame::text(frame::encode([&ServerMessage::Kill(kill)])))
 }
 
 #[cfg(test)]
@@ -581,8 +578,11 @@ mod tests {
 
     /// A client that took `change_set`.
     fn fed(mut client: Synchronizer, change_set: &ChangeSet) -> (Synchronizer, Vec<Effect>) {
-        let effects =
-            change_set.frames.iter().flat_map(|frame| client.on_message(frame, Moment(0))).collect::<Vec<_>>();
+        let effects = change_set
+            .frames
+            .iter()
+            .flat_map(|frame| client.on_message(frame.as_text(), Moment(0)))
+            .collect::<Vec<_>>();
         (client, effects)
     }
 
@@ -620,11 +620,12 @@ mod tests {
     #[test]
     fn kills_lead_until_they_are_lifted() {
         let killed = first().after(6, delta(&[flag("b", true, &[]), flag("c", true, &[])]), Timestamp(0));
-        let kill = killed.since(5).kill.clone().unwrap();
-        assert!(kill.frame.contains(r#""type":"kill","epoch":"e","revision":6,"flags":["b","c"]"#), "{}", kill.frame);
+        let kill_of = |change_set: &ChangeSet| change_set.kill.as_ref().unwrap().frame.as_text().to_owned();
+        let kill = kill_of(&killed.since(5));
+        assert!(kill.contains(r#""type":"kill","epoch":"e","revision":6,"flags":["b","c"]"#), "{kill}");
         let lifted = killed.after(7, delta(&[flag("b", false, &[])]), Timestamp(0));
-        let kill = lifted.since(5).kill.clone().unwrap();
-        assert!(kill.frame.contains(r#""revision":7,"flags":["c"]"#), "{}", kill.frame);
+        let kill = kill_of(&lifted.since(5));
+        assert!(kill.contains(r#""revision":7,"flags":["c"]"#), "{kill}");
         assert!(lifted.since(6).kill.is_none());
         assert!(lifted.full().kill.is_none());
     }

@@ -15,14 +15,16 @@ use prometheus_client::{
 };
 use tidegate_core::{Ruleset, Timestamp};
 use tokio::{
+    runtime::Handle,
     sync::{OnceCell, OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Credential, Hub, Receipts, State,
+    Credential, Hub, Pen, Receipts, State,
     events::EventCounters,
+    line::Line,
     revocation::{Watch, Watchlist},
     session::{self, Ended},
 };
@@ -173,6 +175,9 @@ impl Streams {
             let hub = Arc::new(Hub::load(environment.clone(), self.app.clone(), metering).await?);
             self.tasks.spawn(Arc::clone(&hub).follow(self.shutdown.clone()));
             self.tasks.spawn(Arc::clone(&hub).pace(self.shutdown.clone()));
+            for _ in 0..Handle::current().metrics().num_workers() {
+                self.tasks.spawn(Arc::clone(&hub).tell(self.shutdown.clone()));
+            }
             Ok::<_, StoreError>(hub)
         });
         Ok(Arc::clone(hub.await?))
@@ -204,10 +209,12 @@ impl Streams {
         permit.map(|permit| Admission { _permit: permit })
     }
 
-    /// Runs one stream, over any socket of websocket messages, to its end.
+    /// Runs one stream, over any socket of websocket messages, to its end. With a `pen`, the hub sends in the stream's stead
+    /// what there is to send while the stream waits.
     pub fn serve<S, E>(
         self: Arc<Self>,
         mut socket: S,
+        pen: Option<Arc<dyn Pen>>,
         hub: Arc<Hub>,
         with: Credential,
         admission: Admission,
@@ -220,7 +227,7 @@ impl Streams {
         tasks.track_future(async move {
             let open = self.opened(&hub.environment);
             let watch = self.watch(with.clone());
-            let ended = session::run(&self, &hub, &mut socket, &with, &watch.over).await;
+            let ended = session::run(&self, &hub, &mut socket, Line::new(pen), &with, &watch.over).await;
             drop(open);
             self.counters.ended.get_or_create(&EndedLabels { reason: ended.reason() }).inc();
             drop(admission);

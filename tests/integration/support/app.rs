@@ -24,7 +24,7 @@ use tidegate_server::{
         tokens::NewToken,
         users::{NewUser, User},
     },
-    http::{AppState, HttpConfig, router},
+    http::{AppState, HttpConfig, Peer, router},
     ports::store::{EnvironmentId, Store},
     store::MemoryStore,
     telemetry::Metrics,
@@ -236,7 +236,7 @@ impl Call<'_> {
     /// The address that the request comes from.
     pub fn from(mut self, address: &str) -> Self {
         let address: SocketAddr = address.parse().unwrap();
-        self.request.extensions_mut().insert(ConnectInfo(address));
+        self.request.extensions_mut().insert(ConnectInfo(Peer::from(address)));
         self
     }
 
