@@ -12,7 +12,9 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
+    mem,
     net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -60,8 +62,8 @@ const SIZES: [usize; 4] = [1_000, 5_000, 10_000, 19_500];
 /// About what one flag's change is on the wire.
 const CHANGE_BYTES: usize = 620;
 
-/// Clients per loopback address: well below the ports that one has.
-const PER_ADDRESS: usize = 5_000;
+/// Clients per loopback address: the more an address has, the longer the system looks for a free port.
+const PER_ADDRESS: usize = 1_000;
 
 /// One client in so many is a whole SDK.
 const SDK_EVERY: usize = 50;
@@ -94,38 +96,53 @@ fn main() -> Result<()> {
     }
 }
 
+/// What is measured: who sends, what happens, and what is waited for.
+const ROWS: [(&str, &str, Round, What); 7] = [
+    ("plain TCP, one loop of writes", "tcp", Round::Change, What::Change),
+    ("bare axum websocket, broadcast", "websocket", Round::Change, What::Change),
+    ("Tidegate, a change", "server", Round::Change, What::Change),
+    ("Tidegate, a kill", "server", Round::Kill, What::Kill),
+    ("Tidegate, a change just before a kill", "server", Round::Race, What::Change),
+    ("Tidegate, that kill", "server", Round::Race, What::Kill),
+    ("Tidegate, a kill among 100 changes/s", "server", Round::Storm, What::Kill),
+];
+
 fn direct(sizes: &[usize]) -> Result<()> {
     println!(
         "| clients | | half have it | all have it | all, to the tcp floor | server CPU a client | clients' CPU | memory a connection |"
     );
     println!("|--:|---|--:|--:|--:|--:|--:|--:|");
     for &n_clients in sizes {
-        let tcp = measure("tcp", n_clients, Round::Change)?;
-        let row = |what: &str, all_of: fn(&Figures) -> Spread, figures: &Figures| {
-            let Spread { half_ms, all_ms } = all_of(figures);
-            let ratio = all_ms / tcp.change.all_ms;
-            let Figures { server_us, clients_us, bytes, .. } = figures;
-            let kib = bytes / 1_024.0;
-            println!(
-                "| {n_clients} | {what} | {half_ms:.1} ms | {all_ms:.1} ms | {ratio:.2} × | {server_us:.1} µs | {clients_us:.1} µs | {kib:.1} KiB |"
-            );
-        };
-        row("plain TCP, one loop of writes", |figures| figures.change, &tcp);
-        row(
-            "bare axum websocket, broadcast",
-            |figures| figures.change,
-            &measure("websocket", n_clients, Round::Change)?,
-        );
-        row("Tidegate, a change", |figures| figures.change, &measure("server", n_clients, Round::Change)?);
-        row("Tidegate, a kill", |figures| figures.kill, &measure("server", n_clients, Round::Kill)?);
-        let race = measure("server", n_clients, Round::Race)?;
-        row("Tidegate, a change just before a kill", |figures| figures.change, &race);
-        row("Tidegate, that kill", |figures| figures.kill, &race);
-        if n_clients > STORM_CLIENTS {
-            continue;
+        let mut pairs: Vec<Pair> = Vec::new();
+        for (_, part, round, _) in ROWS {
+            let is_known = pairs.iter().any(|pair| pair.plays(part, round));
+            if !is_known && (round != Round::Storm || n_clients <= STORM_CLIENTS) {
+                pairs.push(Pair::start(part, round, n_clients, pairs.len())?);
+            }
         }
-        let storm = format!("Tidegate, a kill among {STORM_PER_S} changes/s");
-        row(&storm, |figures| figures.kill, &measure("server", n_clients, Round::Storm)?);
+        // In turns, as a machine is not the same from minute to minute; a storm would blow on the others.
+        let (mut storm, mut calm): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|pair| pair.round == Round::Storm);
+        for pairs in [&mut calm, &mut storm] {
+            for _ in 0..ROUNDS {
+                pairs.iter_mut().try_for_each(Pair::play)?;
+            }
+        }
+        let mut floor_ms = f64::NAN;
+        for (name, part, round, what) in ROWS {
+            let Some(pair) = calm.iter().chain(&storm).find(|pair| pair.plays(part, round)) else { continue };
+            let (half_ms, all_ms) =
+                (pair.median(|it| it.spread(what).half_ms), pair.median(|it| it.spread(what).all_ms));
+            if part == "tcp" {
+                floor_ms = all_ms;
+            }
+            println!(
+                "| {n_clients} | {name} | {half_ms:.1} ms | {all_ms:.1} ms | {:.2} × | {:.1} µs | {:.1} µs | {:.1} KiB |",
+                all_ms / floor_ms,
+                pair.mean(|it| it.server_us),
+                pair.mean(|it| it.clients_us),
+                pair.bytes_a_client()? / 1_024.0,
+            );
+        }
     }
     Ok(())
 }
@@ -142,16 +159,18 @@ enum Round {
 }
 
 impl Round {
-    const ALL: [(&str, Self); 4] =
-        [("change", Self::Change), ("kill", Self::Kill), ("race", Self::Race), ("storm", Self::Storm)];
-
     fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, round)| *round == self).map_or("", |(name, _)| name)
+        match self {
+            Self::Change => "change",
+            Self::Kill => "kill",
+            Self::Race => "race",
+            Self::Storm => "storm",
+        }
     }
 
     fn parse(name: &str) -> Result<Self> {
-        let known = Self::ALL.iter().find(|(known, _)| *known == name);
-        Ok(known.with_context(|| format!("`{name}` is no round"))?.1)
+        let all = [Self::Change, Self::Kill, Self::Race, Self::Storm];
+        all.into_iter().find(|round| round.name() == name).with_context(|| format!("`{name}` is no round"))
     }
 }
 
@@ -162,53 +181,93 @@ struct Spread {
     all_ms: f64,
 }
 
-/// Medians of the rounds; CPU time of each side a client and round, receipts included; memory after the rounds.
+/// Of one round; CPU time of each side a client, receipts included.
 #[derive(Clone, Copy, Debug, Default)]
 struct Figures {
     change: Spread,
     kill: Spread,
     server_us: f64,
     clients_us: f64,
-    bytes: f64,
 }
 
-fn measure(part: &str, n_clients: usize, round: Round) -> Result<Figures> {
-    let mut server = Actor::start(part, SERVING_CORE, &[])?;
-    let place = server.line()?;
-    let before = server.usage()?.resident;
-    let mut clients = Actor::start("clients", ASKING_CORE, &[part, &place, &n_clients.to_string()])?;
-    clients.line().context("connecting")?;
-    let (server_cpu, clients_cpu) = (server.usage()?.cpu, clients.usage()?.cpu);
-    let mut times: [Vec<f64>; 4] = Default::default();
-    for _ in 0..ROUNDS {
-        server.say(round.name())?;
-        // When it was accepted, and the revisions of the change and of the kill; 0: there is none.
-        let accepted = server.line()?;
-        clients.say(&accepted)?;
-        let (started, _) = accepted.split_once(' ').context("a time")?;
-        let started: f64 = started.parse()?;
-        let told = clients.line()?;
-        for (all, at) in times.iter_mut().zip(told.split(' ')) {
-            all.push((at.parse::<f64>()? - started) / 1e3);
+impl Figures {
+    fn spread(&self, what: What) -> Spread {
+        match what {
+            What::Change => self.change,
+            What::Kill => self.kill,
         }
     }
-    let after = server.usage()?;
-    let [change_half, change_all, kill_half, kill_all] = times.map(|mut all| {
-        all.sort_by(f64::total_cmp);
-        percentile(&all, 0.5)
-    });
+}
+
+/// A server on one core, its clients on the other, and what they measured.
+struct Pair {
+    part: &'static str,
+    round: Round,
+    n_clients: f64,
+    // The clients go first: they would complain of a server that has gone.
+    clients: Actor,
+    server: Actor,
+    /// The server's memory before they came, in bytes.
+    bytes_before: u64,
+    figures: Vec<Figures>,
+}
+
+impl Pair {
+    /// `place`: its number among all pairs.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    let (n_clients, n_rounds) = (n_clients as f64, ROUNDS as f64);
-    let us_a_client = |cpu: Duration| cpu.as_secs_f64() * 1e6 / n_clients / n_rounds;
+    fn start(part: &'static str, round: Round, n_clients: usize, place: usize) -> Result<Self> {
+        let mut server = Actor::start(part, SERVING_CORE, &[])?;
+        let address = server.line()?;
+        let bytes_before = server.usage()?.resident;
+        let arguments = [part, &address, &n_clients.to_string(), &place.to_string()];
+        let mut clients = Actor::start("clients", ASKING_CORE, &arguments)?;
+        clients.line().context("connecting")?;
+        Ok(Self { part, round, n_clients: n_clients as f64, clients, server, bytes_before, figures: Vec::new() })
+    }
+
+    fn plays(&self, part: &str, round: Round) -> bool {
+        self.part == part && self.round == round
+    }
+
+    fn play(&mut self) -> Result<()> {
+        let before = (self.server.usage()?.cpu, self.clients.usage()?.cpu);
+        self.server.say(self.round.name())?;
+        // When it was accepted, and the revisions of the change and of the kill; 0: there is none.
+        let accepted = self.server.line()?;
+        self.clients.say(&accepted)?;
+        let (started, _) = accepted.split_once(' ').context("a time")?;
+        let started: f64 = started.parse()?;
+        let told = self.clients.line()?;
+        let mut times = told.split(' ').map(|at| Ok::<_, anyhow::Error>((at.parse::<f64>()? - started) / 1e3));
+        let mut next = || times.next().context("four times")?;
+        let mut spread = || Ok::<_, anyhow::Error>(Spread { half_ms: next()?, all_ms: next()? });
+        let us_a_client = |after: Duration, before| after.saturating_sub(before).as_secs_f64() * 1e6 / self.n_clients;
+        self.figures.push(Figures {
+            change: spread()?,
+            kill: spread()?,
+            server_us: us_a_client(self.server.usage()?.cpu, before.0),
+            clients_us: us_a_client(self.clients.usage()?.cpu, before.1),
+        });
+        Ok(())
+    }
+
+    fn median(&self, of: impl Fn(&Figures) -> f64) -> f64 {
+        let mut values: Vec<_> = self.figures.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        percentile(&values, 0.5)
+    }
+
+    /// For CPU time, which is counted in large steps.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    let grown = after.resident.saturating_sub(before) as f64;
-    Ok(Figures {
-        change: Spread { half_ms: change_half, all_ms: change_all },
-        kill: Spread { half_ms: kill_half, all_ms: kill_all },
-        server_us: us_a_client(after.cpu.saturating_sub(server_cpu)),
-        clients_us: us_a_client(clients.usage()?.cpu.saturating_sub(clients_cpu)),
-        bytes: grown / n_clients,
-    })
+    fn mean(&self, of: impl Fn(&Figures) -> f64) -> f64 {
+        self.figures.iter().map(of).sum::<f64>() / self.figures.len() as f64
+    }
+
+    fn bytes_a_client(&self) -> Result<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let grown = self.server.usage()?.resident.saturating_sub(self.bytes_before) as f64;
+        Ok(grown / self.n_clients)
+    }
 }
 
 /// What a client has since a moment, in microseconds since 1970: the first that is not before a revision counts.
@@ -242,16 +301,17 @@ impl Eye {
 
 /// Connects, then tells of each round when half and all have the change, and the kill.
 async fn clients(arguments: &[String]) -> Result<()> {
-    let [part, place, n_clients] = arguments else { bail!("say what, where and how many") };
+    let [part, place, n_clients, own_place] = arguments else { bail!("say what, where, how many and from where") };
+    let own_place: u8 = own_place.parse()?;
     let (address, key) = place.split_once(' ').context("an address and a key")?;
     let address: SocketAddr = address.parse()?;
     let n_clients: usize = n_clients.parse()?;
     let (sightings, mut seen) = mpsc::unbounded_channel();
     let (ready, mut readied) = mpsc::channel(64);
-    let (answers, answering) = mpsc::unbounded_channel();
-    tokio::spawn(send_answers(answering));
+    let answers = Answers::default();
+    tokio::spawn(answers.clone().send());
     for client in 0..n_clients {
-        let socket = connect(address, client).await?;
+        let socket = connect(address, own_place, client).await?;
         let (eye, ready) = (Eye { client, sightings: sightings.clone() }, ready.clone());
         match part.as_str() {
             "tcp" => spawn(read_tcp(socket, ready, eye)),
@@ -313,10 +373,10 @@ impl Awaited {
     }
 }
 
-async fn connect(address: SocketAddr, number: usize) -> Result<TcpStream> {
+async fn connect(address: SocketAddr, place: u8, number: usize) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    let last = u8::try_from(2 + number / PER_ADDRESS)?;
-    socket.bind((Ipv4Addr::new(127, 0, 0, last), 0).into())?;
+    let last = u8::try_from(1 + number / PER_ADDRESS)?;
+    socket.bind((Ipv4Addr::new(127, 0, 1 + place, last), 0).into())?;
     let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -356,7 +416,7 @@ async fn read_websocket(mut socket: WebSocketStream<TcpStream>, ready: mpsc::Sen
 async fn listen(
     mut socket: WebSocketStream<TcpStream>,
     ready: mpsc::Sender<()>,
-    answers: mpsc::UnboundedSender<Answer>,
+    answers: Answers,
     eye: Eye,
 ) -> Result<()> {
     let hello = ClientMessage::Hello(ClientHello {
@@ -368,8 +428,8 @@ async fn listen(
     });
     socket.send(tungstenite::Message::text(frame::encode([&hello]))).await?;
     let mut spread_ms = 0;
-    let mut is_ready = false;
-    while !is_ready {
+    let mut held = None;
+    while held.is_none() {
         let frame = match socket.next().await.context("the server hung up")?? {
             tungstenite::Message::Text(frame) => frame.as_str().to_owned(),
             tungstenite::Message::Binary(frame) => frame::decompress(&frame, frame::MAX_SERVER_FRAME_BYTES)?,
@@ -378,17 +438,19 @@ async fn listen(
         for line in frame::lines(&frame) {
             match ServerMessage::parse(line)? {
                 ServerMessage::Hello(hello) => spread_ms = hello.receipt_spread_ms,
-                ServerMessage::Commit(_) => is_ready = true,
+                ServerMessage::Commit(commit) => held = Some(commit.to.epoch),
                 _ => {}
             }
         }
     }
     let client = eye.client;
+    let epoch = held.unwrap_or_default();
     let (mut socket, writer) = socket.into_inner().into_split();
-    answers.send(Answer::Of(client, writer))?;
+    answers.give(Answer::Of(client, writer));
     ready.send(()).await?;
     // Spread evenly, as SDKs' are at random.
     let wait = Duration::from_millis(spread_ms * u64::try_from(client * 7_919 % 1_000)? / 1_000);
+    let answer = |message| answers.give(Answer::Send(client, Instant::now() + wait, message));
     let mut buffer = Vec::with_capacity(4 * 1_024);
     loop {
         if socket.read_buf(&mut buffer).await? == 0 {
@@ -396,21 +458,26 @@ async fn listen(
         }
         while let Some((text, end)) = first_frame(&buffer)? {
             // The last line says what it was.
-            match ServerMessage::parse(text.rsplit('\n').next().unwrap_or_default())? {
-                ServerMessage::Kill(kill) => eye.sees(What::Kill, kill.revision),
-                ServerMessage::Commit(commit) => {
-                    eye.sees(What::Change, commit.to.revision);
-                    let ack = Ack { epoch: commit.to.epoch, revision: commit.to.revision, age_ms: 0 };
-                    answers.send(Answer::Send(client, Instant::now() + wait, ClientMessage::Ack(ack)))?;
-                }
-                ServerMessage::Heartbeat(_) => {
-                    answers.send(Answer::Send(client, Instant::now() + wait, ClientMessage::Heartbeat))?;
-                }
-                _ => {}
+            let line = text.rsplit('\n').next().unwrap_or_default();
+            if line.starts_with(r#"{"type":"kill""#) {
+                eye.sees(What::Kill, revision_in(line)?);
+            } else if line.starts_with(r#"{"type":"commit""#) {
+                let revision = revision_in(line)?;
+                eye.sees(What::Change, revision);
+                answer(ClientMessage::Ack(Ack { epoch: epoch.clone(), revision, age_ms: 0 }));
+            } else {
+                answer(ClientMessage::Heartbeat);
             }
             buffer.drain(..end);
         }
     }
+}
+
+/// The revision that a message tells.
+fn revision_in(message: &str) -> Result<u64> {
+    let (_, rest) = message.split_once(r#""revision":"#).context("a revision")?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    Ok(digits.parse()?)
 }
 
 /// The first websocket frame in `bytes` (RFC 6455, section 5.2) as text, and where it ends; none: it is not whole yet.
@@ -437,25 +504,43 @@ enum Answer {
     Send(usize, Instant, ClientMessage),
 }
 
-async fn send_answers(mut answers: mpsc::UnboundedReceiver<Answer>) {
-    let mut writers = HashMap::new();
-    let mut waiting = HashMap::new();
-    let mut due = BTreeSet::new();
-    loop {
-        let next = due.first().map_or_else(far_away, |(at, _)| *at);
-        tokio::select! {
-            answer = answers.recv() => match answer {
-                Some(Answer::Of(client, writer)) => drop(writers.insert(client, writer)),
-                Some(Answer::Send(client, at, message)) => {
-                    if waiting.insert(client, message).is_none() {
-                        due.insert((at, client));
+/// What was not looked at yet.
+#[derive(Clone, Default)]
+struct Answers(Arc<Mutex<Vec<Answer>>>);
+
+/// Often enough that what is spread stays spread.
+const ANSWER_EVERY: Duration = Duration::from_millis(5);
+
+impl Answers {
+    fn give(&self, answer: Answer) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+    }
+
+    async fn send(self) {
+        let mut writers = HashMap::new();
+        let mut waiting = HashMap::new();
+        let mut due = BTreeSet::new();
+        let mut turn = interval(ANSWER_EVERY);
+        loop {
+            let now = turn.tick().await;
+            let new = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            for answer in new {
+                match answer {
+                    Answer::Of(client, writer) => drop(writers.insert(client, writer)),
+                    Answer::Send(client, at, message) => {
+                        if waiting.insert(client, message).is_none() {
+                            due.insert((at, client));
+                        }
                     }
                 }
-                None => return,
-            },
-            () = sleep_until(next) => {
-                let Some((_, client)) = due.pop_first() else { continue };
-                let (Some(message), Some(writer)) = (waiting.remove(&client), writers.get(&client)) else { continue };
+            }
+            while let Some((_, client)) = due.first().filter(|(at, _)| *at <= now).copied() {
+                due.pop_first();
+                let (Some(message), Some(writer)): (_, Option<&OwnedWriteHalf>) =
+                    (waiting.remove(&client), writers.get(&client))
+                else {
+                    continue;
+                };
                 // It fits, or the server reads nothing any more.
                 let _ = writer.try_write(&masked(&frame::encode([&message])));
             }
