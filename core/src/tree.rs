@@ -1,12 +1,17 @@
-//! JSON that was parsed and not yet read, and what reads it.
+//! JSON that was parsed and not yet read, what reads it, and what writes it.
 //!
 //! Configurations and messages are read by hand: derived readers, made anew for each type and each way to parse, were a
 //! third of the JavaScript SDK. Here a text is parsed into a [`Tree`] once, and each type says in [`Read`] which of its
 //! members it takes. What is wrong is named by its JSON Pointer.
 //!
 //! A type that is also to be read from elsewhere implements serde's `Deserialize` by [`deserialize`].
+//!
+//! What SDKs write, too, implements [`Write`]: an object is written member by member. What only the server writes derives
+//! serde's `Serialize`.
 
+mod number;
 mod parser;
+mod writer;
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -17,6 +22,7 @@ use serde::{
 use serde_json::{Number, Value as Json};
 
 use self::parser::Parser;
+pub use self::writer::{Members, Write, list, text};
 
 /// A JSON value. Texts borrow from what was parsed, where they could.
 #[derive(Clone, Debug)]
@@ -140,7 +146,9 @@ impl<'t> Tree<'t> {
         let found = match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
-            Self::Number(number) => return ReadError::new(format!("must be {expected}, not {number}")),
+            Self::Number(number) => {
+                return ReadError::new(format!("must be {expected}, not {}", text(&Json::from(number.clone()))));
+            }
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",
