@@ -122,6 +122,18 @@ impl<'t> Tree<'t> {
         }
     }
 
+    /// Gives every item of a list to `read`, in turn.
+    ///
+    /// # Errors
+    /// [`ReadError`] for anything else, and the first of `read`.
+    pub fn each(&self, read: &mut dyn FnMut(&Self) -> Result<(), ReadError>) -> Result<(), ReadError> {
+        let Self::List(items) = self else { return Err(self.is_no("a list")) };
+        for (place, item) in items.iter().enumerate() {
+            read(item).map_err(|error| error.within(&place.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// One of some names, as what it stands for.
     ///
     /// # Errors
@@ -334,11 +346,11 @@ impl Read for Arc<str> {
 
 impl<T: Read> Read for Vec<T> {
     fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
-        let Tree::List(items) = tree else { return Err(tree.is_no("a list")) };
-        let mut read = Self::with_capacity(items.len());
-        for (place, item) in items.iter().enumerate() {
-            read.push(T::read(item).map_err(|error| error.within(&place.to_string()))?);
-        }
+        let mut read = Self::new();
+        tree.each(&mut |item| {
+            read.push(T::read(item)?);
+            Ok(())
+        })?;
         Ok(read)
     }
 }

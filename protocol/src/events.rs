@@ -10,8 +10,10 @@
 //! [`ServerMessage::Received`]: crate::ServerMessage::Received
 
 use serde::Deserialize;
-use tidegate_core::tree::{Members, Write};
-use xxhash_rust::xxh3::xxh3_64;
+use tidegate_core::{
+    bucket,
+    tree::{Members, Write},
+};
 
 use crate::message::write::{not_empty, not_zero};
 
@@ -90,7 +92,7 @@ pub struct UnitHash(pub u64);
 impl UnitHash {
     /// Of a targeting key. O(bytes).
     pub fn of(targeting_key: &str) -> Self {
-        Self(xxh3_64(targeting_key.as_bytes()))
+        Self(bucket::hash(targeting_key))
     }
 }
 

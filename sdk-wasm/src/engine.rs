@@ -9,7 +9,7 @@ use tidegate_protocol::{
     Digest, Effect as Sync, ObjectKind, ServerMessage, Snapshot, Status, Synchronizer, Update,
     events::Measurement,
     frame,
-    message::ClientContext,
+    message::{ClientContext, Received},
     sync::{Lost, Moment, Onto, Polled, Polling, Retention, Settings},
 };
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -192,11 +192,11 @@ impl Engine {
         let mut effects = self.show(effects);
         // The machine knows nothing of events, and reading every frame twice would be a waste.
         if frame.contains(r#""type":"received""#) {
-            let messages = frame::lines(frame).filter_map(|line| ServerMessage::parse(line).ok());
-            effects.extend(messages.filter_map(|message| match message {
-                ServerMessage::Received(received) => Some(Effect::Received { id: received.id }),
-                _ => None,
-            }));
+            for line in frame::lines(frame) {
+                if let Ok(ServerMessage::Received(Received { id })) = ServerMessage::parse(line) {
+                    effects.push(Effect::Received { id });
+                }
+            }
         }
         encode(&effects)
     }
@@ -376,9 +376,9 @@ impl Engine {
 
     /// Changes what is evaluated with; what else is to be done is JavaScript's.
     fn show(&mut self, effects: Vec<Sync>) -> Vec<Effect> {
-        effects
-            .into_iter()
-            .map(|effect| match effect {
+        let mut shown = Vec::with_capacity(effects.len());
+        for effect in effects {
+            shown.push(match effect {
                 Sync::Connect => Effect::Connect,
                 Sync::Disconnect { reason } => Effect::Disconnect { reason },
                 Sync::Send(frame) => Effect::Send { frame },
@@ -388,8 +388,9 @@ impl Engine {
                     self.overdue = matches!(status, Status::Error | Status::Fatal);
                     Effect::Status(status)
                 }
-            })
-            .collect()
+            });
+        }
+        shown
     }
 
     fn apply(&mut self, update: Update) -> Changed {
