@@ -6,8 +6,8 @@
 //!
 //! A type that is also to be read from elsewhere implements serde's `Deserialize` by [`deserialize`].
 //!
-//! What SDKs write, too, implements [`Write`]: an object is written member by member. What only the server writes derives
-//! serde's `Serialize`.
+//! Messages, and what SDKs write, implement [`Write`]: an object is written member by member. Configurations, which only the
+//! server writes, derive serde's `Serialize`.
 
 mod number;
 mod parser;
@@ -230,7 +230,7 @@ impl<'t> Fields<'t> {
     pub fn optional<T: Read>(self, name: &'static str) -> Result<Option<T>, ReadError> {
         match self.get(name)? {
             None | Some(Tree::Null) => Ok(None),
-            Some(tree) => within(name, tree).map(Some),
+            Some(tree) => Ok(Some(within(name, tree)?)),
         }
     }
 

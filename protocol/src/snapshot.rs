@@ -139,7 +139,10 @@ impl Snapshot {
         if about.scope != scope {
             return Err(SnapshotError::Scope);
         }
-        let objects: Vec<WireObject> = lines.map(WireObject::parse).collect::<Result<_, _>>().map_err(form)?;
+        let mut objects = Vec::new();
+        for line in lines {
+            objects.push(WireObject::parse(line).map_err(form)?);
+        }
         if about.objects != objects.len() as u64 || about.position.digest != objects.iter().map(Digest::from).sum() {
             return Err(SnapshotError::Damaged { what: "digest" });
         }
