@@ -37,10 +37,17 @@ impl Attribute {
                 name => Ok(Self::named(name)),
             };
         };
-        let mut names = pointer.split('/').map(unescape);
-        let first = names.next().unwrap_or_else(|| unreachable!("split yields at least one item"))?;
-        let rest = names.map(|name| name.map(Token::new)).collect::<Result<Box<[_]>, _>>()?;
-        Ok(if rest.is_empty() && first != NOW { Self::named(&first) } else { Self::Pointer(Name::new(&first), rest) })
+        let mut names = pointer.split('/');
+        let first = unescape(names.next().unwrap_or_default())?;
+        let mut rest = Vec::new();
+        for name in names {
+            rest.push(Token::new(unescape(name)?));
+        }
+        Ok(if rest.is_empty() && first != NOW {
+            Self::named(&first)
+        } else {
+            Self::Pointer(Name::new(&first), rest.into())
+        })
     }
 
     fn named(name: &str) -> Self {
@@ -99,9 +106,9 @@ fn unescape(token: &str) -> Result<String, String> {
     let mut parts = token.split('~');
     let mut name = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (character, rest) = match part.as_bytes().first() {
-            Some(b'0') => ('~', &part[1..]),
-            Some(b'1') => ('/', &part[1..]),
+        let (character, rest) = match part.split_at_checked(1) {
+            Some(("0", rest)) => ('~', rest),
+            Some(("1", rest)) => ('/', rest),
             _ => return Err("in a JSON Pointer, `~` is written `~0` and a `/` within a name `~1`".to_owned()),
         };
         name.push(character);

@@ -1,6 +1,6 @@
 //! Short texts as numbers: what is looked up among a few is compared with each in two instructions.
 
-use xxhash_rust::xxh3::xxh3_64;
+use crate::bucket;
 
 /// A text as two numbers. A text of up to 15 bytes *is* its code: its bytes, then zeros, then its length. A longer one
 /// has a hash instead, and equal codes do not make equal texts.
@@ -21,7 +21,7 @@ impl TextCode {
         let bytes = text.as_bytes();
         let len = bytes.len();
         if len > 15 {
-            return Self { head: xxh3_64(bytes), tail: LONG };
+            return Self { head: bucket::hash(text), tail: LONG };
         }
         // Two loads that overlap take every byte; of the second, those that the first has taken are shifted out.
         let (head, tail) = if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {

@@ -367,12 +367,11 @@ impl<'i, 'k> ConditionCompiler<'i, 'k> {
         if depth > limits::NESTING {
             return self.refuse("nesting_too_deep", path, format!("groups nest at most {} deep", limits::NESTING));
         }
-        let compiled: Vec<_> = conditions
-            .iter()
-            .enumerate()
-            .map(|(index, condition)| self.condition(condition, &path.index(index), depth))
-            .collect();
-        compiled.into_iter().collect()
+        let mut compiled = Vec::with_capacity(conditions.len());
+        for (index, condition) in conditions.iter().enumerate() {
+            compiled.extend(self.condition(condition, &path.index(index), depth));
+        }
+        (compiled.len() == conditions.len()).then(|| compiled.into())
     }
 
     fn condition(&mut self, condition: &config::Condition, path: &Path<'_>, depth: usize) -> Option<Condition> {
@@ -400,14 +399,15 @@ impl<'i, 'k> ConditionCompiler<'i, 'k> {
     }
 
     fn segment_test(&mut self, test: &config::Test, path: &Path<'_>) -> Option<SegmentTest> {
-        let segments = self.operands(test, path, "a segment's key", |value| SegmentKey::new(value.as_str()?).ok())?;
+        let mut segments = Vec::new();
+        self.operands(test, path, "a segment's key", &mut |value| {
+            value.as_str().and_then(|key| SegmentKey::new(key).ok()).map(|key| segments.push(key)).is_some()
+        })?;
         let values = path.field("values");
         let first = self.uses.len();
-        self.uses.extend(segments.into_iter().enumerate().map(|(index, segment)| SegmentUse {
-            segment,
-            rule: self.rule,
-            path: values.index(index).to_string(),
-        }));
+        for (index, segment) in segments.into_iter().enumerate() {
+            self.uses.push(SegmentUse { segment, rule: self.rule, path: values.index(index).to_string() });
+        }
         Some(SegmentTest { uses: first..self.uses.len(), negate: test.negate })
     }
 
@@ -441,7 +441,10 @@ impl<'i, 'k> ConditionCompiler<'i, 'k> {
             "before" => self.date(Comparison::Less, test, path),
             "after" => self.date(Comparison::Greater, test, path),
             "inCidr" => {
-                let networks = self.operands(test, path, "an address or a CIDR block like `10.0.0.0/8`", network)?;
+                let mut networks = Vec::new();
+                self.operands(test, path, "an address or a CIDR block like `10.0.0.0/8`", &mut |value| {
+                    network(value).map(|network| networks.push(network)).is_some()
+                })?;
                 Some(Operator::InCidr(networks.into()))
             }
             "exists" if test.values.is_empty() => Some(Operator::Exists),
@@ -454,65 +457,68 @@ impl<'i, 'k> ConditionCompiler<'i, 'k> {
     }
 
     fn set(&mut self, test: &config::Test, path: &Path<'_>) -> Option<Operator> {
-        let expected = "a string, a number or a boolean";
-        let values = self.operands(test, path, expected, |value| match value {
-            Json::Bool(_) | Json::Number(_) => Some(value),
-            Json::String(value_text) => (value_text.len() <= limits::TEXT_BYTES).then_some(value),
-            Json::Null | Json::Array(_) | Json::Object(_) => None,
+        let (mut texts, mut numbers, mut has_true, mut has_false) = (Vec::new(), Vec::new(), false, false);
+        self.operands(test, path, "a string, a number or a boolean", &mut |value| {
+            match value {
+                Json::Bool(true) => has_true = true,
+                Json::Bool(false) => has_false = true,
+                Json::Number(number) => numbers.extend(number.as_f64().map(without_sign_of_zero)),
+                Json::String(value) if value.len() <= limits::TEXT_BYTES => texts.push((value.as_str(), ())),
+                _ => return false,
+            }
+            true
         })?;
-        let texts: Vec<_> = values.iter().filter_map(|value| value.as_str()).collect();
-        let numbers = values.iter().filter_map(|value| value.as_f64()).map(without_sign_of_zero);
-        let numbers = order::by_number(numbers.collect(), |number| order::total(*number));
-        let has = |wanted| values.iter().any(|value| value.as_bool() == Some(wanted));
         Some(Operator::In(Set {
             texts: match case(test) {
-                Case::Sensitive => Texts::Exact(TextMap::new(texts.into_iter().map(|text| (text, ())))),
-                Case::Ignored => Texts::Folded(FoldedSet::new(texts.into_iter())),
+                Case::Sensitive => Texts::Exact(TextMap::new(&texts)),
+                Case::Ignored => Texts::Folded(FoldedSet::new(texts.into_iter().map(|(text, ())| text))),
             },
-            numbers: numbers.into(),
-            has_true: has(true),
-            has_false: has(false),
+            numbers: order::by_number(numbers, |number| order::total(*number)).into(),
+            has_true,
+            has_false,
         }))
     }
 
     fn text(&mut self, relation: TextRelation, test: &config::Test, path: &Path<'_>) -> Option<Operator> {
         let expected = format!("a text of at most {} bytes", limits::TEXT_BYTES);
-        let parts = self.operands(test, path, &expected, |value| {
-            value.as_str().filter(|text| text.len() <= limits::TEXT_BYTES).map(Box::from)
+        let mut parts = Vec::new();
+        self.operands(test, path, &expected, &mut |value| {
+            let part = value.as_str().filter(|text| text.len() <= limits::TEXT_BYTES);
+            part.map(|part| parts.push(part.into())).is_some()
         })?;
         Some(Operator::Text(relation, case(test), parts.into()))
     }
 
     fn matches(&mut self, test: &config::Test, path: &Path<'_>) -> Option<Operator> {
         let expected = format!("a regular expression of at most {} bytes", limits::PATTERN_BYTES);
-        let patterns = self.operands(test, path, &expected, |value| {
-            value.as_str().filter(|pattern| pattern.len() <= limits::PATTERN_BYTES)
+        let mut patterns = Vec::new();
+        self.operands(test, path, &expected, &mut |value| {
+            let pattern = value.as_str().filter(|pattern| pattern.len() <= limits::PATTERN_BYTES);
+            pattern.map(|pattern| patterns.push(pattern)).is_some()
         })?;
         let values = path.field("values");
-        let compiled: Vec<_> = patterns
-            .into_iter()
-            .enumerate()
-            .map(|(index, pattern)| match regex(pattern, case(test)) {
-                Ok(regex) => Some(regex),
-                Err(message) => self.refuse("bad_regex", &values.index(index), message),
-            })
-            .collect();
-        compiled.into_iter().collect::<Option<_>>().map(Operator::Matches)
+        let mut compiled = Vec::with_capacity(patterns.len());
+        for (index, pattern) in patterns.iter().enumerate() {
+            match regex(pattern, case(test)) {
+                Ok(regex) => compiled.push(regex),
+                Err(message) => self.refuse("bad_regex", &values.index(index), message).unwrap_or_default(),
+            }
+        }
+        (compiled.len() == patterns.len()).then(|| Operator::Matches(compiled.into()))
     }
 
     fn number(&mut self, comparison: Comparison, test: &config::Test, path: &Path<'_>) -> Option<Operator> {
-        let limits = self.operands(test, path, "a number", Json::as_f64)?;
-        comparison.loosest(limits, f64::total_cmp).map(|limit| Operator::Number(comparison, limit))
+        let limit = self.limit(comparison, test, path, "a number", Json::as_f64)?;
+        Some(Operator::Number(comparison, limit))
     }
 
     fn versions(&mut self, test: &config::Test, path: &Path<'_>) -> Option<Vec<OwnedVersion>> {
-        self.operands(test, path, "a version like `1.2.3` or `2.0.0-rc.1`", |value| {
-            value
-                .as_str()
-                .filter(|text| text.len() <= limits::TEXT_BYTES)
-                .and_then(Version::parse)
-                .map(Version::to_owned)
-        })
+        let mut versions = Vec::new();
+        self.operands(test, path, "a version like `1.2.3` or `2.0.0-rc.1`", &mut |value| {
+            let version = value.as_str().filter(|text| text.len() <= limits::TEXT_BYTES).and_then(Version::parse);
+            version.map(|version| versions.push(version.to_owned())).is_some()
+        })?;
+        Some(versions)
     }
 
     fn version(&mut self, comparison: Comparison, test: &config::Test, path: &Path<'_>) -> Option<Operator> {
@@ -523,32 +529,44 @@ impl<'i, 'k> ConditionCompiler<'i, 'k> {
 
     fn date(&mut self, comparison: Comparison, test: &config::Test, path: &Path<'_>) -> Option<Operator> {
         let expected = "a date and time like `2026-03-01T00:00:00Z`, or unix milliseconds";
-        let limits = self.operands(test, path, expected, |value| unix_ms(&Value::from(value)))?;
-        comparison.loosest(limits, f64::total_cmp).map(|limit| Operator::Date(comparison, limit))
+        let limit = self.limit(comparison, test, path, expected, |value| unix_ms(&Value::from(value)))?;
+        Some(Operator::Date(comparison, limit))
     }
 
-    /// The parsed values of a test: at least one, and all of them usable.
-    fn operands<'t, V>(
+    /// The loosest of a test's values.
+    fn limit(
+        &mut self,
+        comparison: Comparison,
+        test: &config::Test,
+        path: &Path<'_>,
+        expected: &str,
+        parse: fn(&Json) -> Option<f64>,
+    ) -> Option<f64> {
+        let mut limits = Vec::new();
+        self.operands(test, path, expected, &mut |value| parse(value).map(|limit| limits.push(limit)).is_some())?;
+        comparison.loosest(limits, f64::total_cmp)
+    }
+
+    /// Gives the values of a test to `take`, which says whether it can use them: there is at least one, and it can use all.
+    fn operands<'t>(
         &mut self,
         test: &'t config::Test,
         path: &Path<'_>,
         expected: &str,
-        parse: impl Fn(&'t Json) -> Option<V>,
-    ) -> Option<Vec<V>> {
+        take: &mut dyn FnMut(&'t Json) -> bool,
+    ) -> Option<()> {
         let values = path.field("values");
         if test.values.is_empty() {
             return self.refuse("missing_operand", &values, format!("`{}` needs {expected}", test.operator));
         }
-        let parsed: Vec<_> = test
-            .values
-            .iter()
-            .enumerate()
-            .map(|(index, value)| {
-                let refusal = || format!("`{}` needs {expected}", test.operator);
-                parse(value).or_else(|| self.refuse("bad_operand", &values.index(index), refusal()))
-            })
-            .collect();
-        parsed.into_iter().collect()
+        let mut usable = Some(());
+        for (index, value) in test.values.iter().enumerate() {
+            if !take(value) {
+                usable =
+                    self.refuse("bad_operand", &values.index(index), format!("`{}` needs {expected}", test.operator));
+            }
+        }
+        usable
     }
 
     /// Reports what makes the rule unusable.

@@ -159,10 +159,13 @@ impl Read for Value {
             Tree::Bool(value) => Self::Bool(*value),
             Tree::Number(value) => value.as_f64().map_or(Self::Null, Self::Number),
             Tree::Text(value) => Self::String(value.as_ref().into()),
-            Tree::List(items) => Self::List(items.iter().map(Self::read).collect::<Result<_, _>>()?),
+            Tree::List(_) => Self::List(Vec::read(tree)?),
             Tree::Object(members) => {
-                let members = members.iter().map(|(name, value)| Ok((name.as_ref().into(), Self::read(value)?)));
-                Self::Object(members.collect::<Result<_, _>>()?)
+                let mut object = Vec::with_capacity(members.len());
+                for (name, value) in members {
+                    object.push((name.as_ref().into(), Self::read(value)?));
+                }
+                Self::Object(object)
             }
             Tree::Raw(text) => tree::parse(text)?,
         })

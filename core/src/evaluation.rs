@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value as Json;
 
+use crate::tree::Write;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -38,6 +40,17 @@ impl Serialize for FlagValue {
             }
             Self::Number(value) => serializer.serialize_f64(*value),
             Self::Json(value) => value.serialize(serializer),
+        }
+    }
+}
+
+impl Write for FlagValue {
+    fn write(&self, out: &mut String) {
+        match self {
+            Self::Boolean(value) => value.write(out),
+            Self::String(value) => value.write(out),
+            Self::Number(value) => value.write(out),
+            Self::Json(value) => value.write(out),
         }
     }
 }
@@ -115,10 +128,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::tree::text;
 
     #[test]
     fn values_are_written_as_javascript_writes_them() {
-        let check = |value: FlagValue, expected: &str| assert_eq!(serde_json::to_string(&value).unwrap(), expected);
+        let check = |value: FlagValue, expected: &str| {
+            assert_eq!(serde_json::to_string(&value).unwrap(), expected);
+            assert_eq!(text(&value), expected);
+        };
         check(FlagValue::Boolean(true), "true");
         check(FlagValue::String("a\"b".into()), r#""a\"b""#);
         check(FlagValue::Number(49.0), "49");

@@ -119,12 +119,10 @@ impl Flag {
 
         let targets = parts.targets();
         let default = parts.outlet(&config.default, &Path::Root.field("default"));
-        let serves: Vec<_> = config
-            .rules
-            .iter()
-            .enumerate()
-            .map(|(index, rule)| parts.outlet(&rule.serve, &Path::Root.field("rules").index(index).field("serve")))
-            .collect();
+        let mut serves = Vec::with_capacity(config.rules.len());
+        for (index, rule) in config.rules.iter().enumerate() {
+            serves.push(parts.outlet(&rule.serve, &Path::Root.field("rules").index(index).field("serve")));
+        }
         parts.check_rules(&serves);
         parts.check_prerequisites();
 
@@ -215,26 +213,22 @@ fn variants(config: &FlagConfig, issues: &mut Issues<'_>) -> Option<Box<[Variant
         return None;
     }
     let mut keys = TextSet::default();
-    let compiled: Vec<_> = config
-        .variants
-        .iter()
-        .enumerate()
-        .map(|(index, variant)| {
-            let path = path.index(index);
-            let unique = keys.insert(variant.key.as_str());
-            if !unique {
-                let message = format!("another variant has the key `{}`", variant.key);
-                issues.report(Severity::FlagBroken, "duplicate_variant", path.field("key"), message);
-            }
-            let value = value(config.kind, &variant.value);
-            if value.is_none() {
-                let message = format!("the value must be {}, as the flag's kind says", expected(config.kind));
-                issues.report(Severity::FlagBroken, "wrong_value_kind", path.field("value"), message);
-            }
-            value.filter(|_| unique).map(|value| Variant { key: variant.key.clone(), value })
-        })
-        .collect();
-    compiled.into_iter().collect()
+    let mut compiled = Vec::with_capacity(config.variants.len());
+    for (index, variant) in config.variants.iter().enumerate() {
+        let path = path.index(index);
+        let unique = keys.insert(variant.key.as_str());
+        if !unique {
+            let message = format!("another variant has the key `{}`", variant.key);
+            issues.report(Severity::FlagBroken, "duplicate_variant", path.field("key"), message);
+        }
+        let value = value(config.kind, &variant.value);
+        if value.is_none() {
+            let message = format!("the value must be {}, as the flag's kind says", expected(config.kind));
+            issues.report(Severity::FlagBroken, "wrong_value_kind", path.field("value"), message);
+        }
+        compiled.extend(value.filter(|_| unique).map(|value| Variant { key: variant.key.clone(), value }));
+    }
+    (compiled.len() == config.variants.len()).then(|| compiled.into())
 }
 
 fn value(kind: FlagKind, json: &Json) -> Option<FlagValue> {
@@ -308,7 +302,7 @@ impl Parts<'_, '_> {
             let message = format!("targets list at most {} keys; use a segment", limits::MEMBERS);
             return self.broken("too_many", &path, message);
         }
-        Some(TextMap::new(keys.into_iter()))
+        Some(TextMap::new(&keys))
     }
 
     fn outlet(&mut self, serve: &Serve, path: &Path<'_>) -> Option<Outlet> {

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::key::{FlagKey, SegmentKey};
+use crate::{
+    key::{FlagKey, SegmentKey},
+    tree::{Members, Write},
+};
 
 /// Something wrong with a configuration, found by compiling it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -36,6 +39,24 @@ pub enum Severity {
     RuleSkipped,
     /// The flag answers PARSE_ERROR, unless it is killed or disabled and its off variant can be read.
     FlagBroken,
+}
+
+impl Write for CompileIssue {
+    fn write(&self, out: &mut String) {
+        let severity = match self.severity {
+            Severity::Warning => "warning",
+            Severity::RuleSkipped => "ruleSkipped",
+            Severity::FlagBroken => "flagBroken",
+        };
+        Members::of(out)
+            .with("severity", &severity)
+            .with("code", &self.code)
+            .with("collection", &self.collection)
+            .with("key", &self.key)
+            .with("path", &self.path)
+            .with("message", &self.message)
+            .end();
+    }
 }
 
 /// Where in a flag or segment the compiler is; printed, it is a JSON Pointer. Costs nothing until something is wrong.

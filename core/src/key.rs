@@ -4,7 +4,7 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::tree::{Read, ReadError, Tree};
+use crate::tree::{Read, ReadError, Tree, Write};
 
 /// Why a text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,12 @@ macro_rules! key {
         impl Read for $name {
             fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
                 Self::new(tree.text()?).map_err(|error| ReadError::new(error.to_string()))
+            }
+        }
+
+        impl Write for $name {
+            fn write(&self, out: &mut String) {
+                self.as_str().write(out);
             }
         }
 

@@ -18,6 +18,7 @@ mod attribute;
 mod code;
 mod condition;
 mod date;
+mod lower;
 mod text;
 mod version;
 

@@ -105,8 +105,10 @@ fn link_segments(
         }
     }
     let n_segments = segments.len();
-    let found = |node: &SegmentNode| node.links.iter().copied().filter(|place| *place < n_segments).collect();
-    let dependencies: Vec<Vec<_>> = segments.iter().map(found).collect();
+    let mut dependencies = Vec::with_capacity(n_segments);
+    for node in segments.iter() {
+        dependencies.push(found(&node.links, n_segments));
+    }
     let order = graph::affected(&dependencies, touched);
     let mut changed = Vec::new();
     for &Ordered { node: place, cyclic } in &order {
@@ -149,13 +151,18 @@ fn link_flags(
     }
     if !changed_segments.is_empty() {
         let is_changed = marks(segments.len(), changed_segments);
-        let uses_changed = |node: &FlagNode| node.segments.iter().any(|place| is_changed.get(*place) == Some(&true));
-        touched.extend(flags.iter().enumerate().filter(|(_, node)| uses_changed(node)).map(|(place, _)| place));
+        for (place, node) in flags.iter().enumerate() {
+            if node.segments.iter().any(|segment| is_changed.get(*segment) == Some(&true)) {
+                touched.push(place);
+            }
+        }
     }
     let n_flags = flags.len();
-    let found = |needed: &PrerequisiteLink| Some(needed.flag).filter(|place| *place < n_flags);
-    let dependencies: Vec<Vec<_>> =
-        flags.iter().map(|node| node.prerequisites.iter().filter_map(found).collect()).collect();
+    let mut dependencies = Vec::with_capacity(n_flags);
+    for node in flags.iter() {
+        let links: Vec<_> = node.prerequisites.iter().map(|needed| needed.flag).collect();
+        dependencies.push(found(&links, n_flags));
+    }
     let order = graph::affected(&dependencies, &touched);
     for &Ordered { node: place, cyclic } in &order {
         let linked = flags.get(place).map(|node| node.linked(cyclic, flags, segments));
@@ -164,6 +171,11 @@ fn link_flags(
         }
     }
     in_order(&order, n_flags)
+}
+
+/// Those of `links` that lead somewhere.
+fn found(links: &[usize], n_places: usize) -> Vec<usize> {
+    links.iter().copied().filter(|place| *place < n_places).collect()
 }
 
 fn find_segments(uses: &[SegmentUse], segments: &Table<SegmentNode>) -> Box<[usize]> {

@@ -32,7 +32,11 @@ fn places<K: Ord>(keys: BinaryHeap<(K, usize)>) -> Vec<usize> {
 
 fn arranged<T>(items: Vec<T>, places: &[usize]) -> Vec<T> {
     let mut items: Vec<_> = items.into_iter().map(Some).collect();
-    places.iter().filter_map(|place| items.get_mut(*place)?.take()).collect()
+    let mut arranged = Vec::with_capacity(items.len());
+    for place in places {
+        arranged.extend(items.get_mut(*place).and_then(Option::take));
+    }
+    arranged
 }
 
 #[cfg(test)]

@@ -208,9 +208,8 @@ impl<'r> Draft<'r> {
         };
         let linked = link(&mut ruleset, base, touched);
 
-        let flags = news(&ruleset.flags, &base.flags, &linked.flags, &flag_keys, |node| &node.issues);
-        let segments = news(&ruleset.segments, &base.segments, &linked.segments, &segment_keys, |node| &node.issues);
-        let issues = flags.chain(segments).cloned().collect();
+        let mut issues = news(&ruleset.flags, &base.flags, &linked.flags, &flag_keys, |node| &node.issues);
+        issues.extend(news(&ruleset.segments, &base.segments, &linked.segments, &segment_keys, |node| &node.issues));
         (ruleset, issues)
     }
 }
@@ -240,18 +239,24 @@ fn places<T: Keyed>(table: &Table<T>, keys: &[Arc<str>], moved: bool) -> Vec<usi
 }
 
 /// The issues of the objects at `linked`: all of those in `put`, which is in order, and what is new of others.
-fn news<'t, T: Keyed>(
-    now: &'t Table<T>,
-    before: &'t Table<T>,
-    linked: &'t [usize],
-    put: &'t [Arc<str>],
-    issues: impl Fn(&T) -> &[CompileIssue] + Copy + 't,
-) -> impl Iterator<Item = &'t CompileIssue> {
-    linked.iter().filter_map(|place| now.get(*place)).flat_map(move |object| {
+fn news<T: Keyed>(
+    now: &Table<T>,
+    before: &Table<T>,
+    linked: &[usize],
+    put: &[Arc<str>],
+    issues: fn(&T) -> &[CompileIssue],
+) -> Vec<CompileIssue> {
+    let mut news = Vec::new();
+    for object in linked.iter().filter_map(|place| now.get(*place)) {
         let was_put = put.binary_search(object.key()).is_ok();
         let known = before.find(object.key()).filter(|_| !was_put).map(issues).unwrap_or_default();
-        issues(object).iter().filter(move |issue| !known.contains(issue))
-    })
+        for issue in issues(object) {
+            if !known.contains(issue) {
+                news.push(issue.clone());
+            }
+        }
+    }
+    news
 }
 
 #[cfg(test)]

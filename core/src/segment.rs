@@ -86,5 +86,5 @@ fn members(keys: &[String], path: &Path<'_>, issues: &mut Issues<'_>) -> TextMap
         issues.report(Severity::RuleSkipped, "too_long", path.index(index), message);
         return TextMap::default();
     }
-    TextMap::new(keys.iter().map(|key| (key.as_str(), ())))
+    TextMap::new(&keys.iter().map(|key| (key.as_str(), ())).collect::<Vec<_>>())
 }

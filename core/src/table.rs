@@ -80,26 +80,39 @@ impl<T: Keyed> Table<T> {
             return table;
         }
         let mut objects: Vec<T> = Vec::with_capacity(self.len() + changes.len());
-        let mut changes = changes.into_iter().peekable();
-        for object in self.iter() {
-            while let Some((_, before)) = changes.next_if(|(key, _)| key < object.key()) {
-                objects.extend(before);
+        let mut place = 0;
+        for (key, object) in changes {
+            while let Some(before) = self.get(place).filter(|before| *before.key() < key) {
+                objects.push(before.clone());
+                place += 1;
             }
-            match changes.next_if(|(key, _)| key == object.key()) {
-                Some((_, instead)) => objects.extend(instead),
-                None => objects.push(object.clone()),
-            }
+            place += usize::from(self.get(place).is_some_and(|replaced| *replaced.key() == key));
+            objects.extend(object);
         }
-        objects.extend(changes.filter_map(|(_, after)| after));
+        while let Some(after) = self.get(place) {
+            objects.push(after.clone());
+            place += 1;
+        }
         let mut places = HashTable::with_capacity(objects.len());
         for (place, object) in objects.iter().enumerate() {
             let key = object.key();
-            places.insert_unique(hash(key), (Arc::clone(key), place), |(key, _)| hash(key));
+            places.insert_unique(hash(key), (Arc::clone(key), place), hash_of_place);
         }
-        let mut objects = objects.into_iter();
-        let chunks = (0..objects.len().div_ceil(CHUNK)).map(|_| objects.by_ref().take(CHUNK).collect()).collect();
-        Self { chunks, places: Arc::new(places) }
+        let mut chunks = Vec::with_capacity(objects.len().div_ceil(CHUNK));
+        let mut chunk = Vec::with_capacity(CHUNK);
+        for object in objects {
+            chunk.push(object);
+            if chunk.len() == CHUNK {
+                chunks.push(Arc::from(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK))));
+            }
+        }
+        chunks.extend((!chunk.is_empty()).then(|| Arc::from(chunk)));
+        Self { chunks: chunks.into(), places: Arc::new(places) }
     }
+}
+
+fn hash_of_place((key, _): &(Arc<str>, usize)) -> u64 {
+    hash(key)
 }
 
 #[cfg(test)]

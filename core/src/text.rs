@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::FixedState;
 use hashbrown::{HashSet, HashTable};
 
-use crate::{code::TextCode, order};
+use crate::{code::TextCode, lower::lower, order};
 
 /// Up to this many keys, comparing them one by one beats hashing.
 const FEW: usize = 16;
@@ -49,15 +49,16 @@ impl<V> Default for TextMap<V> {
 
 impl<V: Copy> TextMap<V> {
     /// A map of `keys`. All keys together must stay below 4 GiB: those beyond are never found.
-    pub(crate) fn new<'a>(keys: impl ExactSizeIterator<Item = (&'a str, V)>) -> Self {
+    pub(crate) fn new(keys: &[(&str, V)]) -> Self {
         if keys.len() <= FEW {
-            let (codes, entries): (Vec<_>, Vec<_>) =
-                keys.map(|(key, value)| (TextCode::new(key), (Box::from(key), value))).unzip();
-            return Self::Few { codes: codes.into(), entries: entries.into() };
+            return Self::Few {
+                codes: keys.iter().map(|(key, _)| TextCode::new(key)).collect(),
+                entries: keys.iter().map(|(key, value)| (Box::from(*key), *value)).collect(),
+            };
         }
         let mut text = String::new();
         let mut table = HashTable::with_capacity(keys.len());
-        for (key, value) in keys {
+        for &(key, value) in keys {
             let hash = hash(key);
             if table.find(hash, |entry| same(slice(&text, entry), key.as_bytes())).is_some() {
                 continue;
@@ -198,10 +199,6 @@ fn contains_folded(text: &str, part: &str) -> bool {
     }
 }
 
-fn lower(text: &str) -> impl DoubleEndedIterator<Item = char> + Clone {
-    text.chars().flat_map(char::to_lowercase)
-}
-
 fn begins(mut text: impl Iterator<Item = char>, mut prefix: impl Iterator<Item = char>) -> bool {
     prefix.all(|character| text.next() == Some(character))
 }
@@ -216,7 +213,7 @@ mod tests {
     fn few_and_many_keys_are_found() {
         for n_keys in [0, 1, FEW, FEW + 1, 1_000] {
             let keys: Vec<String> = (0..n_keys).map(|n| format!("key-{n}")).collect();
-            let map = TextMap::new(keys.iter().map(String::as_str).zip(0_u32..).collect::<Vec<_>>().into_iter());
+            let map = TextMap::new(&keys.iter().map(String::as_str).zip(0_u32..).collect::<Vec<_>>());
             assert_eq!(map.len(), n_keys);
             assert!(keys.iter().zip(0..).all(|(key, n)| map.get(key) == Some(n)));
             assert_eq!(map.get("KEY-0"), None);
@@ -230,7 +227,7 @@ mod tests {
             let others: Vec<String> = (0..n_others).map(|n| format!("other-{n}")).collect();
             let others = others.iter().map(|key| (key.as_str(), 3));
             let keys: Vec<(&str, u32)> = [("same", 1), ("same", 2)].into_iter().chain(others).collect();
-            assert_eq!(TextMap::new(keys.into_iter()).get("same"), Some(1));
+            assert_eq!(TextMap::new(&keys).get("same"), Some(1));
         }
     }
 

@@ -1,12 +1,17 @@
-//! JSON that was parsed and not yet read, and what reads it.
+//! JSON that was parsed and not yet read, what reads it, and what writes it.
 //!
 //! Configurations and messages are read by hand: derived readers, made anew for each type and each way to parse, were a
 //! third of the JavaScript SDK. Here a text is parsed into a [`Tree`] once, and each type says in [`Read`] which of its
 //! members it takes. What is wrong is named by its JSON Pointer.
 //!
 //! A type that is also to be read from elsewhere implements serde's `Deserialize` by [`deserialize`].
+//!
+//! Messages, and what SDKs write, implement [`Write`]: an object is written member by member. Configurations, which only the
+//! server writes, derive serde's `Serialize`.
 
+mod number;
 mod parser;
+mod writer;
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -17,6 +22,7 @@ use serde::{
 use serde_json::{Number, Value as Json};
 
 use self::parser::Parser;
+pub use self::writer::{Members, Write, list, text};
 
 /// A JSON value. Texts borrow from what was parsed, where they could.
 #[derive(Clone, Debug)]
@@ -116,6 +122,18 @@ impl<'t> Tree<'t> {
         }
     }
 
+    /// Gives every item of a list to `read`, in turn.
+    ///
+    /// # Errors
+    /// [`ReadError`] for anything else, and the first of `read`.
+    pub fn each(&self, read: &mut dyn FnMut(&Self) -> Result<(), ReadError>) -> Result<(), ReadError> {
+        let Self::List(items) = self else { return Err(self.is_no("a list")) };
+        for (place, item) in items.iter().enumerate() {
+            read(item).map_err(|error| error.within(&place.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// One of some names, as what it stands for.
     ///
     /// # Errors
@@ -140,7 +158,9 @@ impl<'t> Tree<'t> {
         let found = match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
-            Self::Number(number) => return ReadError::new(format!("must be {expected}, not {number}")),
+            Self::Number(number) => {
+                return ReadError::new(format!("must be {expected}, not {}", text(&Json::from(number.clone()))));
+            }
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",
@@ -210,7 +230,7 @@ impl<'t> Fields<'t> {
     pub fn optional<T: Read>(self, name: &'static str) -> Result<Option<T>, ReadError> {
         match self.get(name)? {
             None | Some(Tree::Null) => Ok(None),
-            Some(tree) => within(name, tree).map(Some),
+            Some(tree) => Ok(Some(within(name, tree)?)),
         }
     }
 
@@ -326,11 +346,11 @@ impl Read for Arc<str> {
 
 impl<T: Read> Read for Vec<T> {
     fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
-        let Tree::List(items) = tree else { return Err(tree.is_no("a list")) };
-        let mut read = Self::with_capacity(items.len());
-        for (place, item) in items.iter().enumerate() {
-            read.push(T::read(item).map_err(|error| error.within(&place.to_string()))?);
-        }
+        let mut read = Self::new();
+        tree.each(&mut |item| {
+            read.push(T::read(item)?);
+            Ok(())
+        })?;
         Ok(read)
     }
 }

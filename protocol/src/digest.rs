@@ -2,8 +2,7 @@
 
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 
-use serde::{Deserialize, Serialize};
-use tidegate_core::tree::{Read, ReadError, Tree};
+use tidegate_core::tree::{Read, ReadError, Tree, Write};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::message::{ObjectKind, WireObject};
@@ -12,8 +11,7 @@ use crate::message::{ObjectKind, WireObject};
 ///
 /// A sum, so that a change costs what changed: subtract the old object's digest, add the new one's. It finds lost and
 /// torn changes; it is no protection against forgery.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Digest(pub u128);
 
 impl Digest {
@@ -84,6 +82,12 @@ impl TryFrom<String> for Digest {
     }
 }
 
+impl Write for Digest {
+    fn write(&self, out: &mut String) {
+        String::from(*self).write(out);
+    }
+}
+
 impl Read for Digest {
     fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
         u128::from_str_radix(tree.text()?, 16).map(Self).map_err(|error| ReadError::new(error.to_string()))
@@ -92,6 +96,8 @@ impl Read for Digest {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_core::tree::{parse, text};
+
     use super::*;
 
     #[test]
@@ -111,7 +117,7 @@ mod tests {
 
     #[test]
     fn it_is_written_as_32_hex_digits() {
-        assert_eq!(serde_json::to_string(&Digest(0xab)).unwrap(), "\"000000000000000000000000000000ab\"");
-        assert!(serde_json::from_str::<Digest>("\"xyz\"").is_err());
+        assert_eq!(text(&Digest(0xab)), "\"000000000000000000000000000000ab\"");
+        assert!(parse::<Digest>("\"xyz\"").is_err());
     }
 }

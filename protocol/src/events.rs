@@ -9,8 +9,13 @@
 //! [`ClientMessage::Events`]: crate::ClientMessage::Events
 //! [`ServerMessage::Received`]: crate::ServerMessage::Received
 
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
+use serde::Deserialize;
+use tidegate_core::{
+    bucket,
+    tree::{Members, Write},
+};
+
+use crate::message::write::{not_empty, not_zero};
 
 /// Exposures and measurements of one batch, together, at most.
 pub const MAX_ITEMS: usize = 500;
@@ -22,36 +27,36 @@ pub const MAX_ID_BYTES: usize = 64;
 pub const MAX_METRIC_BYTES: usize = 128;
 
 /// Events that a client sends at once.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventBatch {
     /// Chosen by the client at random, another one for each batch; at most [`MAX_ID_BYTES`].
     pub id: String,
     /// What was served to whom.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub exposures: Vec<Exposure>,
     /// What was measured.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub measurements: Vec<Measurement>,
     /// How many events the client had no room for since its last batch.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub dropped: u64,
 }
 
 /// A unit was served a variant, once or more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exposure {
     /// The flag's key.
     pub flag: String,
     /// The variant's key; absent: the caller's default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub variant: Option<String>,
     /// The flag's version in the snapshot.
     #[serde(default)]
     pub version: u64,
     /// To whom; absent: the context had no targeting key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub unit: Option<UnitHash>,
     /// How often, at least once.
     #[serde(default = "once")]
@@ -61,16 +66,16 @@ pub struct Exposure {
 }
 
 /// Something was measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Measurement {
     /// What: at most [`MAX_METRIC_BYTES`].
     pub metric: String,
     /// Of whom; absent: of nobody in particular.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub unit: Option<UnitHash>,
     /// How much; absent: it happened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub value: Option<f64>,
     /// When: milliseconds since 1970 on the client's clock.
     pub at: i64,
@@ -80,14 +85,14 @@ pub struct Measurement {
 ///
 /// The same in every SDK, so that what one service serves and another measures comes together. It is no secret to
 /// somebody who can guess the key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct UnitHash(pub u64);
 
 impl UnitHash {
     /// Of a targeting key. O(bytes).
     pub fn of(targeting_key: &str) -> Self {
-        Self(xxh3_64(targeting_key.as_bytes()))
+        Self(bucket::hash(targeting_key))
     }
 }
 
@@ -111,17 +116,60 @@ impl From<UnitHash> for String {
     }
 }
 
+impl Write for EventBatch {
+    fn write(&self, out: &mut String) {
+        self.members(Members::of(out)).end();
+    }
+}
+
+impl EventBatch {
+    pub(crate) fn members<'o>(&self, members: Members<'o>) -> Members<'o> {
+        let members = members.with("id", &self.id);
+        members
+            .with_some("exposures", not_empty(&self.exposures))
+            .with_some("measurements", not_empty(&self.measurements))
+            .with_some("dropped", not_zero(&self.dropped))
+    }
+}
+
+impl Write for Exposure {
+    fn write(&self, out: &mut String) {
+        Members::of(out)
+            .with("flag", &self.flag)
+            .with_some("variant", self.variant.as_ref())
+            .with("version", &self.version)
+            .with_some("unit", self.unit.as_ref())
+            .with("count", &self.count)
+            .with("at", &self.at)
+            .end();
+    }
+}
+
+impl Write for Measurement {
+    fn write(&self, out: &mut String) {
+        Members::of(out)
+            .with("metric", &self.metric)
+            .with_some("unit", self.unit.as_ref())
+            .with_some("value", self.value.as_ref())
+            .with("at", &self.at)
+            .end();
+    }
+}
+
+impl Write for UnitHash {
+    fn write(&self, out: &mut String) {
+        String::from(*self).write(out);
+    }
+}
+
 fn once() -> u64 {
     1
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
-pub(crate) fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
 #[cfg(test)]
 mod tests {
+    use tidegate_core::tree::text;
+
     use super::*;
 
     #[test]
@@ -140,7 +188,7 @@ mod tests {
             dropped: 3,
         };
         let json = r#"{"id":"b1","exposures":[{"flag":"checkout","variant":"on","version":4,"unit":"691d4463952c802f","count":2,"at":17}],"measurements":[{"metric":"paid","value":9.5,"at":18}],"dropped":3}"#;
-        assert_eq!(serde_json::to_string(&batch).unwrap(), json);
+        assert_eq!(text(&batch), json);
         assert_eq!(serde_json::from_str::<EventBatch>(json).unwrap(), batch);
         let least = r#"{"id":"b2","exposures":[{"flag":"checkout","at":1}]}"#;
         assert_eq!(serde_json::from_str::<EventBatch>(least).unwrap().exposures[0].count, 1);

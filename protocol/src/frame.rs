@@ -5,7 +5,7 @@
 //! as many bytes as declared is no frame, and nobody makes room for more than that.
 
 use miniz_oxide::{deflate::compress_to_vec, inflate::decompress_to_vec_with_limit};
-use serde::Serialize;
+use tidegate_core::tree::Write;
 
 use crate::message::{Commit, Intent, ObjectRef, Objects, ServerMessage, WireObject};
 
@@ -89,15 +89,13 @@ pub fn decompress(frame: &[u8], limit: usize) -> Result<String, BadFrame> {
 }
 
 /// Puts messages into one frame.
-pub fn encode<'a, M: Serialize + 'a>(messages: impl IntoIterator<Item = &'a M>) -> String {
+pub fn encode<'a, M: Write + 'a>(messages: impl IntoIterator<Item = &'a M>) -> String {
     let mut frame = String::new();
     for message in messages {
-        let line = serde_json::to_string(message)
-            .unwrap_or_else(|error| unreachable!("messages have only string keys and finite numbers: {error}"));
         if !frame.is_empty() {
             frame.push('\n');
         }
-        frame.push_str(&line);
+        message.write(&mut frame);
     }
     frame
 }
@@ -159,7 +157,7 @@ mod tests {
         let frames = frames_of(&["a".to_owned(), "b\nc".to_owned()]);
         assert_eq!(frames.len(), 1);
         let kinds: Vec<_> = lines(&frames[0])
-            .map(|line| serde_json::to_value(ServerMessage::parse(line).unwrap()).unwrap()["type"].clone())
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["type"].clone())
             .collect();
         assert_eq!(kinds, ["intent", "objects", "commit"]);
     }

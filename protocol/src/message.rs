@@ -3,23 +3,21 @@
 //! [`ClientMessage`] and [`ServerMessage`] are read by type first, then by body (`parse`): one that is not known is
 //! [`Unknown`](ServerMessage::Unknown), never an error.
 
+pub(crate) mod write;
+
 use std::{borrow::Cow, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
-use serde_json::{Value as Json, value::RawValue};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value as Json;
 use tidegate_core::tree::{self, Read, ReadError, Tree};
 
-use crate::{
-    digest::Digest,
-    events::{EventBatch, is_zero},
-};
+use crate::{digest::Digest, events::EventBatch};
 
 /// The version of the protocol spoken here.
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// Where a snapshot stands: what an SDK has, or what a server offers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The database's timeline; revisions of different epochs do not compare.
     pub epoch: Arc<str>,
@@ -30,8 +28,7 @@ pub struct Position {
 }
 
 /// What the client sends.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ClientMessage {
     /// The first message: who this is and what it has.
     Hello(ClientHello),
@@ -50,7 +47,7 @@ pub enum ClientMessage {
 }
 
 /// Who the client is and what it has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientHello {
     /// The highest protocol version that the client speaks.
@@ -58,13 +55,13 @@ pub struct ClientHello {
     /// Like `tidegate-rust/0.1.0`.
     pub sdk: String,
     /// What the client has; absent: nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub position: Option<Position>,
     /// The compressions that the client can read, by the names of [`encoding`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub accepts: Vec<Cow<'static, str>>,
     /// With a client key: whom the server evaluates for; absent: nobody in particular.
-    #[serde(default, skip_serializing_if = "Option::is_none", flatten)]
+    #[serde(default, flatten)]
     pub context: Option<ClientContext>,
 }
 
@@ -75,18 +72,18 @@ pub mod encoding {
 }
 
 /// Whom a client key evaluates for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientContext {
     /// The evaluation context: a JSON object, its `targetingKey` the targeting key, all else attributes.
     pub context: Json,
     /// Where the key demands it (secure mode): HMAC-SHA256 of the targeting key under the key's secret, 64 hex digits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub signature: Option<String>,
 }
 
 /// The revision that a client evaluates with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ack {
     /// The revision's epoch.
@@ -94,12 +91,12 @@ pub struct Ack {
     /// The revision applied.
     pub revision: u64,
     /// How long ago, in milliseconds: receipts may wait, see [`ServerHello::receipt_spread_ms`].
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub age_ms: u64,
 }
 
 /// Asks for a full transfer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Resync {
     /// Why, for the server's metric: a short constant text.
@@ -107,8 +104,7 @@ pub struct Resync {
 }
 
 /// What the server sends.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "type", rename_all = "camelCase")]
+#[derive(Clone, Debug)]
 pub enum ServerMessage {
     /// The answer to the client's hello.
     Hello(ServerHello),
@@ -131,8 +127,7 @@ pub enum ServerMessage {
 }
 
 /// How the connection will be run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerHello {
     /// The protocol version that will be spoken: at most the client's.
     pub protocol: u32,
@@ -141,26 +136,22 @@ pub struct ServerHello {
     pub heartbeat_ms: u64,
     /// A receipt waits for a random part of this, in milliseconds, so that thousands of clients do not answer one change
     /// all at once, while the server still sends it.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub receipt_spread_ms: u64,
 }
 
 /// Announces a change set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
     /// What it holds.
     pub transfer: Transfer,
     /// For [`Transfer::Changes`]: the revision, of the same epoch as `to`, that they start from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<u64>,
     /// What the client will have after it.
     pub to: Position,
 }
 
 /// What a change set holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transfer {
     /// Nothing: the client is up to date.
     None,
@@ -171,32 +162,26 @@ pub enum Transfer {
 }
 
 /// Objects of a change set.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct Objects {
     /// Objects added or replaced. A segment or prerequisite comes before what uses it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub put: Vec<WireObject>,
     /// Objects removed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub delete: Vec<ObjectRef>,
 }
 
 /// Ends a change set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// As in the intent.
     pub to: Position,
     /// When the newest change in it was accepted: milliseconds since 1970 on the server's clock. To be shown, never to
     /// decide anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<i64>,
 }
 
 /// Flags that are killed from `revision` on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kill {
     /// The epoch of `revision`.
     pub epoch: Arc<str>,
@@ -205,30 +190,25 @@ pub struct Kill {
     /// The keys of the flags.
     pub flags: Vec<String>,
     /// As in [`Commit`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<i64>,
 }
 
 /// Names a batch of events that was taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// The batch's id.
     pub id: String,
 }
 
 /// A sign of life.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heartbeat {
     /// The revision that this client was last brought to; one that is behind it has missed something.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
 }
 
 /// Announces the end of the connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goodbye {
     /// Why: one of the constants of [`goodbye`].
     pub reason: Cow<'static, str>,
@@ -286,12 +266,6 @@ impl From<&str> for ObjectKind {
     }
 }
 
-impl Serialize for ObjectKind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
 impl Read for ObjectKind {
     fn read(tree: &Tree<'_>) -> Result<Self, ReadError> {
         tree.text().map(Self::from)
@@ -299,8 +273,7 @@ impl Read for ObjectKind {
 }
 
 /// Names an object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectRef {
     /// What it is.
     pub kind: ObjectKind,
@@ -309,8 +282,7 @@ pub struct ObjectRef {
 }
 
 /// A flag or segment as it travels: the exact bytes count in the digest. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireObject {
     /// What it is.
     pub kind: ObjectKind,
@@ -328,14 +300,6 @@ impl Body {
     /// Its text.
     pub fn get(&self) -> &str {
         &self.0
-    }
-}
-
-impl Serialize for Body {
-    /// As the JSON that it is. It came over the wire, so that this checks whether it is any. O(bytes).
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &RawValue = serde_json::from_str(&self.0).map_err(S::Error::custom)?;
-        raw.serialize(serializer)
     }
 }
 
@@ -527,9 +491,9 @@ mod tests {
 
     #[track_caller]
     fn check_server(message: &ServerMessage, json: &str) {
-        assert_eq!(serde_json::to_string(message).unwrap(), json);
+        assert_eq!(tree::text(message), json);
         let read = ServerMessage::parse(json).unwrap();
-        assert_eq!(serde_json::to_string(&read).unwrap(), json);
+        assert_eq!(tree::text(&read), json);
     }
 
     fn position() -> Position {
@@ -613,7 +577,7 @@ mod tests {
             (ClientMessage::Resync(Resync { reason: "digest".into() }), r#"{"type":"resync","reason":"digest"}"#),
             (ClientMessage::Heartbeat, r#"{"type":"heartbeat"}"#),
         ] {
-            assert_eq!(serde_json::to_string(&message).unwrap(), json);
+            assert_eq!(tree::text(&message), json);
             assert_eq!(ClientMessage::parse(json).unwrap(), message);
         }
     }
@@ -634,7 +598,7 @@ mod tests {
     fn an_unknown_kind_keeps_its_name() {
         let kind: ObjectKind = tree::parse("\"experiment\"").unwrap();
         assert_eq!(kind, ObjectKind::Other("experiment".into()));
-        assert_eq!(serde_json::to_string(&kind).unwrap(), "\"experiment\"");
+        assert_eq!(tree::text(&kind), "\"experiment\"");
     }
 
     #[test]

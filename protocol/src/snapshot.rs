@@ -12,8 +12,7 @@
 //! The checksum is xxh3-128 over all that follows the first line break. A file that is torn, foreign or of another
 //! version is refused as a whole: an SDK then starts as if there were none.
 
-use serde::Serialize;
-use tidegate_core::tree::{self, Read, ReadError, Tree};
+use tidegate_core::tree::{self, Members, Read, ReadError, Tree, Write, text};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
@@ -51,21 +50,35 @@ pub enum SnapshotError {
     },
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Header {
     format: String,
     version: u32,
     checksum: Digest,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct About {
     scope: String,
     saved_at: i64,
     position: Position,
     objects: u64,
+}
+
+impl Write for Header {
+    fn write(&self, out: &mut String) {
+        let Self { format, version, checksum } = self;
+        Members::of(out).with("format", format).with("version", version).with("checksum", checksum).end();
+    }
+}
+
+impl Write for About {
+    fn write(&self, out: &mut String) {
+        Members::of(out)
+            .with("scope", &self.scope)
+            .with("savedAt", &self.saved_at)
+            .with("position", &self.position)
+            .with("objects", &self.objects)
+            .end();
+    }
 }
 
 impl Read for Header {
@@ -97,14 +110,13 @@ impl Snapshot {
     pub fn encode(&self, scope: &str, saved_at: i64) -> String {
         let objects = self.objects.len() as u64;
         let about = About { scope: scope.to_owned(), saved_at, position: self.position.clone(), objects };
-        let mut body = json(&about) + "\n";
+        let mut body = text(&about) + "\n";
         for object in &self.objects {
-            let WireObject { kind, key, body: config } = object;
-            let line = [r#"{"kind":"#, &json(kind), r#","key":"#, &json(key), r#","body":"#, config.get(), "}\n"];
-            body.extend(line);
+            object.write(&mut body);
+            body.push('\n');
         }
         let checksum = Digest(xxh3_128(body.as_bytes()));
-        json(&Header { format: FORMAT.to_owned(), version: VERSION, checksum }) + "\n" + &body
+        text(&Header { format: FORMAT.to_owned(), version: VERSION, checksum }) + "\n" + &body
     }
 
     /// Reads a file that [`encode`](Self::encode) wrote for the same `scope`. O(bytes).
@@ -127,17 +139,15 @@ impl Snapshot {
         if about.scope != scope {
             return Err(SnapshotError::Scope);
         }
-        let objects: Vec<WireObject> = lines.map(WireObject::parse).collect::<Result<_, _>>().map_err(form)?;
+        let mut objects = Vec::new();
+        for line in lines {
+            objects.push(WireObject::parse(line).map_err(form)?);
+        }
         if about.objects != objects.len() as u64 || about.position.digest != objects.iter().map(Digest::from).sum() {
             return Err(SnapshotError::Damaged { what: "digest" });
         }
         Ok(Self { position: about.position, objects })
     }
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value)
-        .unwrap_or_else(|error| unreachable!("headers and objects have only string keys: {error}"))
 }
 
 #[cfg(test)]

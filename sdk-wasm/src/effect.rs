@@ -1,49 +1,57 @@
 //! What JavaScript is told to do, as JSON text, and the types of it.
 
-use serde::Serialize;
-use tidegate_core::{CompileIssue, FlagKey, SegmentKey};
+use tidegate_core::{
+    CompileIssue, FlagKey, SegmentKey,
+    tree::{Members, Write, text},
+};
 use tidegate_protocol::{
-    Position, Status,
+    Status,
     sync::{Cause, Poll},
 };
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// One effect of a call of the engine.
-#[derive(Debug, Serialize)]
-#[serde(tag = "type", rename_all = "camelCase")]
+#[derive(Debug)]
 pub(crate) enum Effect {
     Connect,
     Disconnect { reason: &'static str },
     Send { frame: String },
-    Poll(Question),
+    Poll(Poll),
     Changed(Changed),
-    Status { status: &'static str },
+    Status(Status),
     Received { id: String },
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Question {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<Position>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    etag: Option<String>,
-}
-
 /// A change of what is evaluated with; it is done already.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Changed {
     pub flags: Vec<FlagKey>,
     pub segments: Vec<SegmentKey>,
     pub cause: &'static str,
     /// When the newest of the changes was accepted.
-    #[serde(rename = "changedAt", skip_serializing_if = "Option::is_none")]
     pub at: Option<i64>,
     pub issues: Vec<CompileIssue>,
 }
 
-impl From<Poll> for Question {
-    fn from(Poll { position, etag }: Poll) -> Self {
-        Self { position, etag }
+impl Write for Effect {
+    fn write(&self, out: &mut String) {
+        match self {
+            Self::Connect => Members::typed(out, "connect"),
+            Self::Disconnect { reason } => Members::typed(out, "disconnect").with("reason", reason),
+            Self::Send { frame } => Members::typed(out, "send").with("frame", frame),
+            Self::Poll(Poll { position, etag }) => {
+                Members::typed(out, "poll").with_some("position", position.as_ref()).with_some("etag", etag.as_ref())
+            }
+            Self::Changed(Changed { flags, segments, cause, at, issues }) => Members::typed(out, "changed")
+                .with("flags", flags)
+                .with("segments", segments)
+                .with("cause", cause)
+                .with_some("changedAt", at.as_ref())
+                .with("issues", issues),
+            Self::Status(status) => Members::typed(out, "status").with("status", &name(*status)),
+            Self::Received { id } => Members::typed(out, "received").with("id", id),
+        }
+        .end();
     }
 }
 
@@ -57,7 +65,7 @@ pub(crate) fn cause(cause: Cause) -> (&'static str, Option<i64>) {
 }
 
 /// A status as OpenFeature names it.
-pub(crate) fn status(status: Status) -> &'static str {
+fn name(status: Status) -> &'static str {
     match status {
         Status::NotReady => "NOT_READY",
         Status::Ready => "READY",
@@ -69,11 +77,7 @@ pub(crate) fn status(status: Status) -> &'static str {
 
 /// As JavaScript gets it: undefined where there is nothing to do, which is the most frequent.
 pub(crate) fn encode(effects: &[Effect]) -> Option<String> {
-    if effects.is_empty() { None } else { Some(json(&effects)) }
-}
-
-pub(crate) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_else(|error| unreachable!("effects have string keys only: {error}"))
+    if effects.is_empty() { None } else { Some(text(&effects)) }
 }
 
 /// Next to what they describe, so that they change together.

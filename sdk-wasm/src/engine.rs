@@ -1,23 +1,22 @@
 //! A client without its I/O.
 
-use serde::Serialize;
 use tidegate_core::{
     Change, Context, ErrorCode, Evaluation, FlagFile, FlagKey, Reason, Ruleset, Timestamp, compile, evaluate,
     evaluation::FlagValue,
-    tree::{self, Fields, Read, ReadError, Tree},
+    tree::{self, Fields, Members, Read, ReadError, Tree, text},
 };
 use tidegate_protocol::{
     Digest, Effect as Sync, ObjectKind, ServerMessage, Snapshot, Status, Synchronizer, Update,
     events::Measurement,
     frame,
-    message::ClientContext,
+    message::{ClientContext, Received},
     sync::{Lost, Moment, Onto, Polled, Polling, Retention, Settings},
 };
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{
     context::EvaluationContext,
-    effect::{self, Changed, Effect, cause, encode, json},
+    effect::{Changed, Effect, cause, encode},
     events::Events,
 };
 
@@ -193,11 +192,11 @@ impl Engine {
         let mut effects = self.show(effects);
         // The machine knows nothing of events, and reading every frame twice would be a waste.
         if frame.contains(r#""type":"received""#) {
-            let messages = frame::lines(frame).filter_map(|line| ServerMessage::parse(line).ok());
-            effects.extend(messages.filter_map(|message| match message {
-                ServerMessage::Received(received) => Some(Effect::Received { id: received.id }),
-                _ => None,
-            }));
+            for line in frame::lines(frame) {
+                if let Ok(ServerMessage::Received(Received { id })) = ServerMessage::parse(line) {
+                    effects.push(Effect::Received { id });
+                }
+            }
         }
         encode(&effects)
     }
@@ -332,13 +331,16 @@ impl Engine {
         let key = self.flags.get((flag as usize).wrapping_sub(1))?;
         let evaluation = evaluate(&self.ruleset, key.as_str(), &context.context, timestamp(now_ms));
         let (value, variant) = (evaluation.value?, evaluation.variant?);
-        Some(json(&Described { kind: Kind::of(value).name(), variant, value }))
+        let mut described = String::new();
+        let members = Members::of(&mut described).with("kind", &Kind::of(value).name()).with("variant", &variant);
+        members.with("value", value).end();
+        Some(described)
     }
 
     /// The keys of all flags, as JSON text.
     #[wasm_bindgen(js_name = flagKeys)]
     pub fn flag_keys(&self) -> String {
-        json(&self.ruleset.flag_keys().collect::<Vec<_>>())
+        text(&self.ruleset.flag_keys().collect::<Vec<_>>())
     }
 
     /// Takes a measurement.
@@ -353,7 +355,7 @@ impl Engine {
     #[wasm_bindgen(js_name = takeEvents)]
     pub fn take_events(&mut self, id: String) -> Option<String> {
         self.settle_events();
-        self.events.as_mut()?.take(id).map(|batch| json(&batch))
+        self.events.as_mut()?.take(id).map(|batch| text(&batch))
     }
 
     /// Events that were taken got lost on the way: they count as dropped.
@@ -374,20 +376,21 @@ impl Engine {
 
     /// Changes what is evaluated with; what else is to be done is JavaScript's.
     fn show(&mut self, effects: Vec<Sync>) -> Vec<Effect> {
-        effects
-            .into_iter()
-            .map(|effect| match effect {
+        let mut shown = Vec::with_capacity(effects.len());
+        for effect in effects {
+            shown.push(match effect {
                 Sync::Connect => Effect::Connect,
                 Sync::Disconnect { reason } => Effect::Disconnect { reason },
                 Sync::Send(frame) => Effect::Send { frame },
-                Sync::Poll(poll) => Effect::Poll(poll.into()),
+                Sync::Poll(poll) => Effect::Poll(poll),
                 Sync::Apply(update) => Effect::Changed(self.apply(update)),
                 Sync::Status(status) => {
                     self.overdue = matches!(status, Status::Error | Status::Fatal);
-                    Effect::Status { status: effect::status(status) }
+                    Effect::Status(status)
                 }
-            })
-            .collect()
+            });
+        }
+        shown
     }
 
     fn apply(&mut self, update: Update) -> Changed {
@@ -460,13 +463,6 @@ impl Kind {
             Self::Any => "any",
         }
     }
-}
-
-#[derive(Serialize)]
-struct Described<'a> {
-    kind: &'static str,
-    variant: &'a str,
-    value: &'a FlagValue,
 }
 
 impl Last {

@@ -56,12 +56,13 @@ pub fn build() -> Result<()> {
         })?;
         // On what wasm-bindgen wrote: before, the sections that it reads would be gone. What counts is the size after
         // compression, for which `-O1` does more than `-Oz`, and most of all that functions made from one generic are
-        // neighbors: gzip looks back 32 KiB. Names are stripped after they have said so.
+        // neighbors: gzip looks back 32 KiB. Names are stripped after they have said so. Of the passes beyond `-O1`, these
+        // make what is compressed smaller; most make it larger.
         step("wasm-opt", || {
             let wasm = package.join("tidegate_bg.wasm");
             run(at_root("node")
                 .arg(folder().join("node_modules/binaryen/bin/wasm-opt"))
-                .args(["-O1", "--reorder-functions-by-name"])
+                .args(["-O1", "--rse", "--dae-optimizing", "--converge", "--reorder-functions-by-name"])
                 .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
                 .args(FEATURES)
                 .arg(&wasm)

@@ -1,11 +1,11 @@
-//! From text to [`Tree`]: RFC 8259, as `serde_json` takes it, which reads the numbers.
+//! From text to [`Tree`]: RFC 8259, as `serde_json` takes it.
 //!
 //! By hand, because what a text borrows, and where a member begins and ends, is known here, and because the library's way
 //! to tell what it found instead brings half of the standard library's formatting along.
 
 use std::borrow::Cow;
 
-use super::{ReadError, Tree};
+use super::{ReadError, Tree, number};
 
 /// How deep lists and objects nest: reading recurses.
 const MAX_DEPTH: usize = 127;
@@ -121,7 +121,7 @@ impl<'t> Parser<'t> {
     fn number(&mut self) -> Result<Tree<'t>, ReadError> {
         let start = self.at;
         self.take_word();
-        self.since(start).parse().map(Tree::Number).map_err(|_| self.error("no number that can be held"))
+        number::read(self.since(start)).map(Tree::Number).ok_or_else(|| self.error("no number that can be held"))
     }
 
     /// What may be a number or the name of a value.

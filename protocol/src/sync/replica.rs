@@ -32,22 +32,23 @@ pub(super) enum Outcome {
 }
 
 /// Its seed is fixed: what it holds comes from the server, which is trusted.
-type Map<K, V> = HashMap<K, V, FixedState>;
+type Holdings = HashMap<ObjectRef, Held, FixedState>;
 
 #[derive(Debug)]
 pub(super) struct Replica {
     retention: Retention,
     limits: Limits,
     position: Option<Position>,
-    objects: Map<ObjectRef, Held>,
+    objects: Holdings,
     staged: Option<Staged>,
     kills: Kills,
 }
 
-#[derive(Debug)]
+/// An object that is held or staged. The default is one that is deleted: it counts nothing in the digest.
+#[derive(Debug, Default)]
 struct Held {
     digest: Digest,
-    /// Absent under [`Retention::Digests`].
+    /// Absent where a change set deletes the object, and of what is held under [`Retention::Digests`].
     body: Option<Body>,
 }
 
@@ -56,8 +57,8 @@ struct Staged {
     intent: Intent,
     /// To be ignored up to its commit: it leads back in time, or to where the client is.
     skipped: bool,
-    /// By object, the last word on it: put, or deleted.
-    objects: Map<ObjectRef, Option<WireObject>>,
+    /// By object, the last word on it.
+    objects: Holdings,
     bytes: usize,
 }
 
@@ -65,13 +66,13 @@ struct Staged {
 #[derive(Debug, Default)]
 struct Kills {
     epoch: Arc<str>,
-    /// By flag, the revision of the kill.
-    flags: Map<Arc<str>, u64>,
+    /// The revision of each flag's kill, in the order of the flags.
+    flags: Vec<(FlagKey, u64)>,
 }
 
 impl Replica {
     pub fn new(retention: Retention, limits: Limits) -> Self {
-        Self { retention, limits, position: None, objects: Map::default(), staged: None, kills: Kills::default() }
+        Self { retention, limits, position: None, objects: Holdings::default(), staged: None, kills: Kills::default() }
     }
 
     pub fn position(&self) -> Option<&Position> {
@@ -91,20 +92,20 @@ impl Replica {
     /// What is held, where there is something and its bodies were kept.
     pub fn snapshot(&self) -> Option<Snapshot> {
         let position = self.position.clone()?;
-        let objects = self
-            .objects
-            .iter()
-            .map(|(reference, held)| {
-                let body = held.body.clone()?;
-                Some(WireObject { kind: reference.kind.clone(), key: Arc::clone(&reference.key), body })
-            })
-            .collect::<Option<_>>()?;
+        let mut objects = Vec::with_capacity(self.objects.len());
+        for (reference, held) in &self.objects {
+            let ObjectRef { kind, key } = reference.clone();
+            objects.push(WireObject { kind, key, body: held.body.clone()? });
+        }
         Some(Snapshot { position, objects })
     }
 
     /// Takes a stored snapshot for what is held.
     pub fn restore(&mut self, snapshot: Snapshot) -> Update {
-        let objects = snapshot.objects.into_iter().map(|object| (object.reference(), Some(object))).collect();
+        let mut objects = Holdings::default();
+        for object in snapshot.objects {
+            put(object, &mut objects);
+        }
         self.position = None;
         self.take(objects, Transfer::Full, snapshot.position, Cause::Restored)
     }
@@ -123,7 +124,7 @@ impl Replica {
             }
             Transfer::Changes | Transfer::Full => {
                 let skipped = backwards || (current && intent.transfer == Transfer::Changes);
-                self.staged = Some(Staged { intent, skipped, objects: Map::default(), bytes: 0 });
+                self.staged = Some(Staged { intent, skipped, objects: Holdings::default(), bytes: 0 });
                 Outcome::Nothing
             }
         }
@@ -134,11 +135,11 @@ impl Replica {
             return Outcome::Nothing;
         };
         for reference in objects.delete {
-            staged.objects.insert(reference, None);
+            staged.objects.insert(reference, Held::default());
         }
         for object in objects.put {
             staged.bytes = staged.bytes.saturating_add(object.body.get().len());
-            staged.objects.insert(object.reference(), Some(object));
+            put(object, &mut staged.objects);
         }
         if staged.bytes > self.limits.change_set_bytes || staged.objects.len() > self.limits.objects {
             self.staged = None;
@@ -185,11 +186,17 @@ impl Replica {
         let mut flags = Vec::new();
         for key in &kill.flags {
             let Ok(flag) = FlagKey::new(key) else { continue };
-            let revision = self.kills.flags.entry(key.as_str().into()).or_insert(0);
-            if *revision == 0 {
-                flags.push(flag);
+            match self.kills.find(key) {
+                Ok(place) => {
+                    if let Some((_, revision)) = self.kills.flags.get_mut(place) {
+                        *revision = kill.revision.max(*revision);
+                    }
+                }
+                Err(place) => {
+                    self.kills.flags.insert(place, (flag.clone(), kill.revision));
+                    flags.push(flag);
+                }
             }
-            *revision = kill.revision.max(*revision);
         }
         if self.kills.flags.len() > self.limits.objects {
             self.kills = Kills::default();
@@ -218,9 +225,7 @@ impl Replica {
             {
                 digest -= held.digest;
             }
-            if let Some(object) = object {
-                digest += Digest::from(object);
-            }
+            digest += object.digest;
         }
         digest
     }
@@ -230,78 +235,79 @@ impl Replica {
         let to = &staged.intent.to;
         self.kills.epoch == to.epoch
             && self.kills.flags.iter().any(|(key, revision)| {
-                let flag = ObjectRef { kind: ObjectKind::Flag, key: Arc::clone(key) };
+                let flag = ObjectRef { kind: ObjectKind::Flag, key: Arc::clone(key.shared()) };
                 *revision <= to.revision && self.objects.contains_key(&flag) && !staged.objects.contains_key(&flag)
             })
     }
 
     /// Makes a verified change set what is held, and says what that changes.
-    fn take(
-        &mut self,
-        mut objects: Map<ObjectRef, Option<WireObject>>,
-        transfer: Transfer,
-        to: Position,
-        cause: Cause,
-    ) -> Update {
+    fn take(&mut self, mut objects: Holdings, transfer: Transfer, to: Position, cause: Cause) -> Update {
         let onto = if self.position.is_some() { Onto::Current } else { Onto::Nothing };
         if onto == Onto::Nothing {
             self.objects.clear();
         }
         if transfer == Transfer::Full {
             for reference in self.objects.keys() {
-                objects.entry(reference.clone()).or_insert(None);
+                objects.entry(reference.clone()).or_default();
             }
         }
 
         let mut update = Update { onto, changes: Vec::new(), flags: Vec::new(), segments: Vec::new(), cause };
         let settled = self.settle_kills(&to);
         // What goes comes first: a flag may go as one kind of object, and come as another.
-        let (coming, mut objects): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(_, object)| object.is_some());
+        let (coming, mut objects): (Vec<_>, Vec<_>) =
+            objects.into_iter().partition(|(_, object)| object.body.is_some());
         objects.extend(coming);
         for (reference, object) in order::by_text(objects, |(reference, _)| &reference.key) {
             // A flag that was killed ahead of its change set differs from what is held, even where its bytes do not.
-            let killed = reference.kind == ObjectKind::Flag && settled.contains_key(&reference.key);
-            let same = match (&object, self.objects.get(&reference)) {
-                (Some(object), Some(held)) => held.digest == Digest::from(object) && !killed,
+            let killed = reference.kind == ObjectKind::Flag && settled.find(&reference.key).is_ok();
+            let same = match (&object.body, self.objects.get(&reference)) {
+                (Some(_), Some(held)) => held.digest == object.digest && !killed,
                 (None, None) => true,
                 _ => false,
             };
             if !same {
-                update.push(&reference, object.as_ref());
+                update.push(&reference, object.body.as_ref());
                 self.hold(reference, object);
             }
         }
         // One that goes as a flag and comes as a value is one.
         update.flags.dedup();
-        update.changes.extend(self.kills.flags.keys().filter_map(|key| FlagKey::new(key).ok()).map(Change::KillFlag));
+        update.changes.extend(self.kills.flags.iter().map(|(flag, _)| Change::KillFlag(flag.clone())));
         self.position = Some(to);
         update
     }
 
-    /// Forgets the kills that `to` settles, one way or the other, and returns their flags.
-    fn settle_kills(&mut self, to: &Position) -> Map<Arc<str>, u64> {
+    /// Forgets the kills that `to` settles, one way or the other, and returns them.
+    fn settle_kills(&mut self, to: &Position) -> Kills {
         let same_epoch = self.kills.epoch == to.epoch;
         let kills = mem::take(&mut self.kills.flags).into_iter();
         let (settled, open) = kills.partition(|(_, revision)| !same_epoch || *revision <= to.revision);
         self.kills.flags = open;
-        settled
+        Kills { epoch: Arc::clone(&self.kills.epoch), flags: settled }
     }
 
-    fn hold(&mut self, reference: ObjectRef, object: Option<WireObject>) {
-        match object {
-            None => {
-                self.objects.remove(&reference);
-            }
-            Some(object) => {
-                let digest = Digest::from(&object);
-                let body = match self.retention {
-                    Retention::Bodies => Some(object.body),
-                    Retention::Digests => None,
-                };
-                self.objects.insert(reference, Held { digest, body });
-            }
+    fn hold(&mut self, reference: ObjectRef, object: Held) {
+        if object.body.is_none() {
+            self.objects.remove(&reference);
+            return;
         }
+        let body = object.body.filter(|_| self.retention == Retention::Bodies);
+        self.objects.insert(reference, Held { body, ..object });
     }
+}
+
+impl Kills {
+    /// The place of a flag, or where it would be.
+    fn find(&self, flag: &str) -> Result<usize, usize> {
+        self.flags.binary_search_by(|(known, _)| known.as_str().cmp(flag))
+    }
+}
+
+fn put(object: WireObject, objects: &mut Holdings) {
+    let digest = Digest::from(&object);
+    let WireObject { kind, key, body } = object;
+    objects.insert(ObjectRef { kind, key }, Held { digest, body: Some(body) });
 }
 
 fn follows(held: Option<&Position>, intent: &Intent) -> bool {
@@ -310,17 +316,17 @@ fn follows(held: Option<&Position>, intent: &Intent) -> bool {
 
 impl Update {
     /// Objects of other kinds, and keys that are none, change nothing: they only count in the digest.
-    fn push(&mut self, reference: &ObjectRef, object: Option<&WireObject>) {
+    fn push(&mut self, reference: &ObjectRef, body: Option<&Body>) {
         match reference.kind {
             ObjectKind::Flag | ObjectKind::Value => {
                 let Ok(key) = FlagKey::new(&reference.key) else { return };
-                let put = if reference.kind == ObjectKind::Flag { flag } else { value };
-                self.changes.push(object.map_or_else(|| Change::DeleteFlag(key.clone()), |object| put(&key, object)));
+                let read = if reference.kind == ObjectKind::Flag { flag } else { value };
+                self.changes.push(body.map_or_else(|| Change::DeleteFlag(key.clone()), |body| read(&key, body)));
                 self.flags.push(key);
             }
             ObjectKind::Segment => {
                 let Ok(key) = SegmentKey::new(&reference.key) else { return };
-                let change = object.map_or_else(|| Change::DeleteSegment(key.clone()), |object| segment(&key, object));
+                let change = body.map_or_else(|| Change::DeleteSegment(key.clone()), |body| segment(&key, body));
                 self.changes.push(change);
                 self.segments.push(key);
             }
@@ -332,24 +338,24 @@ impl Update {
 const WRONG_KEY: &str = "the body has another key than the object";
 
 /// A flag that cannot be read is that flag's problem only.
-fn flag(key: &FlagKey, object: &WireObject) -> Change {
-    match tree::parse::<FlagConfig>(object.body.get()) {
+fn flag(key: &FlagKey, body: &Body) -> Change {
+    match tree::parse::<FlagConfig>(body.get()) {
         Ok(config) if config.key == *key => Change::PutFlag(config),
         Ok(_) => Change::BrokenFlag { key: key.clone(), message: WRONG_KEY.to_owned() },
         Err(error) => Change::BrokenFlag { key: key.clone(), message: error.to_string() },
     }
 }
 
-fn value(key: &FlagKey, object: &WireObject) -> Change {
-    match tree::parse::<ResolvedFlag>(object.body.get()) {
+fn value(key: &FlagKey, body: &Body) -> Change {
+    match tree::parse::<ResolvedFlag>(body.get()) {
         Ok(resolved) if resolved.key == *key => Change::PutResolved(resolved),
         Ok(_) => Change::BrokenFlag { key: key.clone(), message: WRONG_KEY.to_owned() },
         Err(error) => Change::BrokenFlag { key: key.clone(), message: error.to_string() },
     }
 }
 
-fn segment(key: &SegmentKey, object: &WireObject) -> Change {
-    match tree::parse::<SegmentConfig>(object.body.get()) {
+fn segment(key: &SegmentKey, body: &Body) -> Change {
+    match tree::parse::<SegmentConfig>(body.get()) {
         Ok(config) if config.key == *key => Change::PutSegment(config),
         Ok(_) => Change::BrokenSegment { key: key.clone(), message: WRONG_KEY.to_owned() },
         Err(error) => Change::BrokenSegment { key: key.clone(), message: error.to_string() },

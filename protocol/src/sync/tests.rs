@@ -7,7 +7,7 @@ use std::{
 
 use proptest::prelude::*;
 use serde_json::json;
-use tidegate_core::{Change, FlagKey};
+use tidegate_core::{Change, FlagKey, tree};
 
 use super::*;
 use crate::{
@@ -105,7 +105,7 @@ impl Server {
 
     /// What it answers to a poll: the body, and its tag. The stream's cursor stays where it is.
     fn poll(&mut self, poll: &Poll) -> Option<(String, String)> {
-        let tag = serde_json::to_string(&self.position()).unwrap();
+        let tag = tree::text(&self.position());
         if poll.etag.as_ref() == Some(&tag) {
             return None;
         }
