@@ -142,7 +142,7 @@ async fn evaluate_flags(
     let front = hub.front_at(told.unwrap_or_default()).await;
     let compiled = &front.compiled;
     let now = state.app.clock.now();
-    let page = state.ofrep.page(&caller, compiled);
+    let page = state.ofrep.pages.of(&caller, compiled);
     // Written in two steps: the address differs where the answers do not.
     let mut answer = Vec::with_capacity(page.bytes);
     answer.extend_from_slice(br#"{"flags":"#);
@@ -150,7 +150,7 @@ async fn evaluate_flags(
         SdkKeyKind::Server => page.write(evaluate_all(&compiled.ruleset, &context, now), &mut answer),
         SdkKeyKind::Client => page.write(evaluate_public(&compiled.ruleset, &context, now), &mut answer),
     }
-    let token = StreamToken::of(&caller, now);
+    let token = state.ofrep.tokens.of(&caller, now);
     let request_uri = format!("/ofrep/v1/events?token={token}&revision={}", compiled.revision);
     let etag = etag(&[&body[..], &answer, &token.expires_s.to_le_bytes()]);
     if headers.get_all(header::IF_NONE_MATCH).iter().any(|known| names(known, &etag)) {
@@ -164,9 +164,19 @@ async fn evaluate_flags(
     ([(header::ETAG, etag), (header::CONTENT_TYPE, "application/json".to_owned())], answer).into_response()
 }
 
+/// What is kept between requests.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pages: Pages,
+    tokens: Tokens,
+}
+
 /// The pages of the environments that are asked for, by what the key may see.
 #[derive(Debug, Default)]
-pub(super) struct Pages(DashMap<(EnvironmentId, SdkKeyKind), Arc<Page>>);
+struct Pages {
+    of_servers: DashMap<EnvironmentId, Arc<Page>>,
+    of_clients: DashMap<EnvironmentId, Arc<Page>>,
+}
 
 /// The answers about all flags of one ruleset, written but for what the context decides: most of a request's time would be
 /// spent on writing the same again.
@@ -189,15 +199,18 @@ struct Written {
 const NO_VARIANT: &str = "}";
 
 impl Pages {
-    fn page(&self, caller: &SdkPrincipal, compiled: &Arc<Compiled>) -> Arc<Page> {
-        let at = (caller.environment.clone(), caller.kind);
-        if let Some(page) = self.0.get(&at)
+    fn of(&self, caller: &SdkPrincipal, compiled: &Arc<Compiled>) -> Arc<Page> {
+        let pages = match caller.kind {
+            SdkKeyKind::Server => &self.of_servers,
+            SdkKeyKind::Client => &self.of_clients,
+        };
+        if let Some(page) = pages.get(&caller.environment)
             && Arc::ptr_eq(&page.compiled, compiled)
         {
             return Arc::clone(&page);
         }
         let page = Arc::new(Page::new(Arc::clone(compiled), caller.kind));
-        self.0.insert(at, Arc::clone(&page));
+        pages.insert(caller.environment.clone(), Arc::clone(&page));
         page
     }
 }
@@ -400,19 +413,48 @@ fn etag(parts: &[&[u8]]) -> String {
 /// ```
 ///
 /// Any server on the database can check it, and it ends with its key.
+#[derive(Debug)]
 struct StreamToken {
     key: String,
     expires_s: i64,
     signature: String,
 }
 
+/// The newest token of each key that asks: signed once for its time.
+#[derive(Debug, Default)]
+struct Tokens(DashMap<String, Arc<StreamToken>>);
+
+impl Tokens {
+    /// Tokens kept at most.
+    const CAPACITY: usize = 10_000;
+
+    fn of(&self, caller: &SdkPrincipal, now: Timestamp) -> Arc<StreamToken> {
+        let expires_s = StreamToken::expiry(now);
+        if let Some(token) = self.0.get(&caller.key)
+            && token.expires_s == expires_s
+        {
+            return Arc::clone(&token);
+        }
+        let token = Arc::new(StreamToken::new(caller, expires_s));
+        if self.0.len() >= Self::CAPACITY {
+            self.0.clear();
+        }
+        self.0.insert(caller.key.clone(), Arc::clone(&token));
+        token
+    }
+}
+
 impl StreamToken {
     /// Tokens of this many seconds are the same, so that a client's address stays, and hold as long again.
     const WINDOW_S: i64 = 1_800;
 
-    fn of(caller: &SdkPrincipal, now: Timestamp) -> Self {
+    /// When tokens given `now` end, in seconds since 1970.
+    fn expiry(now: Timestamp) -> i64 {
         let window = now.0.div_euclid(1_000 * Self::WINDOW_S);
-        let expires_s = window.saturating_add(2).saturating_mul(Self::WINDOW_S);
+        window.saturating_add(2).saturating_mul(Self::WINDOW_S)
+    }
+
+    fn new(caller: &SdkPrincipal, expires_s: i64) -> Self {
         let signature = caller.token_secret.sign(&Self::message(&caller.key, expires_s));
         Self { key: caller.key.clone(), expires_s, signature }
     }

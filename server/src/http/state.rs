@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::ofrep::Pages;
+use super::ofrep::Kept;
 use crate::{
     app::{App, sessions::SessionLimits, throttle::SignInThrottle},
     stream::{self, Streams},
@@ -111,7 +111,7 @@ pub struct Parts {
     /// Cancelled when the server has been told to stop: it is not ready any more, so that nobody new is sent here.
     pub stopping: CancellationToken,
     /// What OFREP's answers are put together from.
-    pub(super) ofrep: Pages,
+    pub(super) ofrep: Kept,
     /// One permit per request being worked on.
     pub(super) permits: Arc<Semaphore>,
 }
@@ -123,7 +123,7 @@ impl AppState {
         let sign_ins = SignInThrottle::new(app.clock.clone());
         let streams = Streams::new(app.clone(), Arc::clone(&metrics), config.streams);
         let stopping = CancellationToken::new();
-        let ofrep = Pages::default();
+        let ofrep = Kept::default();
         Self(Arc::new(Parts { app, config, metrics, sign_ins, streams, stopping, ofrep, permits }))
     }
 }

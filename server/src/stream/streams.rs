@@ -169,6 +169,9 @@ impl Streams {
             self.tasks.spawn(Arc::clone(self).watch_credentials());
             self.tasks.spawn(Arc::clone(self).tell_receipts());
         });
+        if let Some(hub) = self.loaded(environment) {
+            return Ok(hub);
+        }
         let cell = Arc::clone(&self.hubs.entry(environment.clone()).or_default());
         let hub = cell.get_or_try_init(async || {
             let metering = Metering { metrics: Arc::clone(&self.metrics), labels: labels(environment) };
