@@ -59,6 +59,12 @@ for (const [name, api, Provider, options] of [
     // A handler that comes late runs at once.
     assert.deepEqual(events, ["PROVIDER_READY", changed, changed]);
 
+    // Who knows which flags use a segment: any may answer differently.
+    events.length = 0;
+    await server.createSegment(`of-${name}`, ["ada"]);
+    await until("the segment", () => events.length, (length) => length > 0);
+    assert.deepEqual(events, ["PROVIDER_CONFIGURATION_CHANGED"]);
+
     events.length = 0;
     await server.kill();
     await until("the error", () => client.providerStatus, (status) => status === ProviderStatus.ERROR);

@@ -75,6 +75,11 @@ export class DemoServer {
     await this.call("PATCH", path, { ...configuration, reason: "e2e" }, { "if-match": before.headers.get("etag") });
   }
 
+  async createSegment(key, included) {
+    const path = "/api/v1/projects/shop/environments/development/segments";
+    await this.call("POST", path, { key, name: key, included, reason: "e2e" });
+  }
+
   async operate(what, flag) {
     await this.call("POST", `/api/v1/projects/shop/environments/development/${what}`, { flag, reason: "e2e" });
   }

@@ -23,7 +23,8 @@ export interface Emitter {
   ready(): void;
   stale(message: string): void;
   error(message: string, fatal: boolean): void;
-  configurationChanged(flags: string[]): void;
+  /** Without `flagsChanged`, any flag may answer differently. */
+  configurationChanged(details: { flagsChanged?: string[] }): void;
 }
 
 const DEFAULT_DEADLINE_MS = 5_000;
@@ -69,7 +70,10 @@ export class Bridge {
   #listen(): void {
     this.#unsubscribe.push(
       this.#client.onStatus((status) => this.#tell(status)),
-      this.#client.onChange(({ flags }) => this.#emitter.configurationChanged([...flags])),
+      // A segment is used by flags that did not change themselves.
+      this.#client.onChange(({ flags, segments }) =>
+        this.#emitter.configurationChanged(segments.length === 0 ? { flagsChanged: [...flags] } : {}),
+      ),
     );
   }
 
