@@ -5,12 +5,13 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value as Json, json};
 use tidegate::{Builder, Changed, Client, Context, ErrorCode, Event, Events, Reason, Status};
+use tidegate_core::FlagFile;
 use tidegate_protocol::{
     ClientMessage, Digest, Position, ServerMessage, Transfer, frame,
     message::{Ack, ClientHello, Commit, Heartbeat, Intent, Objects, Resync, ServerHello, goodbye},
 };
 use tidegate_server::{
-    app::{self, App, SdkKeyKind, configurations::Mode, kill::KillTarget},
+    app::{self, App, SdkKeyKind, configurations::Mode, flag_file::ApplyFile, kill::KillTarget},
     audit::AuditEntry,
     http::{AppState, HttpConfig, router, serve},
     ports::store::{self, DocumentId, DocumentKind, EnvironmentId, Touched, TouchedKind, Write},
@@ -379,6 +380,52 @@ async fn a_large_transfer_is_compressed_for_whom_can_read_it() {
     enable(&world.test.app, "flag-0", true).await;
     assert_eq!(wire.change_set().await, plain.change_set().await);
     assert!(wire.bytes - before <= 1_024, "{}", wire.bytes - before);
+}
+
+/// As teams have them: releases, kill switches, experiments, rules; each with the salt that the server gave it.
+fn a_thousand_flags() -> FlagFile {
+    let areas = ["checkout", "search", "cart", "profile", "billing", "onboarding", "notifications", "recommendations"];
+    let kinds = ["new-button", "faster-query", "dark-mode", "retry-policy", "layout"];
+    let boolean = json!([{ "key": "on", "value": true }, { "key": "off", "value": false }]);
+    let flags = (0..1_000).map(|number| {
+        let key = format!("{}-{}-{number}", areas[number % 8], kinds[number % 5]);
+        let weights = json!([{ "variant": "on", "weight": 25_000 }, { "variant": "off", "weight": 75_000 }]);
+        let rule = json!({ "id": "first", "serve": { "variant": "on" }, "conditions": [
+            { "attribute": "country", "operator": "in", "values": ["DE", "AT", "CH"] },
+            { "attribute": "appVersion", "operator": "semverGreaterOrEqual", "values": [format!("4.{}.0", number % 20)] },
+        ] });
+        let (rules, default) = match number % 4 {
+            0 => (json!([]), json!({ "variant": "on" })),
+            1 => (json!([]), json!({ "distribution": { "weights": weights } })),
+            2 => (json!([rule]), json!({ "variant": "off" })),
+            _ => (json!([rule]), json!({ "distribution": { "weights": weights } })),
+        };
+        json!({
+            "key": key, "kind": "boolean", "enabled": number % 3 > 0, "offVariant": "off", "variants": boolean,
+            "rules": rules, "default": default,
+        })
+    });
+    serde_json::from_value(json!({ "flags": flags.collect::<Vec<_>>() })).unwrap()
+}
+
+#[tokio::test]
+async fn a_thousand_flags_are_forty_kilobytes() {
+    let world = World::new().await;
+    let command = ApplyFile { file: a_thousand_flags(), prune: false };
+    world.test.app.apply_file(&TestApp::request(), &environment(), &command, Mode::Commit).await.unwrap();
+    let mut wire = Wire::open(&world.url(), &[("authorization", &format!("Bearer {}", world.key))]).await.unwrap();
+    let hello = ClientHello {
+        protocol: 1,
+        sdk: "wire/1".to_owned(),
+        position: None,
+        accepts: vec!["deflate".into()],
+        context: None,
+    };
+    wire.send(ClientMessage::Hello(hello)).await;
+    assert!(matches!(wire.next().await, Some(ServerMessage::Hello(_))));
+    let (transfer, put, _) = wire.change_set().await;
+    assert_eq!((transfer, put.len()), (Transfer::Full, 1_000));
+    assert!(wire.bytes <= 40_000, "{} bytes", wire.bytes);
 }
 
 #[tokio::test]
