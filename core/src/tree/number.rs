@@ -92,8 +92,12 @@ fn read_double(integer: &str, fraction: &str, exponent: i64) -> Option<f64> {
         above.multiply_add(10, digit);
     }
     let scaled = if exponent < 0 { &mut below } else { &mut above };
-    for _ in 0..exponent.abs() {
-        scaled.multiply_add(10, 0);
+    let mut tens = exponent.unsigned_abs();
+    while tens > 0 {
+        // 10^9 is the largest power of ten in 32 bits.
+        let step = tens.min(9);
+        scaled.multiply_add((0..step).fold(1, |power, _| power * 10), 0);
+        tens -= step;
     }
     nearest(above, below)
 }
