@@ -59,7 +59,7 @@ for (const [name, api, Provider, options] of [
     // A handler that comes late runs at once.
     assert.deepEqual(events, ["PROVIDER_READY", changed, changed]);
 
-    // Who knows which flags use a segment: any may answer differently.
+    // The client does not know which flags use the segment: it names none, and any may answer differently.
     events.length = 0;
     await server.createSegment(`of-${name}`, ["ada"]);
     await until("the segment", () => events.length, (length) => length > 0);

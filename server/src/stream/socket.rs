@@ -10,7 +10,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::frame::{Frame, Pen, Written};
 use bytes::{Buf as _, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -19,6 +18,8 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
 };
+
+use super::frame::{Frame, Pen, Written};
 
 /// A TCP connection with a [`Pen`] for others.
 #[derive(Debug)]
