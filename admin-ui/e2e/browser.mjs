@@ -36,6 +36,8 @@ export class Watch {
 
   async context(browser, options = {}) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, reducedMotion: "reduce", ...options });
+    // A wait ends with what it waits for; this only ends a test that hangs, on a machine that is busy with others.
+    context.setDefaultTimeout(60_000);
     await context.addInitScript(() => {
       document.addEventListener("securitypolicyviolation", (event) => {
         // oxlint-disable-next-line no-console -- the console is how it gets out of the page

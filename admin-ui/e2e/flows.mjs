@@ -22,8 +22,10 @@ const OTHER = "express-delivery";
 const browser = await launch();
 const watch = new Watch();
 const context = await watch.context(browser, { colorScheme: "light" });
-context.setDefaultTimeout(20_000);
 let current = null;
+
+/** Another page of the same session, in a window of its own: Chromium draws a tab behind another twice a second. */
+const another = async () => (await watch.context(browser, { storageState: await context.storageState() })).newPage();
 
 /** A fact; what goes wrong in it names it. */
 async function fact(what, check) {
@@ -114,7 +116,7 @@ if (pictures) {
   console.log(`    pictures are in ${pictures}`);
 }
 
-const second = await context.newPage();
+const second = await another();
 await second.goto(`${base}/projects/${project}/flags`);
 await live(second);
 
@@ -164,7 +166,7 @@ await fact("a change that overtakes is refused and shown, never overwritten", as
   watch.expected.add(412);
   const path = `/projects/${project}/flags/${FLAG}/environments/production`;
   // The stream is held back, so that the page knows of nothing.
-  const blind = await context.newPage();
+  const blind = await another();
   current = blind;
   await blind.routeWebSocket(/\/stream/, () => {});
   await blind.goto(`${base}/projects/${project}/flags`);
@@ -179,7 +181,7 @@ await fact("a change that overtakes is refused and shown, never overwritten", as
   await toast(blind, `${FLAG} is on in Production`).waitFor();
   const after = await call(second, "GET", path);
   assert.deepEqual([after.body.enabled, after.body.availability], [true, "private"]);
-  await blind.close();
+  await blind.context().close();
   current = page;
   watch.expected.delete(412);
 });
@@ -195,8 +197,10 @@ await fact("a kill needs a reason, is everywhere at once, and a restore takes it
       const row = [...document.querySelectorAll('[role="row"]')].find((each) => each.textContent.includes(flag));
       return row?.querySelector('[data-tone="killed"]');
     }, OTHER, { polling: 10 });
+  // Waited for from before the click, as it goes away by itself.
+  const told = toast(page, `${OTHER} is killed in Production`).waitFor();
   const seen = await latency(page, second, `[role="row"]:has([aria-label="Actions for ${OTHER}"]) [data-tone="killed"]`, () => kill.click());
-  await toast(page, `${OTHER} is killed in Production`).waitFor();
+  await told;
   await killed(page);
   await page.goto(`${base}/projects/${project}/flags/${OTHER}?environment=production`);
   await page.getByText("“couriers are on strike”").first().waitFor();
@@ -342,12 +346,12 @@ await fact("a lost stream is told, and found again", async () => {
   await page.goto(`${base}/projects/${project}/flags`);
   await live(page);
   await context.setOffline(true);
-  const cut = await context.newPage();
+  const cut = await another();
   await cut.routeWebSocket(/\/stream/, (socket) => socket.close());
   await context.setOffline(false);
   await cut.goto(`${base}/projects/${project}/flags`);
   await cut.locator('[data-phase="connecting"]:visible').waitFor();
-  await cut.close();
+  await cut.context().close();
   await live(page);
 });
 
