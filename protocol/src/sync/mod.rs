@@ -18,6 +18,8 @@ mod replica;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use tidegate_core::{Change, FlagKey, SegmentKey};
 
 pub use self::{
@@ -53,6 +55,8 @@ impl Moment {
 pub struct Settings {
     /// Told to the server, like `tidegate-rust/0.1.0`.
     pub sdk: String,
+    /// The compressions that the driver can read, by the names of [`encoding`]; the server sends text to who can read none.
+    pub accepts: Vec<Cow<'static, str>>,
     /// The waits between attempts.
     pub backoff: Backoff,
     /// The waits after the server refused the key: trying harder is of no use.
@@ -81,6 +85,7 @@ impl Settings {
     pub fn new(sdk: &str, seed: u64) -> Self {
         Self {
             sdk: sdk.to_owned(),
+            accepts: vec![encoding::DEFLATE.into()],
             backoff: Backoff { base_ms: 200, cap_ms: 5_000 },
             refused_backoff: Backoff { base_ms: 60_000, cap_ms: 300_000 },
             grace_ms: 10_000,
@@ -358,7 +363,7 @@ impl Synchronizer {
             protocol: PROTOCOL_VERSION,
             sdk: self.settings.sdk.clone(),
             position: self.replica.position().cloned(),
-            accepts: vec![encoding::DEFLATE.into()],
+            accepts: self.settings.accepts.clone(),
             context: self.context.clone(),
         });
         vec![send(&hello)]
@@ -391,12 +396,17 @@ impl Synchronizer {
         effects
     }
 
-    /// A binary frame arrived: a compressed one. As [`on_message`](Self::on_message); one that cannot be read ends the
-    /// connection, as nobody knows what was in it.
+    /// A binary frame arrived: a compressed one. As [`on_message`](Self::on_message), or else
+    /// [`on_unreadable`](Self::on_unreadable).
     pub fn on_binary(&mut self, frame: &[u8], now: Moment) -> Vec<Effect> {
-        if let Ok(frame) = frame::decompress(frame, frame::MAX_SERVER_FRAME_BYTES) {
-            return self.on_message(&frame, now);
+        match frame::decompress(frame, frame::MAX_SERVER_FRAME_BYTES) {
+            Ok(frame) => self.on_message(&frame, now),
+            Err(_) => self.on_unreadable(now),
         }
+    }
+
+    /// A binary frame arrived that cannot be read. It ends the connection, as nobody knows what was in it.
+    pub fn on_unreadable(&mut self, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         if matches!(self.phase, Phase::Greeting { .. } | Phase::Connected(_)) {
             self.counters.unreadable += 1;

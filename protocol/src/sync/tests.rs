@@ -633,6 +633,16 @@ fn compressed_frames_are_frames() {
 }
 
 #[test]
+fn the_hello_names_the_compressions_that_the_driver_can_read() {
+    for accepts in [vec![encoding::DEFLATE.into()], Vec::new()] {
+        let mut machine = Synchronizer::new(Settings { accepts: accepts.clone(), ..Settings::new("test/1", 1) });
+        machine.start(Moment(0));
+        let hellos = sent(&machine.on_connected(Moment(0)));
+        assert!(matches!(&hellos[..], [ClientMessage::Hello(hello)] if hello.accepts == accepts), "{hellos:?}");
+    }
+}
+
+#[test]
 fn receipts_wait_for_a_random_part_of_the_spread_and_say_how_long() {
     let commit = |revision| {
         let to = Position { epoch: "e".into(), revision, digest: Digest::default() };
