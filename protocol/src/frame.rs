@@ -4,10 +4,12 @@
 //! length of the text as four bytes, the least significant first, and the compressed text. What does not give exactly
 //! as many bytes as declared is no frame, and nobody makes room for more than that.
 
+#[cfg(feature = "deflate")]
 mod deflate;
 
 use tidegate_core::tree::Write;
 
+#[cfg(feature = "deflate")]
 pub use self::deflate::{BadFrame, compress, compress_all, decompress};
 use crate::message::{Commit, Intent, ObjectRef, Objects, ServerMessage, WireObject};
 

@@ -5,10 +5,12 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname } from "node:path";
 import { test } from "node:test";
+import { deflateRawSync } from "node:zlib";
 
 import { chromium } from "playwright-core";
 
-import { DemoServer, until } from "./server.mjs";
+import { Gateway } from "./gateway.mjs";
+import { CROWD, DemoServer, until } from "./server.mjs";
 
 const CANDIDATES = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json" };
@@ -65,6 +67,61 @@ test("every vector has the answer it has everywhere", async () => {
     assert.deepEqual(found, [], name);
   }
   assert.ok(n.evaluations >= 1_261 && n.buckets >= 352, `vectors are append-only: only ${JSON.stringify(n)} are left`);
+  assert.deepEqual(page.troubles, []);
+  await page.close();
+});
+
+for (const inflates of [true, false]) {
+  test(`a large transfer comes ${inflates ? "compressed" : "as text where the browser cannot inflate"}`, async () => {
+    await server.createSegment(`crowd-${inflates}`, CROWD);
+    // Client keys, which are for pages, get text. A server key gets more, but must not come from a page.
+    const gateway = await Gateway.start(server);
+    gateway.passes = true;
+    const page = await open("/tests/blank.html");
+    if (!inflates) await page.evaluate(() => delete globalThis.DecompressionStream);
+    const found = await page.evaluate(
+      async ([url, key]) => {
+        const { createClient, standardSocket } = await import("/dist/browser.js");
+        const { counting } = await import("/e2e/counting.mjs");
+        const frames = { text: 0, binary: 0 };
+        const openSocket = counting(standardSocket(WebSocket), frames);
+        const client = createClient({ url, key, openSocket, polling: false, events: false });
+        const status = await client.ready(10_000);
+        const color = client.string("checkout-button-color", "blue");
+        await client.close();
+        return { status, color, frames };
+      },
+      [gateway.url, server.key],
+    );
+    assert.deepEqual([found.status, found.color], ["READY", "green"]);
+    assert.equal(found.frames.binary > 0, inflates, JSON.stringify(found.frames));
+    assert.deepEqual(page.troubles, []);
+    await page.close();
+    await gateway.stop();
+  });
+}
+
+test("a frame that holds more than it declares is not inflated any further", async () => {
+  const page = await open("/tests/blank.html");
+  const bomb = deflateRawSync(Buffer.alloc(64 * 1024 * 1024));
+  const found = await page.evaluate(async (base64) => {
+    const { standardInflate } = await import("/dist/inflate.js");
+    let fed = 0;
+    function Counting(format) {
+      const count = new TransformStream({
+        transform: (piece, controller) => {
+          fed += piece.byteLength;
+          controller.enqueue(piece);
+        },
+      });
+      return { writable: count.writable, readable: count.readable.pipeThrough(new DecompressionStream(format)) };
+    }
+    const compressed = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    const outcome = await standardInflate(Counting)(compressed, 1_000).then(() => "inflated", () => "refused");
+    return { outcome, fed };
+  }, bomb.toString("base64"));
+  assert.equal(found.outcome, "refused");
+  assert.ok(found.fed < bomb.length / 2, `${found.fed} bytes of ${bomb.length} were inflated`);
   assert.deepEqual(page.troubles, []);
   await page.close();
 });

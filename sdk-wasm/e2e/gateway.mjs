@@ -1,4 +1,4 @@
-// A gateway between client and server that lets no websocket pass until it is told to.
+// A gateway between client and server that lets no websocket pass until it is told to, and tells of no page that it comes from.
 
 import { createServer } from "node:http";
 import { connect } from "node:net";
@@ -49,7 +49,8 @@ export class Gateway {
     this.streams += 1;
     const { hostname, port } = new URL(this.#server.url);
     const upstream = connect(Number(port), hostname, () => {
-      const lines = Object.entries(request.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+      const { origin: _, ...headers } = request.headers;
+      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
       upstream.write(`${request.method} ${request.url} HTTP/1.1\r\n${lines.join("")}\r\n`);
       socket.pipe(upstream).pipe(socket);
     });

@@ -9,8 +9,9 @@ import { test } from "node:test";
 import { Context, NotReadyError, createClient, fileCache, standardSocket } from "tidegate";
 import { WebSocket } from "ws";
 
+import { counting } from "./counting.mjs";
 import { Gateway } from "./gateway.mjs";
-import { DemoServer, until } from "./server.mjs";
+import { CROWD, DemoServer, until } from "./server.mjs";
 
 const server = await DemoServer.start();
 const ada = { targetingKey: "ada", country: "DE" };
@@ -124,6 +125,18 @@ test("a socket of the standard's kind does, too", async () => {
   const client = connect({ openSocket: standardSocket(WebSocket) });
   assert.equal(await client.ready(10_000), "READY");
   await client.close();
+});
+
+test("a large transfer comes compressed, whatever opens the socket", async () => {
+  await server.createSegment("crowd", CROWD);
+  const frames = { text: 0, binary: 0 };
+  for (const options of [{}, { openSocket: counting(standardSocket(WebSocket), frames) }]) {
+    const client = connect(options);
+    assert.equal(await client.ready(10_000), "READY");
+    assert.equal(client.string("checkout-button-color", "blue"), "green");
+    await client.close();
+  }
+  assert.ok(frames.binary > 0, JSON.stringify(frames));
 });
 
 test("where no websocket passes, the client polls, until one does", async () => {

@@ -24,6 +24,9 @@ export async function until(what, read, holds = Boolean) {
   }
 }
 
+/** Members of a segment that takes some 50 KiB, however well it is compressed. */
+export const CROWD = Array.from({ length: 5_000 }, (_, index) => `member-${index}-${(index * 2_654_435_761) % 2 ** 32}`);
+
 /** A server with the demo project `shop`, on SQLite in a folder of its own. */
 export class DemoServer {
   #folder = mkdtempSync(join(tmpdir(), "tidegate-e2e-"));

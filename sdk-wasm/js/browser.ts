@@ -1,6 +1,7 @@
 // The entry for browsers and workers.
 
 import { Client, type ClientOptions } from "./client.js";
+import { standardInflate } from "./inflate.js";
 import { standardSocket } from "./socket.js";
 import type { Flags } from "./types.js";
 
@@ -18,7 +19,10 @@ export * from "./types.js";
  * Throws a `TypeError` where the URL or the key cannot be right.
  */
 export function createClient<F = Flags>(options: ClientOptions): Client<F> {
-  const client = new Client<F>(options, { openSocket: standardSocket(WebSocket) });
+  const client = new Client<F>(options, {
+    openSocket: standardSocket(WebSocket),
+    inflate: standardInflate(globalThis.DecompressionStream),
+  });
   // The last moment at which a page that goes away is sure to run. Workers have no document.
   globalThis.document?.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "hidden") client.flushAndForget();

@@ -4,6 +4,7 @@ import { Context, withFields } from "./context.js";
 import { type Described, Engine, type EvaluationContext, type WasmSource, isLoaded, load } from "./core.js";
 import { Driver } from "./driver.js";
 import { EventSender } from "./events.js";
+import type { Inflate } from "./frame.js";
 import { type OpenSocket, Server } from "./socket.js";
 import {
   type Cache,
@@ -62,6 +63,8 @@ export interface Platform {
   /** Loads the core at once, where that can be done. */
   loadNow?: () => void;
   openSocket: OpenSocket;
+  /** Absent where the platform cannot: the server sends text then. */
+  inflate: Inflate | undefined;
 }
 
 /** What a client says it is. */
@@ -170,6 +173,7 @@ export class Client<F = Flags> {
         connectTimeoutMs: options.connectTimeoutMs,
         graceMs: options.graceMs,
         gatherEvents: options.events !== false && options.offline !== true,
+        inflates: platform.inflate !== undefined,
         polling:
           polling === false
             ? undefined
@@ -191,6 +195,7 @@ export class Client<F = Flags> {
       engine,
       server: this.#server,
       openSocket: options.openSocket ?? platform.openSocket,
+      inflate: platform.inflate,
       fetch: fetchImplementation,
       listener: {
         onChanged: (changed) => this.#changed(changed),

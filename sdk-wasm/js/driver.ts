@@ -1,6 +1,7 @@
 // Does what the engine says: owns the socket, the timer, the polls and the cache.
 
 import type { Changed, Effect, Engine, Lost, Position } from "./core.js";
+import { type Inflate, readFrame } from "./frame.js";
 import { type Connection, type OpenSocket, type Server, lostBy, retryAfterMs } from "./socket.js";
 import type { Cache, Logger, Status } from "./types.js";
 
@@ -35,6 +36,7 @@ export class Driver {
   readonly #engine: Engine;
   readonly #server: Server;
   readonly #openSocket: OpenSocket;
+  readonly #inflate: Inflate | undefined;
   readonly #fetch: typeof fetch;
   readonly #listener: DriverListener;
   readonly #logger: Logger;
@@ -58,6 +60,7 @@ export class Driver {
     engine: Engine;
     server: Server;
     openSocket: OpenSocket;
+    inflate: Inflate | undefined;
     fetch: typeof fetch;
     listener: DriverListener;
     logger: Logger;
@@ -67,6 +70,7 @@ export class Driver {
     this.#engine = options.engine;
     this.#server = options.server;
     this.#openSocket = options.openSocket;
+    this.#inflate = options.inflate;
     this.#fetch = options.fetch;
     this.#listener = options.listener;
     this.#logger = options.logger;
@@ -179,6 +183,19 @@ export class Driver {
       this.#note(trouble);
       this.#do(() => this.#engine.onClosed(lost, waitMs, now()));
     };
+    const read = (text: string) => {
+      if (isCurrent()) this.#do(() => this.#engine.onMessage(text, now()));
+    };
+    const unreadable = (why: unknown) => {
+      if (!isCurrent()) return;
+      this.#do(() => {
+        this.#logger.debug(String(why));
+        return this.#engine.onUnreadable(now());
+      });
+    };
+    // Whatever follows a frame that is still being inflated waits behind it, kills and the end of the connection, too: a
+    // change set is a row of frames, and each says what is true after those before it.
+    const inTurn = queue();
     try {
       this.#connection = this.#openSocket(this.#server, {
         onOpen: () => {
@@ -186,13 +203,18 @@ export class Driver {
           this.#open = true;
           this.#do(() => this.#engine.onOpen(now()));
         },
-        onText: (text) => {
-          if (isCurrent()) this.#do(() => this.#engine.onMessage(text, now()));
-        },
-        onBinary: (bytes) => {
-          if (isCurrent()) this.#do(() => this.#engine.onBinary(bytes, now()));
-        },
-        onClosed: closed,
+        onText: (text) => inTurn(() => read(text)),
+        onBinary: (bytes) =>
+          inTurn(() => {
+            if (!isCurrent()) return undefined;
+            try {
+              const text = readFrame(bytes, this.#inflate);
+              return typeof text === "string" ? read(text) : text.then(read, unreadable);
+            } catch (why) {
+              return unreadable(why);
+            }
+          }),
+        onClosed: (...why) => inTurn(() => closed(...why)),
       });
     } catch {
       // Later: the engine must not be called while its effects are carried out.
@@ -304,6 +326,19 @@ export class Driver {
     this.trouble = trouble;
     this.#logger.debug(`no connection: ${trouble}`);
   }
+}
+
+/** Does one work after the other: at once, or behind a work before that is not done yet. No work may throw. */
+function queue(): (work: () => void | Promise<void>) => void {
+  let last: Promise<void> | undefined;
+  return (work) => {
+    const working = last === undefined ? work() : last.then(work);
+    if (working === undefined) return;
+    const done = working.then(() => {
+      if (last === done) last = undefined;
+    });
+    last = done;
+  };
 }
 
 function query(position: Position | undefined): string {

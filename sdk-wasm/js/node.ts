@@ -1,11 +1,13 @@
 // The entry for Node.js.
 
 import { readFileSync } from "node:fs";
+import { inflateRawSync } from "node:zlib";
 
 import { WebSocket } from "ws";
 
 import { Client, type ClientOptions } from "./client.js";
 import { loadSync } from "./core.js";
+import { type Inflate, MAX_FRAME_BYTES } from "./frame.js";
 import { type OpenSocket, lostBy, retryAfterMs } from "./socket.js";
 import type { Flags } from "./types.js";
 
@@ -15,9 +17,6 @@ export type { WasmSource } from "./core.js";
 export { fileCache } from "./file-cache.js";
 export { type OpenSocket, type WebSocketConstructor, standardSocket } from "./socket.js";
 export * from "./types.js";
-
-/** A client refuses longer frames, as every SDK does. */
-const MAX_FRAME_BYTES = 32 * 1024 * 1024;
 
 /** Node.js 20 has no `WebSocket` of its own; this one also tells why a server refuses. */
 const openSocket: OpenSocket = (server, listener) => {
@@ -65,6 +64,11 @@ const openSocket: OpenSocket = (server, listener) => {
   };
 };
 
+/** At once: a frame takes less than the way to another thread and back. */
+const inflate: Inflate = (compressed, length) =>
+  // Zero is no limit that is allowed.
+  inflateRawSync(compressed, { maxOutputLength: Math.max(length, 1) });
+
 /**
  * Begins to connect, and returns at once: evaluations have their defaults until the first flags are here (see `ready`), or
  * what a bootstrap or cache holds.
@@ -75,5 +79,6 @@ export function createClient<F = Flags>(options: ClientOptions): Client<F> {
   return new Client<F>(options, {
     loadNow: () => loadSync(readFileSync(new URL("./wasm/tidegate_bg.wasm", import.meta.url))),
     openSocket,
+    inflate,
   });
 }

@@ -19,6 +19,7 @@ export interface Connection {
 export interface SocketListener {
   onOpen(): void;
   onText(text: string): void;
+  /** The bytes are the listener's: it may read them later. */
   onBinary(bytes: Uint8Array): void;
   onClosed(lost: Lost, retryAfterMs: number, trouble: string): void;
 }

@@ -132,6 +132,8 @@ export interface EngineOptions {
   seed: number;
   retainBodies: boolean;
   gatherEvents: boolean;
+  /** Whether compressed frames can be read: whether the server may send them. */
+  inflates: boolean;
   connectTimeoutMs?: number;
   graceMs?: number;
   polling?: { afterAttempts: number; intervalMs: number; timeoutMs: number };

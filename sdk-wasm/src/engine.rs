@@ -52,6 +52,7 @@ struct Options {
     seed: f64,
     retain_bodies: bool,
     gather_events: bool,
+    inflates: bool,
     connect_timeout_ms: Option<u64>,
     grace_ms: Option<u64>,
     polling: Option<Polling>,
@@ -65,6 +66,7 @@ impl Read for Options {
             seed: fields.required("seed")?,
             retain_bodies: fields.required("retainBodies")?,
             gather_events: fields.required("gatherEvents")?,
+            inflates: fields.required("inflates")?,
             connect_timeout_ms: fields.optional("connectTimeoutMs")?,
             grace_ms: fields.optional("graceMs")?,
             polling: fields.optional::<PollingOptions>("polling")?.map(|PollingOptions(polling)| polling),
@@ -118,6 +120,9 @@ impl Engine {
         let mut settings = Settings::new(&options.sdk, options.seed.to_bits());
         if options.retain_bodies {
             settings.retention = Retention::Bodies;
+        }
+        if !options.inflates {
+            settings.accepts.clear();
         }
         settings.connect_timeout_ms = options.connect_timeout_ms.unwrap_or(settings.connect_timeout_ms);
         settings.grace_ms = options.grace_ms.unwrap_or(settings.grace_ms);
@@ -185,7 +190,7 @@ impl Engine {
         self.carry_out(effects)
     }
 
-    /// A text frame arrived.
+    /// A text frame arrived, or a binary one, which JavaScript has inflated.
     #[wasm_bindgen(js_name = onMessage)]
     pub fn on_message(&mut self, frame: &str, now: f64) -> Option<String> {
         let effects = self.machine.on_message(frame, moment(now));
@@ -201,10 +206,10 @@ impl Engine {
         encode(&effects)
     }
 
-    /// A binary frame arrived.
-    #[wasm_bindgen(js_name = onBinary)]
-    pub fn on_binary(&mut self, frame: &[u8], now: f64) -> Option<String> {
-        let effects = self.machine.on_binary(frame, moment(now));
+    /// A binary frame arrived that cannot be read.
+    #[wasm_bindgen(js_name = onUnreadable)]
+    pub fn on_unreadable(&mut self, now: f64) -> Option<String> {
+        let effects = self.machine.on_unreadable(moment(now));
         self.carry_out(effects)
     }
 
@@ -524,7 +529,8 @@ mod tests {
     ] }"#;
 
     fn engine() -> Engine {
-        Engine::create(r#"{"sdk":"test/1","seed":0.5,"retainBodies":true,"gatherEvents":true}"#).unwrap()
+        Engine::create(r#"{"sdk":"test/1","seed":0.5,"retainBodies":true,"gatherEvents":true,"inflates":true}"#)
+            .unwrap()
     }
 
     fn bootstrapped() -> Engine {

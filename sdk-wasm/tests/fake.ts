@@ -1,6 +1,10 @@
 // A server that is not there: sockets that the test opens, feeds and cuts.
 
+import { readFileSync } from "node:fs";
+
 import { Client, type ClientOptions } from "../js/client.js";
+import { loadSync } from "../js/core.js";
+import type { Inflate } from "../js/frame.js";
 import { createClient } from "../js/node.js";
 import type { OpenSocket, SocketListener } from "../js/socket.js";
 import type { Logger } from "../js/types.js";
@@ -8,13 +12,13 @@ import type { Logger } from "../js/types.js";
 /** An environment without flags has this digest. */
 const POSITION = { epoch: "e1", revision: 1, digest: "0".repeat(32) };
 
-const HELLO = JSON.stringify({ type: "hello", protocol: 1, heartbeatMs: 60_000 });
+export const HELLO = JSON.stringify({ type: "hello", protocol: 1, heartbeatMs: 60_000 });
+
+export const INTENT = JSON.stringify({ type: "intent", transfer: "full", to: POSITION });
+export const COMMIT = JSON.stringify({ type: "commit", to: POSITION });
 
 /** The lines of a change set that brings nothing but a revision. */
-export const CHANGE_SET = [
-  JSON.stringify({ type: "intent", transfer: "full", to: POSITION }),
-  JSON.stringify({ type: "commit", to: POSITION }),
-].join("\n");
+export const CHANGE_SET = `${INTENT}\n${COMMIT}`;
 
 export interface FakeSocket {
   listener: SocketListener;
@@ -68,14 +72,23 @@ export class Fake {
   };
 
   client(options: Partial<ClientOptions> = {}): Client {
-    return createClient({
+    return createClient({ ...this.#options, ...options });
+  }
+
+  /** On a platform of which only this is known. */
+  clientWith(inflate: Inflate | undefined): Client {
+    const loadNow = () => loadSync(readFileSync(new URL("../js/wasm/tidegate_bg.wasm", import.meta.url)));
+    return new Client({ ...this.#options, polling: false }, { loadNow, openSocket: this.openSocket, inflate });
+  }
+
+  get #options(): ClientOptions {
+    return {
       url: "https://flags.example.com",
       key: "tgs_secret",
       openSocket: this.openSocket,
       fetch: this.fetch as typeof fetch,
       logger: this.logger,
-      ...options,
-    });
+    };
   }
 
   get socket(): FakeSocket {

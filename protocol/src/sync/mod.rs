@@ -398,6 +398,7 @@ impl Synchronizer {
 
     /// A binary frame arrived: a compressed one. As [`on_message`](Self::on_message), or else
     /// [`on_unreadable`](Self::on_unreadable).
+    #[cfg(feature = "deflate")]
     pub fn on_binary(&mut self, frame: &[u8], now: Moment) -> Vec<Effect> {
         match frame::decompress(frame, frame::MAX_SERVER_FRAME_BYTES) {
             Ok(frame) => self.on_message(&frame, now),

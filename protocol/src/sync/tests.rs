@@ -615,6 +615,7 @@ fn a_flag_that_comes_back_as_a_value_stays() {
     }
 }
 
+#[cfg(feature = "deflate")]
 #[test]
 fn compressed_frames_are_frames() {
     let mut machine = Synchronizer::new(Settings::new("test/1", 1));
