@@ -2,11 +2,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use tidegate_protocol::{
-    Effect, ServerMessage, Snapshot, Status, Synchronizer,
-    frame::{self, MAX_SERVER_FRAME_BYTES},
-    sync::Lost,
-};
+use tidegate_protocol::{Effect, Snapshot, Status, Synchronizer, sync::Lost};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
@@ -140,26 +136,10 @@ impl Driver {
                 self.link = Link::Open(socket);
                 self.machine.on_connected(now)
             }
-            Happened::Frame(Frame::Text(frame)) => self.on_text(&frame),
-            Happened::Frame(Frame::Binary(frame)) => match frame::decompress(&frame, MAX_SERVER_FRAME_BYTES) {
-                Ok(frame) => self.on_text(&frame),
-                Err(_) => self.machine.on_binary(&frame, now),
-            },
+            Happened::Frame(Frame::Text(frame)) => self.machine.on_message(&frame, now),
+            Happened::Frame(Frame::Binary(frame)) => self.machine.on_binary(&frame, now),
             Happened::Lost(trouble) => self.on_trouble(&trouble),
         }
-    }
-
-    /// The outbox hears of receipts, the machine of all.
-    fn on_text(&mut self, frame: &str) -> Vec<Effect> {
-        // Hardly any frame has one, so hardly any is read twice.
-        if let Some(outbox) = self.outbox.as_mut().filter(|_| frame.contains(r#""received""#)) {
-            for line in frame::lines(frame) {
-                if let Ok(ServerMessage::Received(received)) = ServerMessage::parse(line) {
-                    outbox.received(&received.id);
-                }
-            }
-        }
-        self.machine.on_message(frame, self.clock.now())
     }
 
     fn is_in_step(&self) -> bool {
@@ -223,6 +203,11 @@ impl Driver {
                     tracing::debug!(?status, "status");
                     self.shared.enter(status);
                 }
+                Effect::Received(id) => {
+                    if let Some(outbox) = &mut self.outbox {
+                        outbox.received(&id);
+                    }
+                }
             }
         }
     }
@@ -277,7 +262,7 @@ pub(crate) fn show(shared: &Shared, effects: Vec<Effect>) {
         match effect {
             Effect::Apply(update) => shared.apply(update),
             Effect::Status(status) => shared.enter(status),
-            Effect::Connect | Effect::Disconnect { .. } | Effect::Send(_) | Effect::Poll(_) => {}
+            Effect::Connect | Effect::Disconnect { .. } | Effect::Send(_) | Effect::Poll(_) | Effect::Received(_) => {}
         }
     }
 }

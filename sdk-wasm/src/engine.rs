@@ -6,10 +6,9 @@ use tidegate_core::{
     tree::{self, Fields, Members, Read, ReadError, Tree, text},
 };
 use tidegate_protocol::{
-    Digest, Effect as Sync, ObjectKind, ServerMessage, Snapshot, Status, Synchronizer, Update,
+    Digest, Effect as Sync, ObjectKind, Snapshot, Status, Synchronizer, Update,
     events::Measurement,
-    frame,
-    message::{ClientContext, Received},
+    message::ClientContext,
     sync::{Lost, Moment, Onto, Polled, Polling, Retention, Settings},
 };
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -194,16 +193,7 @@ impl Engine {
     #[wasm_bindgen(js_name = onMessage)]
     pub fn on_message(&mut self, frame: &str, now: f64) -> Option<String> {
         let effects = self.machine.on_message(frame, moment(now));
-        let mut effects = self.show(effects);
-        // The machine knows nothing of events, and reading every frame twice would be a waste.
-        if frame.contains(r#""type":"received""#) {
-            for line in frame::lines(frame) {
-                if let Ok(ServerMessage::Received(Received { id })) = ServerMessage::parse(line) {
-                    effects.push(Effect::Received { id });
-                }
-            }
-        }
-        encode(&effects)
+        self.carry_out(effects)
     }
 
     /// A binary frame arrived that cannot be read.
@@ -393,6 +383,7 @@ impl Engine {
                     self.overdue = matches!(status, Status::Error | Status::Fatal);
                     Effect::Status(status)
                 }
+                Sync::Received(id) => Effect::Received { id },
             });
         }
         shown

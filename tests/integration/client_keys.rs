@@ -109,7 +109,7 @@ impl Browser {
                     self.ruleset = base.update(update.changes).0;
                 }
                 Effect::Disconnect { .. } => self.closed = true,
-                Effect::Status(_) | Effect::Connect | Effect::Poll(_) => {}
+                Effect::Status(_) | Effect::Connect | Effect::Poll(_) | Effect::Received(_) => {}
             }
         }
     }

@@ -426,6 +426,7 @@ impl Driver {
                 Effect::Poll(_) => {}
                 Effect::Apply(update) => self.apply(update),
                 Effect::Status(status) => self.view.lock().unwrap().status = status,
+                Effect::Received(id) => panic!("nobody sent the batch {id}"),
             }
         }
         self.view.lock().unwrap().position = self.machine.position().cloned();

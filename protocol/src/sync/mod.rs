@@ -144,6 +144,8 @@ pub enum Effect {
     Apply(Update),
     /// Tell the application.
     Status(Status),
+    /// The server has the batch of events with this id; the machine itself knows nothing of events.
+    Received(String),
 }
 
 /// How the machine stands with the server; OpenFeature's provider states.
@@ -544,6 +546,7 @@ impl Synchronizer {
                 }
             }
             (Phase::Connected(_), ServerMessage::Heartbeat(heartbeat)) => self.on_heartbeat(&heartbeat, now, effects),
+            (Phase::Connected(_), ServerMessage::Received(received)) => effects.push(Effect::Received(received.id)),
             // Out of turn, or unknown.
             _ => {}
         }

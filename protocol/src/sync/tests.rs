@@ -216,6 +216,7 @@ impl World {
                 }
                 Effect::Apply(update) => self.apply(update),
                 Effect::Status(status) => self.statuses.push(status),
+                Effect::Received(id) => panic!("nobody sent the batch {id}"),
             }
         }
     }
