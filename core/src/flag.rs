@@ -291,7 +291,7 @@ impl Parts<'_, '_> {
                     let message = format!("a targeting key has at most {} bytes", limits::TEXT_BYTES);
                     self.broken::<()>("too_long", &values.index(index), message);
                 } else if !known.insert(value) {
-                    let message = format!("the targeting key {value:?} is listed before; the first entry counts");
+                    let message = format!("the targeting key `{value}` is listed before; the first entry counts");
                     self.warn("duplicate_target", &values.index(index), message);
                 } else {
                     keys.extend(variant.map(|variant| (value.as_str(), variant)));

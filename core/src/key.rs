@@ -25,10 +25,16 @@ impl fmt::Display for KeyError {
         match self {
             Self::Empty => f.write_str("a key must not be empty"),
             Self::TooLong => write!(f, "a key has at most {MAX_KEY_BYTES} characters"),
-            Self::InvalidCharacter(character) => write!(
-                f,
-                "a key has only letters, digits, `.`, `_` and `-`, and starts with a letter or digit; found {character:?}"
-            ),
+            Self::InvalidCharacter(character) => {
+                f.write_str(
+                    "a key has only letters, digits, `.`, `_` and `-`, and starts with a letter or digit; found ",
+                )?;
+                match character {
+                    ' ' => f.write_str("a space"),
+                    _ if character.is_control() => write!(f, "U+{:04X}", u32::from(*character)),
+                    _ => write!(f, "`{character}`"),
+                }
+            }
         }
     }
 }

@@ -148,7 +148,9 @@ pub(super) fn write(number: f64, out: &mut String) {
     }
     let (digits, point) = shortest(number);
     let zeros = |n_zeros: i64| std::iter::repeat_n('0', usize::try_from(n_zeros).unwrap_or_default());
-    let (before, after) = digits.split_at(usize::try_from(point).unwrap_or_default().min(digits.len()));
+    let split =
+        |place: i64| digits.split_at_checked(usize::try_from(place).unwrap_or_default()).unwrap_or((&digits, ""));
+    let (before, after) = split(point);
     match point {
         1..=21 => {
             out.push_str(before);
@@ -162,7 +164,7 @@ pub(super) fn write(number: f64, out: &mut String) {
             out.push_str(after);
         }
         _ => {
-            let (first, rest) = digits.split_at(1);
+            let (first, rest) = split(1);
             let point_sign = if rest.is_empty() { "" } else { "." };
             // Writing to a string cannot fail.
             let _ = write!(out, "{first}{point_sign}{rest}e{}{}", if point > 0 { "+" } else { "" }, point - 1);
