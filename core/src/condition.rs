@@ -7,7 +7,6 @@
 use std::{cmp::Ordering, fmt, net::IpAddr, ops::Range};
 
 use ipnet::{IpNet, Ipv4Net};
-use regex_lite::{Regex, RegexBuilder};
 use serde_json::Value as Json;
 
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
     issue::{Issues, Path, Severity},
     key::SegmentKey,
     limits, order,
+    pattern::Pattern,
     text::{Case, FoldedSet, TextMap},
     version::{OwnedVersion, Version},
 };
@@ -64,7 +64,7 @@ pub(crate) struct SegmentUse {
 enum Operator {
     In(Set),
     Text(TextRelation, Case, Box<[Box<str>]>),
-    Matches(Box<[Regex]>),
+    Matches(Box<[Pattern]>),
     /// The loosest of the operands: a test holds where it holds for one of them.
     Number(Comparison, f64),
     VersionEqual(Box<[OwnedVersion]>),
@@ -499,9 +499,9 @@ impl<'i, 'k> ConditionCompiler<'i, 'k> {
         let values = path.field("values");
         let mut compiled = Vec::with_capacity(patterns.len());
         for (index, pattern) in patterns.iter().enumerate() {
-            match regex(pattern, case(test)) {
-                Ok(regex) => compiled.push(regex),
-                Err(message) => self.refuse("bad_regex", &values.index(index), message).unwrap_or_default(),
+            match Pattern::new(pattern, case(test)) {
+                Ok(pattern) => compiled.push(pattern),
+                Err(refusal) => self.refuse("bad_regex", &values.index(index), refusal.to_string()).unwrap_or_default(),
             }
         }
         (compiled.len() == patterns.len()).then(|| Operator::Matches(compiled.into()))
@@ -578,21 +578,6 @@ impl<'i, 'k> ConditionCompiler<'i, 'k> {
 
 fn case(test: &config::Test) -> Case {
     if test.ignore_case { Case::Ignored } else { Case::Sensitive }
-}
-
-fn regex(pattern: &str, case: Case) -> Result<Regex, String> {
-    let built = RegexBuilder::new(pattern)
-        .case_insensitive(case == Case::Ignored)
-        .size_limit(limits::REGEX_BYTES)
-        .nest_limit(50)
-        .build();
-    built.map_err(|error| {
-        if pattern.contains(r"\p") || pattern.contains(r"\P") {
-            r"Unicode classes like `\p{L}` are not supported: their tables would multiply the size of the browser SDK; write the characters or ranges out".to_owned()
-        } else {
-            format!("this regular expression cannot be used: {error}")
-        }
-    })
 }
 
 /// A CIDR block, or an address as the block of itself. IPv4 addresses written as IPv6 are IPv4.

@@ -19,6 +19,7 @@ mod code;
 mod condition;
 mod date;
 mod lower;
+mod pattern;
 mod text;
 mod version;
 

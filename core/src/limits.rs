@@ -13,11 +13,11 @@ pub(crate) const COST: u32 = 100_000;
 /// The cost of matching one regular expression.
 pub(crate) const REGEX_COST: u32 = 100;
 
-/// The longest pattern, and its largest automaton, in bytes.
+/// The longest pattern, in bytes, and the most steps that it may become.
 pub(crate) const PATTERN_BYTES: usize = 1_024;
-pub(crate) const REGEX_BYTES: usize = 64 * 1024;
+pub(crate) const PATTERN_STEPS: usize = 2_048;
 
-/// The longest text that is matched with a regular expression, which takes time in proportion to text and automaton.
+/// The longest text that is matched with a regular expression, which takes time in proportion to text and steps.
 pub(crate) const MATCHED_BYTES: usize = 8 * 1024;
 
 /// The longest text that an operand, targeting key or segment member has.
