@@ -2,8 +2,8 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 
-/** Of WASM and glue together, in KiB after gzip. What it is, not what it should be, which is 120: it must not grow unseen. */
-const BUDGET_KIB = 144;
+/** Of WASM and glue together, in KiB after gzip: 120,000 bytes, rounded down. */
+const BUDGET_KIB = 117;
 
 const dist = new URL("../dist/", import.meta.url);
 const read = (name) => readFileSync(new URL(name, dist));

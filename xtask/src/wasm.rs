@@ -1,6 +1,6 @@
 //! The JavaScript SDK: its WASM core, the glue and types around it, and the package.
 
-use std::{fs, path::PathBuf};
+use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use wasm_bindgen_cli_support::Bindgen;
@@ -33,6 +33,8 @@ pub fn build() -> Result<()> {
             "wasm",
             "--target",
             WASM_TARGET,
+            "--config",
+            &without_local_paths(),
         ]))
     })?;
     let built = target_dir().join(WASM_TARGET).join("wasm/tidegate_wasm.wasm");
@@ -74,6 +76,13 @@ pub fn build() -> Result<()> {
         run(npm().args(["run", "--silent", "build"]))?;
         run(at_root("node").arg(folder().join("scripts/budget.mjs")))
     })
+}
+
+/// Panics name files. Those of other crates would be named by where this machine keeps them, in what everybody downloads.
+fn without_local_paths() -> String {
+    let crates = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let crates = crates.or_else(|| Some(env::home_dir()?.join(".cargo"))).unwrap_or_default().join("registry/src");
+    format!("target.{WASM_TARGET}.rustflags = [{:?}]", format!("--remap-path-prefix={}=crates", crates.display()))
 }
 
 /// Lint, types and unit tests of the package.
