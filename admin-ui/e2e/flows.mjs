@@ -220,6 +220,8 @@ await fact("the share of a flag is changed through the same confirmation", async
   await dialog(page).getByRole("region", { name: "Difference of the configuration" }).waitFor();
   await dialog(page).getByLabel(/Reason/).fill("no complaints");
   await dialog(page).getByRole("button", { name: /in Production$/ }).click();
+  // The dialog says so, too, before it is saved.
+  await dialog(page).waitFor({ state: "detached" });
   await page.getByText(/on 40.%, off 60.%/).first().waitFor();
 });
 
