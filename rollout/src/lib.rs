@@ -3,6 +3,8 @@
 //! The planner, a pure function from `(spec, status, observation, now)` to a plan, stands on these types.
 #![deny(missing_docs)]
 
+pub mod evidence;
+
 use serde::{Deserialize, Serialize};
 use tidegate_core::bucket::BUCKETS;
 
