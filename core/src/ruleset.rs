@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 pub use crate::issue::{CompileIssue, Severity};
 use crate::{
+    condition::SegmentUse,
     config::{Availability, FlagConfig, FlagFile, ResolvedFlag, SegmentConfig},
     evaluation::FlagValue,
     flag::Flag,
@@ -93,6 +94,40 @@ impl Ruleset {
             draft.apply(change);
         }
         draft.finish()
+    }
+
+    /// The flags that may answer otherwise because these flags and segments changed, but did not change themselves: they use
+    /// one of the segments, or need one of the flags, directly or through others. In the order of the keys.
+    ///
+    /// Costs a look at each object, as often as the longest chain from the changed ones is long.
+    pub fn dependents(&self, flags: &[FlagKey], segments: &[SegmentKey]) -> Vec<FlagKey> {
+        let mut segments: TextSet<'_> = segments.iter().map(SegmentKey::as_str).collect();
+        let mut changed: TextSet<'_> = flags.iter().map(FlagKey::as_str).collect();
+        let n_changed = changed.len();
+        let uses = |uses: &[SegmentUse], segments: &TextSet<'_>| {
+            !segments.is_empty() && uses.iter().any(|named| segments.contains(named.segment.as_str()))
+        };
+        let mut n_known = usize::MAX;
+        while n_known != segments.len() + changed.len() {
+            n_known = segments.len() + changed.len();
+            for SegmentNode { segment, .. } in self.segments.iter() {
+                if uses(&segment.uses, &segments) {
+                    segments.insert(segment.key.as_str());
+                }
+            }
+            for FlagNode { flag, .. } in self.flags.iter() {
+                if uses(&flag.uses, &segments) || flag.prerequisites.iter().any(|it| changed.contains(it.flag.as_str()))
+                {
+                    changed.insert(flag.key.as_str());
+                }
+            }
+        }
+        if changed.len() == n_changed {
+            return Vec::new();
+        }
+        let given: TextSet<'_> = flags.iter().map(FlagKey::as_str).collect();
+        let keys = self.flag_keys().filter(|key| changed.contains(key.as_str()) && !given.contains(key.as_str()));
+        keys.cloned().collect()
     }
 
     /// Everything that is wrong in the whole environment: what compiling it at once would report.
@@ -285,6 +320,41 @@ mod tests {
     fn check(ruleset: &Ruleset, variant: &str) {
         let ada = Context::new("ada");
         assert_eq!(evaluate(ruleset, "checkout", &ada, Timestamp(0)).variant, Some(variant));
+    }
+
+    #[test]
+    fn dependents_are_found_through_segments_and_prerequisites() {
+        let uses = |of: &str| json!([{ "conditions": [{ "operator": "segment", "values": [of] }] }]);
+        let needing = |key: &str, needed: &str| {
+            Change::PutFlag(
+                serde_json::from_value(json!({
+                    "key": key, "kind": "boolean", "enabled": true, "offVariant": "off", "default": { "variant": "on" },
+                    "variants": [{ "key": "on", "value": true }, { "key": "off", "value": false }],
+                    "prerequisites": [{ "flag": needed, "variants": ["on"] }],
+                }))
+                .unwrap(),
+            )
+        };
+        let changes = vec![
+            segment("inner", &json!([])),
+            segment("beta", &uses("inner")),
+            segment("other", &json!([])),
+            flag("checkout"),
+            needing("a-receipt", "checkout"),
+            needing("stars", "a-receipt"),
+            needing("zebra", "gone"),
+        ];
+        let (ruleset, _) = Ruleset::default().update(changes);
+        let dependents = |flags: &[&str], segments: &[&str]| {
+            let flags: Vec<_> = flags.iter().map(|key| FlagKey::new(key).unwrap()).collect();
+            let segments: Vec<_> = segments.iter().map(|key| SegmentKey::new(key).unwrap()).collect();
+            ruleset.dependents(&flags, &segments).iter().map(FlagKey::as_str).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(dependents(&[], &["inner"]), "a-receipt checkout stars");
+        assert_eq!(dependents(&["checkout"], &["beta"]), "a-receipt stars");
+        assert_eq!(dependents(&["a-receipt"], &["other"]), "stars");
+        assert_eq!(dependents(&["gone"], &[]), "zebra");
+        assert_eq!(dependents(&["stars", "unknown"], &["nobody"]), "");
     }
 
     #[test]

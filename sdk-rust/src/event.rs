@@ -30,8 +30,11 @@ pub enum Event {
 pub struct Changed {
     /// Exactly the flags that were added, changed, removed or killed, in the order of their keys.
     pub flags: Arc<[FlagKey]>,
-    /// Exactly the segments that were added, changed or removed: flags that use them may answer differently.
+    /// Exactly the segments that were added, changed or removed.
     pub segments: Arc<[SegmentKey]>,
+    /// The flags that did not change themselves, but may answer differently: they use one of the segments, or need one of the
+    /// flags, directly or through others. In the order of their keys.
+    pub dependents: Arc<[FlagKey]>,
     /// When the server accepted the newest of the changes, by its clock; absent where they come from the cache file.
     pub changed_at: Option<Timestamp>,
     /// They came on the kill lane, ahead of everything else.

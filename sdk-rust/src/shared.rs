@@ -67,7 +67,12 @@ impl Shared {
     pub fn apply(&self, update: Update) {
         let live = self.live.load();
         let loaded = live.loaded || !matches!(update.cause, Cause::Kill { .. });
+        let now = match update.onto {
+            Onto::Current => self.replace(&live.ruleset, update.changes, loaded),
+            Onto::Nothing => self.replace(&Ruleset::default(), update.changes, loaded),
+        };
         let changed = Changed {
+            dependents: now.ruleset.dependents(&update.flags, &update.segments).into(),
             flags: update.flags.into(),
             segments: update.segments.into(),
             changed_at: match update.cause {
@@ -78,21 +83,19 @@ impl Shared {
             },
             killed: matches!(update.cause, Cause::Kill { .. }),
         };
-        match update.onto {
-            Onto::Current => self.replace(&live.ruleset, update.changes, loaded),
-            Onto::Nothing => self.replace(&Ruleset::default(), update.changes, loaded),
-        }
         if !changed.flags.is_empty() || !changed.segments.is_empty() {
             self.tell(Event::ConfigurationChanged(changed));
         }
     }
 
-    fn replace(&self, base: &Ruleset, changes: Vec<Change>, loaded: bool) {
+    fn replace(&self, base: &Ruleset, changes: Vec<Change>, loaded: bool) -> Arc<Live> {
         let (ruleset, issues) = base.update(changes);
         for issue in issues {
             tracing::warn!(key = issue.key, path = issue.path, "{}", issue.message);
         }
-        self.live.store(Arc::new(Live { ruleset, loaded }));
+        let live = Arc::new(Live { ruleset, loaded });
+        self.live.store(Arc::clone(&live));
+        live
     }
 
     /// The status is updated before anybody hears of it.

@@ -209,6 +209,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_change_names_who_needs_what_changed() {
+        let file = json!({ "flags": [{
+            "key": "receipts", "kind": "boolean", "enabled": true, "default": { "variant": "on" }, "offVariant": "off",
+            "variants": [{ "key": "on", "value": true }, { "key": "off", "value": false }],
+            "prerequisites": [{ "flag": "checkout", "variants": ["set"] }],
+        }] });
+        let flags = TestClient::with_flags(&serde_json::from_value(file).unwrap());
+        let mut events = flags.client().events();
+        flags.set("checkout", true);
+        flags.set("other", true);
+        for (key, expected) in [("checkout", &["receipts"][..]), ("other", &[])] {
+            let Some(Event::ConfigurationChanged(changed)) = events.next().await else { panic!("no change") };
+            assert_eq!(changed.flags.iter().map(FlagKey::as_str).collect::<Vec<_>>(), [key]);
+            assert_eq!(changed.dependents.iter().map(FlagKey::as_str).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[tokio::test]
     async fn flags_are_set_and_removed_and_tell() {
         let flags = TestClient::new();
         let (client, ctx) = (flags.client(), Context::anonymous());

@@ -55,15 +55,21 @@ for (const [name, api, Provider, options] of [
     await until("the change", () => client.getBooleanValue("new-checkout", true, options), (value) => value === false);
     await server.configure("new-checkout", { enabled: true });
     await until("the change", () => client.getBooleanValue("new-checkout", false, options));
-    const changed = ["PROVIDER_CONFIGURATION_CHANGED", "new-checkout"];
+    // Which express-delivery needs.
+    const changed = ["PROVIDER_CONFIGURATION_CHANGED", "new-checkout", "express-delivery"];
     // A handler that comes late runs at once.
     assert.deepEqual(events, ["PROVIDER_READY", changed, changed]);
 
-    // The client does not know which flags use the segment: it names none, and any may answer differently.
+    // A segment that nobody uses changes no answer; later, those of the flag that uses it.
     events.length = 0;
-    await server.createSegment(`of-${name}`, ["ada"]);
-    await until("the segment", () => events.length, (length) => length > 0);
-    assert.deepEqual(events, ["PROVIDER_CONFIGURATION_CHANGED"]);
+    await server.createSegment(`of-${name}`, ["grace"]);
+    const conditions = [{ operator: "segment", values: [`of-${name}`] }];
+    await server.configure("express-delivery", { rules: [{ id: "of", conditions, serve: { variant: "on" } }] });
+    await until("the rule", () => events.length, (length) => length > 0);
+    await server.changeSegment(`of-${name}`, ["ada"]);
+    await until("the segment", () => events.length, (length) => length > 1);
+    const used = ["PROVIDER_CONFIGURATION_CHANGED", "express-delivery"];
+    assert.deepEqual(events, [used, used]);
 
     events.length = 0;
     await server.kill();

@@ -83,6 +83,12 @@ export class DemoServer {
     await this.call("POST", path, { key, name: key, included, reason: "e2e" });
   }
 
+  async changeSegment(key, included) {
+    const path = `/api/v1/projects/shop/environments/development/segments/${key}`;
+    const before = await this.call("GET", path);
+    await this.call("PATCH", path, { included, reason: "e2e" }, { "if-match": before.headers.get("etag") });
+  }
+
   async operate(what, flag) {
     await this.call("POST", `/api/v1/projects/shop/environments/development/${what}`, { flag, reason: "e2e" });
   }

@@ -1,7 +1,7 @@
 // The client: what application code holds.
 
 import { Context, withFields } from "./context.js";
-import { type Described, Engine, type EvaluationContext, type WasmSource, isLoaded, load } from "./core.js";
+import { type Changed, type Described, Engine, type EvaluationContext, type WasmSource, isLoaded, load } from "./core.js";
 import { Driver } from "./driver.js";
 import { EventSender } from "./events.js";
 import type { Inflate } from "./frame.js";
@@ -530,13 +530,14 @@ export class Client<F = Flags> {
     }
   }
 
-  #changed(changed: { flags: string[]; segments: string[]; cause: string; changedAt?: number }): void {
+  #changed(changed: Changed): void {
     this.#handles.clear();
     this.#values.clear();
     this.#settle();
-    const { flags, segments, cause, changedAt } = changed;
+    const { flags, segments, dependents, cause, changedAt } = changed;
     if (flags.length === 0 && segments.length === 0) return;
-    const change: Change = { flags, segments, killed: cause === "kill", ...(changedAt === undefined ? {} : { changedAt }) };
+    const at = changedAt === undefined ? {} : { changedAt };
+    const change: Change = { flags, segments, dependents, killed: cause === "kill", ...at };
     this.#tell(this.#changes, change);
   }
 

@@ -23,8 +23,8 @@ export interface Emitter {
   ready(): void;
   stale(message: string): void;
   error(message: string, fatal: boolean): void;
-  /** Without `flagsChanged`, any flag may answer differently. */
-  configurationChanged(details: { flagsChanged?: string[] }): void;
+  /** `flagsChanged`: all that may answer differently. */
+  configurationChanged(details: { flagsChanged: string[] }): void;
 }
 
 const DEFAULT_DEADLINE_MS = 5_000;
@@ -70,10 +70,11 @@ export class Bridge {
   #listen(): void {
     this.#unsubscribe.push(
       this.#client.onStatus((status) => this.#tell(status)),
-      // A segment is used by flags that did not change themselves.
-      this.#client.onChange(({ flags, segments }) =>
-        this.#emitter.configurationChanged(segments.length === 0 ? { flagsChanged: [...flags] } : {}),
-      ),
+      this.#client.onChange(({ flags, dependents }) => {
+        const flagsChanged = [...flags, ...dependents];
+        // Nobody may use the segment that changed.
+        if (flagsChanged.length > 0) this.#emitter.configurationChanged({ flagsChanged });
+      }),
     );
   }
 

@@ -92,8 +92,13 @@ export type Status =
 export interface Change {
   /** Exactly the flags that were added, changed, removed or killed, in the order of their keys. */
   readonly flags: readonly string[];
-  /** Exactly the segments that were: flags that use them may answer differently. */
+  /** Exactly the segments that were. */
   readonly segments: readonly string[];
+  /**
+   * The flags that did not change themselves, but may answer differently: they use one of the segments, or need one of the flags,
+   * directly or through others. In the order of their keys.
+   */
+  readonly dependents: readonly string[];
   /** They came on the kill lane, ahead of everything else. */
   readonly killed: boolean;
   /** When the server accepted the newest of the changes, by its clock, in milliseconds since 1970. */

@@ -27,6 +27,8 @@ pub(crate) enum Effect {
 pub(crate) struct Changed {
     pub flags: Vec<FlagKey>,
     pub segments: Vec<SegmentKey>,
+    /// The flags that may answer differently for one of these.
+    pub dependents: Vec<FlagKey>,
     pub cause: &'static str,
     /// When the newest of the changes was accepted.
     pub at: Option<i64>,
@@ -42,9 +44,10 @@ impl Write for Effect {
             Self::Poll(Poll { position, etag }) => {
                 Members::typed(out, "poll").with_some("position", position.as_ref()).with_some("etag", etag.as_ref())
             }
-            Self::Changed(Changed { flags, segments, cause, at, issues }) => Members::typed(out, "changed")
+            Self::Changed(Changed { flags, segments, dependents, cause, at, issues }) => Members::typed(out, "changed")
                 .with("flags", flags)
                 .with("segments", segments)
+                .with("dependents", dependents)
                 .with("cause", cause)
                 .with_some("changedAt", at.as_ref())
                 .with("issues", issues),
@@ -108,6 +111,7 @@ export interface Changed {
   type: "changed";
   flags: string[];
   segments: string[];
+  dependents: string[];
   cause: "commit" | "kill" | "restored" | "bootstrap";
   changedAt?: number;
   issues: CompileIssue[];

@@ -154,7 +154,14 @@ impl Engine {
         self.replace(ruleset);
         self.loaded = true;
         let flags = self.ruleset.flag_keys().cloned().collect();
-        encode(&[Effect::Changed(Changed { flags, segments: Vec::new(), cause: "bootstrap", at: None, issues })])
+        encode(&[Effect::Changed(Changed {
+            flags,
+            segments: Vec::new(),
+            dependents: Vec::new(),
+            cause: "bootstrap",
+            at: None,
+            issues,
+        })])
     }
 
     /// Evaluates with a snapshot that [`snapshot`](Self::snapshot) wrote for the same `scope`, and resumes from it.
@@ -397,7 +404,8 @@ impl Engine {
         };
         self.replace(ruleset);
         self.loaded |= cause != "kill";
-        Changed { flags: update.flags, segments: update.segments, cause, at, issues }
+        let dependents = self.ruleset.dependents(&update.flags, &update.segments);
+        Changed { flags: update.flags, segments: update.segments, dependents, cause, at, issues }
     }
 
     /// From here on all handles and ids are others.

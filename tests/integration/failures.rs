@@ -705,10 +705,12 @@ async fn a_frozen_stream_is_stale_then_an_error_and_the_answers_say_so() {
     tokio::time::pause();
     let start = now();
     assert!(matches!(events.next().await, Some(Event::Stale)));
-    assert_eq!((now() - start).as_secs(), 45, "three heartbeats");
+    let stale = now();
+    // Since the server was heard, which was a moment ago.
+    assert!((31..=45).contains(&(stale - start).as_secs()), "three heartbeats, not {:?}", stale - start);
     assert_eq!((details().value, details().reason), (7.0, Reason::Static));
     assert!(matches!(events.next().await, Some(Event::Error)));
-    assert_eq!((now() - start).as_secs(), 55, "the grace period");
+    assert_eq!((now() - stale).as_secs(), 10, "the grace period");
     assert_eq!((client.status(), details().value, details().reason), (Status::Error, 7.0, Reason::Stale));
 
     // The server is back.
