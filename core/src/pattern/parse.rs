@@ -258,15 +258,16 @@ impl<'p> Parser<'p> {
 
     fn count(&mut self) -> Parsed<usize> {
         self.skip_while(char::is_whitespace);
-        let (mut count, mut n_digits) = (0_usize, 0);
+        // Not `usize`, whose end is another in WASM.
+        let (mut count, mut n_digits) = (0_u32, 0);
         while let Some(digit) = self.peek().and_then(|character| character.to_digit(10)) {
             self.next();
             self.skip_space();
-            count = count.saturating_mul(10).saturating_add(digit as usize);
+            count = count.saturating_mul(10).saturating_add(digit);
             n_digits += 1;
         }
         self.skip_while(char::is_whitespace);
-        if n_digits == 0 { Err(BAD_COUNT) } else { Ok(count) }
+        if n_digits == 0 { Err(BAD_COUNT) } else { Ok(count as usize) }
     }
 
     /// One character, escape sequence, `.`, `^` or `$`.
@@ -544,8 +545,8 @@ fn distance(from: usize, to: usize) -> i16 {
 /// A class like `[:alpha:]` or `[:^alpha:]`, and what comes after it.
 fn posix(text: &str) -> Option<(Atom, &str)> {
     let text = text.strip_prefix("[:")?;
-    let positive = text.strip_prefix('^');
-    let (name, rest) = positive.unwrap_or(text).split_once(':')?;
+    let negated = text.strip_prefix('^');
+    let (name, rest) = negated.unwrap_or(text).split_once(':')?;
     let has: fn(&u8) -> bool = match name {
         "alnum" => u8::is_ascii_alphanumeric,
         "alpha" => u8::is_ascii_alphabetic,
@@ -563,7 +564,7 @@ fn posix(text: &str) -> Option<(Atom, &str)> {
         "xdigit" => u8::is_ascii_hexdigit,
         _ => return None,
     };
-    Some((Atom::Class { has, is_negated: positive.is_some() }, rest.strip_prefix(']')?))
+    Some((Atom::Class { has, is_negated: negated.is_some() }, rest.strip_prefix(']')?))
 }
 
 /// With the vertical tab, which the standard library leaves out.
