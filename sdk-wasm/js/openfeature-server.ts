@@ -42,7 +42,7 @@ export class TidegateProvider implements Provider {
           message,
           errorCode: fatal ? ErrorCode.PROVIDER_FATAL : ErrorCode.GENERAL,
         }),
-      configurationChanged: (details) => this.events.emit(ProviderEvents.ConfigurationChanged, details),
+      configurationChanged: (flagsChanged) => this.events.emit(ProviderEvents.ConfigurationChanged, { flagsChanged }),
     });
   }
 

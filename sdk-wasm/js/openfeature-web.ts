@@ -44,7 +44,7 @@ export class TidegateWebProvider implements Provider {
           message,
           errorCode: fatal ? ErrorCode.PROVIDER_FATAL : ErrorCode.GENERAL,
         }),
-      configurationChanged: (details) => this.events.emit(ProviderEvents.ConfigurationChanged, details),
+      configurationChanged: (flagsChanged) => this.events.emit(ProviderEvents.ConfigurationChanged, { flagsChanged }),
     });
   }
 

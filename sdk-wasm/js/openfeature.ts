@@ -24,7 +24,7 @@ export interface Emitter {
   stale(message: string): void;
   error(message: string, fatal: boolean): void;
   /** `flagsChanged`: all that may answer differently. */
-  configurationChanged(details: { flagsChanged: string[] }): void;
+  configurationChanged(flagsChanged: string[]): void;
 }
 
 const DEFAULT_DEADLINE_MS = 5_000;
@@ -73,7 +73,7 @@ export class Bridge {
       this.#client.onChange(({ flags, dependents }) => {
         const flagsChanged = [...flags, ...dependents];
         // Nobody may use the segment that changed.
-        if (flagsChanged.length > 0) this.#emitter.configurationChanged({ flagsChanged });
+        if (flagsChanged.length > 0) this.#emitter.configurationChanged(flagsChanged);
       }),
     );
   }
