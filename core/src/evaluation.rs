@@ -100,6 +100,23 @@ pub enum Reason {
     Error,
 }
 
+impl Reason {
+    /// As OpenFeature writes it, and as it is serialized.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "STATIC",
+            Self::Default => "DEFAULT",
+            Self::TargetingMatch => "TARGETING_MATCH",
+            Self::Split => "SPLIT",
+            Self::Cached => "CACHED",
+            Self::Disabled => "DISABLED",
+            Self::Stale => "STALE",
+            Self::Unknown => "UNKNOWN",
+            Self::Error => "ERROR",
+        }
+    }
+}
+
 /// Why an evaluation has no value: OpenFeature's error codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -129,6 +146,14 @@ mod tests {
 
     use super::*;
     use crate::tree::text;
+
+    #[test]
+    fn reasons_are_serialized_as_they_are_written() {
+        use Reason::{Cached, Default, Disabled, Error, Split, Stale, Static, TargetingMatch, Unknown};
+        for reason in [Static, Default, TargetingMatch, Split, Cached, Disabled, Stale, Unknown, Error] {
+            assert_eq!(json!(reason), reason.as_str());
+        }
+    }
 
     #[test]
     fn values_are_written_as_javascript_writes_them() {

@@ -3,16 +3,18 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    extract::{ConnectInfo, RawPathParams, Request, State, rejection::RawPathParamsRejection},
+    RequestExt as _,
+    extract::{ConnectInfo, RawPathParams, Request},
     http::{Extensions, HeaderMap, HeaderName, header},
-    middleware::Next,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Access, AppState, HttpConfig, HttpError, MetricsAccess, Peer,
+    around::{Around, Next},
     error::{Code, Problem},
-    extract::{Caller, CallerSession},
+    extract::{Caller, CallerSession, SdkKey},
 };
 use crate::{
     app::{
@@ -27,41 +29,59 @@ use crate::{
 /// hex digits.
 pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("x-tidegate-signature");
 
-/// Lets a request through to its handler, with its [`Caller`], where the route's declaration allows it.
-pub(super) async fn guard(
-    State((state, access)): State<(AppState, Access)>,
-    params: Result<RawPathParams, RawPathParamsRejection>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, HttpError> {
-    if access == Access::Probe {
-        return Ok(next.run(request).await);
-    }
-    let params = params?;
-    let permit = state.permits.clone().try_acquire_owned().map_err(|_| {
-        state.metrics.overloads.inc();
-        Problem::overloaded("too many requests are being worked on: try again in a second")
-    })?;
-    let unsafe_method = !request.method().is_safe();
-    match access {
-        Access::Public if unsafe_method => check_same_origin(request.headers(), &state.config)?,
-        Access::Probe | Access::Public | Access::Stream | Access::StreamToken => {}
-        Access::Metrics if metrics_are_open(&state.config, request.headers(), request.extensions()) => {}
-        _ => {
-            let bearer = authenticate(&state, request.headers()).await?;
-            if let Bearer::Sdk(key) = &bearer {
-                check_page(key, request.headers())?;
+/// Lets a request through to its handler, with its [`Caller`] or [`SdkKey`], where the route's declaration allows it.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub(super) state: AppState,
+    pub(super) access: Access,
+}
+
+impl Around for Guard {
+    async fn around(self, mut request: Request, next: impl Next) -> Response {
+        match self.admit(&mut request).await {
+            Ok(permit) => {
+                let response = next.run(request).await;
+                drop(permit);
+                response
             }
-            if unsafe_method && matches!(bearer, Bearer::Session(_)) {
-                check_csrf(request.headers(), &state.config)?;
-            }
-            let caller = admit(access, bearer, &Scope::of(&params))?;
-            request.extensions_mut().insert(caller);
+            Err(error) => error.into_response(),
         }
     }
-    let response = next.run(request).await;
-    drop(permit);
-    Ok(response)
+}
+
+impl Guard {
+    /// The permit to be kept while the request is worked on; `None`: it needs none.
+    async fn admit(&self, request: &mut Request) -> Result<Option<OwnedSemaphorePermit>, HttpError> {
+        let Self { state, access } = self;
+        if *access == Access::Probe {
+            return Ok(None);
+        }
+        let params: RawPathParams = request.extract_parts().await?;
+        let permit = state.permits.clone().try_acquire_owned().map_err(|_| {
+            state.metrics.overloads.inc();
+            Problem::overloaded("too many requests are being worked on: try again in a second")
+        })?;
+        let unsafe_method = !request.method().is_safe();
+        match access {
+            Access::Public if unsafe_method => check_same_origin(request.headers(), &state.config)?,
+            Access::Probe | Access::Public | Access::Stream | Access::StreamToken => {}
+            Access::Metrics if metrics_are_open(&state.config, request.headers(), request.extensions()) => {}
+            _ => {
+                let bearer = authenticate(state, request.headers()).await?;
+                if let Bearer::Sdk(key) = &bearer {
+                    check_page(key, request.headers())?;
+                }
+                if unsafe_method && matches!(bearer, Bearer::Session(_)) {
+                    check_csrf(request.headers(), &state.config)?;
+                }
+                match admit(*access, bearer, &Scope::of(&params))? {
+                    Admitted::Caller(caller) => drop(request.extensions_mut().insert(caller)),
+                    Admitted::SdkKey(key) => drop(request.extensions_mut().insert(key)),
+                }
+            }
+        }
+        Ok(Some(permit))
+    }
 }
 
 /// What the path names.
@@ -120,8 +140,14 @@ pub(crate) fn session_cookie(headers: &HeaderMap, config: &HttpConfig) -> Option
     jar.get(config.session_cookie()).map(|cookie| cookie.value().to_owned())
 }
 
+/// As whom a request is let through.
+enum Admitted {
+    Caller(Caller),
+    SdkKey(SdkKey),
+}
+
 /// The whole decision: whether the bearer may use a route of that access, and as whom.
-fn admit(access: Access, bearer: Bearer, scope: &Scope<'_>) -> Result<Caller, AppError> {
+fn admit(access: Access, bearer: Bearer, scope: &Scope<'_>) -> Result<Admitted, AppError> {
     let (principal, session) = match bearer {
         Bearer::Nobody => {
             let detail = match access {
@@ -144,15 +170,15 @@ fn admit(access: Access, bearer: Bearer, scope: &Scope<'_>) -> Result<Caller, Ap
         Access::SdkKey => return Err(AppError::Forbidden { needed: "of an SDK key".to_owned() }),
         Access::Instance | Access::Metrics => authorize(&principal, Action::AdministerInstance, None)?,
     }
-    Ok(Caller { principal, session, key: None })
+    Ok(Admitted::Caller(Caller { principal, session }))
 }
 
 /// A server key stands for a viewer of its project, on the few routes that take it, in its own environment. A client key
 /// is nobody but on the routes made for it.
-fn admit_sdk(access: Access, key: Arc<SdkPrincipal>, scope: &Scope<'_>) -> Result<Caller, AppError> {
+fn admit_sdk(access: Access, key: Arc<SdkPrincipal>, scope: &Scope<'_>) -> Result<Admitted, AppError> {
     let EnvironmentId { project, environment } = &key.environment;
     match access {
-        Access::SdkKey => {}
+        Access::SdkKey => return Ok(Admitted::SdkKey(SdkKey(key))),
         Access::ProjectOrServerKey(_) if key.kind == SdkKeyKind::Server => {
             if scope.project != Some(project) || scope.environment != Some(environment) {
                 return Err(AppError::NotFound { what: "such environment for this key".to_owned() });
@@ -163,7 +189,8 @@ fn admit_sdk(access: Access, key: Arc<SdkPrincipal>, scope: &Scope<'_>) -> Resul
     }
     let actor = Actor { id: format!("key:{}", key.key), name: "SDK key".to_owned() };
     let roles = [(project.clone(), Role::Viewer)].into();
-    Ok(Caller { principal: Principal { actor, instance_admin: false, roles }, session: None, key: Some(key) })
+    let principal = Principal { actor, instance_admin: false, roles };
+    Ok(Admitted::Caller(Caller { principal, session: None }))
 }
 
 /// Whether the page that sent the request may use the key. What is no page says no origin.

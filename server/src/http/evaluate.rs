@@ -1,11 +1,8 @@
 //! `/projects/{project}/environments/{environment}/evaluate` and `…/explain`: questions, not writes.
 
-use axum::{
-    Json,
-    extract::{DefaultBodyLimit, State},
-};
+use axum::{Json, extract::State};
 use serde_json::Value;
-use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
+use utoipa_axum::routes;
 
 use super::{
     Access, AppState, HttpError, Routes,
@@ -22,10 +19,11 @@ use crate::{
 };
 
 pub(super) fn routes() -> Routes {
-    let context = || DefaultBodyLimit::max(limit::EVALUATE);
     Routes::new()
-        .route(Access::ProjectOrServerKey(Action::Read), routes!(evaluate).layer(context()))
-        .route(Access::ProjectOrServerKey(Action::Read), routes!(explain).layer(context()))
+        .route(Access::ProjectOrServerKey(Action::Read), routes!(evaluate))
+        .with_body(limit::EVALUATE)
+        .route(Access::ProjectOrServerKey(Action::Read), routes!(explain))
+        .with_body(limit::EVALUATE)
 }
 
 /// Evaluates a flag, or all flags, for a context.

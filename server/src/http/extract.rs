@@ -27,8 +27,6 @@ pub struct Caller {
     pub principal: Principal,
     /// The session by which they ask; `None`: a token or key.
     pub session: Option<CallerSession>,
-    /// The SDK key by which they ask; `None`: a session or token.
-    pub key: Option<Arc<SdkPrincipal>>,
 }
 
 /// The session by which a person asks.
@@ -49,16 +47,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The SDK key that asks, on routes of [`Access::SdkKey`](super::Access::SdkKey).
-#[derive(Debug)]
+/// The SDK key that asks, on routes of [`Access::SdkKey`](super::Access::SdkKey): put there by the route's guard.
+#[derive(Clone, Debug)]
 pub struct SdkKey(pub Arc<SdkPrincipal>);
 
 impl<S: Send + Sync> FromRequestParts<S> for SdkKey {
     type Rejection = HttpError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, HttpError> {
-        let key = parts.extensions.get::<Caller>().and_then(|caller| caller.key.clone());
-        Ok(Self(key.ok_or_else(|| AppError::Forbidden { needed: "of an SDK key".to_owned() })?))
+        let key = parts.extensions.get::<Self>().cloned();
+        key.ok_or_else(|| AppError::Forbidden { needed: "of an SDK key".to_owned() }.into())
     }
 }
 

@@ -1,11 +1,8 @@
 //! `/projects/{project}/environments/{environment}/flag-file`.
 
-use axum::{
-    Json,
-    extract::{DefaultBodyLimit, State},
-};
+use axum::{Json, extract::State};
 use serde_json::Value;
-use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
+use utoipa_axum::routes;
 
 use super::{
     Access, AppState, HttpError, Routes,
@@ -25,7 +22,8 @@ use crate::{
 pub(super) fn routes() -> Routes {
     Routes::new()
         .route(Access::Project(Action::Read), routes!(get_flag_file))
-        .route(Access::Project(Action::Edit), routes!(apply_flag_file).layer(DefaultBodyLimit::max(limit::FLAG_FILE)))
+        .route(Access::Project(Action::Edit), routes!(apply_flag_file))
+        .with_body(limit::FLAG_FILE)
 }
 
 /// The environment as a flag file.

@@ -4,9 +4,8 @@ use std::{any::Any, sync::Arc};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    extract::{MatchedPath, Request},
     http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Version, header},
-    middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use tokio::time::timeout;
@@ -14,29 +13,29 @@ use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use tracing::Instrument as _;
 
-use super::{AppState, Problem, router::limit};
+use super::{
+    AppState, Problem,
+    around::{Around, Next, Surround},
+};
 use crate::telemetry::{RequestLabels, RouteLabels, Stopwatch};
 
 /// Puts the layers round the routes, the first to see a request first:
 ///
-/// 1. `envelope` gives the request its id, counts it and logs it: also what is refused further in. It bounds the time until the
+/// 1. [`Envelope`] gives the request its id, counts it and logs it: also what is refused further in. It bounds the time until the
 ///    answer begins, and adds the security headers, to refusals too. When the server stops, it has the connection closed
 ///    with the answer.
 /// 2. A panic below becomes a 500.
 /// 3. Answers are compressed. Upgrades to websockets have no body and pass.
-/// 4. Bodies are bounded; a route that needs more raises its own bound.
 ///
-/// Then comes the route's guard, and last its handler.
+/// Then comes the route's guard, the bound of its bodies, and last its handler.
 ///
-/// They are one layer to axum, and `envelope` one function: each layer that axum keeps by itself, and each such function, puts
-/// the rest in a box for every request.
+/// They are one layer to axum: each layer that it keeps by itself puts the rest in a box for every request.
 pub(super) fn wrap(router: Router<AppState>, state: &AppState) -> Router<AppState> {
     router.layer(
         ServiceBuilder::new()
-            .layer(middleware::from_fn_with_state(state.clone(), envelope))
+            .layer(Surround::with(Envelope(state.clone())))
             .layer(CatchPanicLayer::custom(panicked))
-            .layer(CompressionLayer::new())
-            .layer(DefaultBodyLimit::max(limit::BODY)),
+            .layer(CompressionLayer::new()),
     )
 }
 
@@ -53,35 +52,41 @@ impl RequestId {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-async fn envelope(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
-    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_sane_id(id));
-    let id = id.map_or_else(|| state.app.ids.ulid(state.app.clock.now()), str::to_owned);
-    let route: Arc<str> = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).into();
-    let method = method_label(request.method());
-    request.extensions_mut().insert(RequestId(id.as_str().into()));
+#[derive(Clone)]
+struct Envelope(AppState);
 
-    let span = tracing::info_span!("request", id, method, route = &*route);
-    let version = request.version();
-    let stopwatch = Stopwatch::start();
-    let answer = timeout(state.config.request_timeout, next.run(request)).instrument(span.clone()).await;
-    let mut response = answer.unwrap_or_else(|_| span.in_scope(timed_out));
-    secure(&state, response.headers_mut());
-    let elapsed = stopwatch.elapsed();
+impl Around for Envelope {
+    async fn around(self, mut request: Request, next: impl Next) -> Response {
+        let Self(state) = self;
+        let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_sane_id(id));
+        let id = id.map_or_else(|| state.app.ids.ulid(state.app.clock.now()), str::to_owned);
+        let route: Arc<str> = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).into();
+        let method = method_label(request.method());
+        request.extensions_mut().insert(RequestId(id.as_str().into()));
 
-    let status = response.status().as_u16();
-    span.in_scope(|| tracing::debug!(status, elapsed_us = elapsed.as_micros(), "answered"));
-    let labels = RequestLabels { route: route.clone(), method, status };
-    state.metrics.requests.get_or_create(&labels).inc();
-    let labels = RouteLabels { route, method };
-    state.metrics.request_seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
-    if let Ok(id) = HeaderValue::try_from(id) {
-        response.headers_mut().insert(REQUEST_ID, id);
+        let span = tracing::info_span!("request", id, method, route = &*route);
+        let version = request.version();
+        let stopwatch = Stopwatch::start();
+        let answer = timeout(state.config.request_timeout, next.run(request)).instrument(span.clone()).await;
+        let mut response = answer.unwrap_or_else(|_| span.in_scope(timed_out));
+        secure(&state, response.headers_mut());
+        let elapsed = stopwatch.elapsed();
+
+        let status = response.status().as_u16();
+        span.in_scope(|| tracing::debug!(status, elapsed_us = elapsed.as_micros(), "answered"));
+        let labels = RequestLabels { route: route.clone(), method, status };
+        state.metrics.requests.get_or_create(&labels).inc();
+        let labels = RouteLabels { route, method };
+        state.metrics.request_seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
+        if let Ok(id) = HeaderValue::try_from(id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        // HTTP/2 has a frame of its own for it.
+        if state.stopping.is_cancelled() && version <= Version::HTTP_11 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
-    // HTTP/2 has a frame of its own for it.
-    if state.stopping.is_cancelled() && version <= Version::HTTP_11 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 /// A caller's id is taken over where it can do no harm in a log line.

@@ -19,6 +19,7 @@ mod layers;
 mod openapi;
 mod serve;
 
+mod around;
 mod assets;
 mod audit;
 mod changes;

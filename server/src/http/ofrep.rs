@@ -7,9 +7,9 @@ mod wire;
 use std::{borrow::Cow, convert::Infallible, fmt, sync::Arc};
 
 use axum::{
-    Json,
+    Json, RequestExt as _,
     body::Bytes,
-    extract::{DefaultBodyLimit, State, rejection::BytesRejection},
+    extract::{FromRequest, Request, State, rejection::BytesRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{
         IntoResponse, Response,
@@ -27,7 +27,7 @@ use tidegate_core::{
     ruleset::Outline,
 };
 use utoipa::IntoParams;
-use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
+use utoipa_axum::routes;
 use xxhash_rust::xxh3::Xxh3;
 
 use self::wire::{
@@ -48,10 +48,11 @@ use crate::{
 };
 
 pub(super) fn routes() -> Routes {
-    let context = || DefaultBodyLimit::max(limit::EVALUATE);
     Routes::new()
-        .route(Access::SdkKey, routes!(evaluate_flag).layer(context()))
-        .route(Access::SdkKey, routes!(evaluate_flags).layer(context()))
+        .route(Access::SdkKey, routes!(evaluate_flag))
+        .with_body(limit::EVALUATE)
+        .route(Access::SdkKey, routes!(evaluate_flags))
+        .with_body(limit::EVALUATE)
         // Some clients build the address so.
         .also_at("/ofrep/v1/evaluate/flags/")
         .route(Access::StreamToken, routes!(follow))
@@ -81,10 +82,8 @@ struct Refetch {
 )]
 async fn evaluate_flag(
     State(state): State<AppState>,
-    SdkKey(caller): SdkKey,
     Path(key): Path<String>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Question { caller, headers, body }: Question,
 ) -> Response {
     let Asked { context, hub, .. } = match Asked::read(&state, &caller, &headers, body).await {
         Ok(asked) => asked,
@@ -122,10 +121,8 @@ async fn evaluate_flag(
 )]
 async fn evaluate_flags(
     State(state): State<AppState>,
-    SdkKey(caller): SdkKey,
     refetch: Result<Query<Refetch>, HttpError>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Question { caller, headers, body }: Question,
 ) -> Response {
     let Asked { body, context, hub } = match Asked::read(&state, &caller, &headers, body).await {
         Ok(asked) => asked,
@@ -196,7 +193,7 @@ struct Written {
     tails: Box<[(Box<str>, Box<str>)]>,
 }
 
-const NO_VARIANT: &str = "}";
+const NO_VARIANT: &str = r#""}"#;
 
 impl Pages {
     fn of(&self, caller: &SdkPrincipal, compiled: &Arc<Compiled>) -> Arc<Page> {
@@ -249,18 +246,18 @@ impl Written {
         };
         // Keys have no character that JSON would escape.
         let tail = |(key, value): (&str, &FlagValue)| {
-            let tail = format!(r#","variant":"{key}","value":{}}}"#, json(value));
+            let tail = format!(r#"","variant":"{key}","value":{}}}"#, json(value));
             (key.into(), tail.into())
         };
         Self {
-            head: format!(r#"{{"key":"{}","metadata":{{"version":{}}},"reason":"#, flag.key(), flag.version()).into(),
+            head: format!(r#"{{"key":"{}","metadata":{{"version":{}}},"reason":""#, flag.key(), flag.version()).into(),
             tails: flag.variants().map(tail).collect(),
         }
     }
 
     fn write(&self, said: &Evaluation<'_>, into: &mut Vec<u8>) {
         into.extend_from_slice(self.head.as_bytes());
-        write(&said.reason, into);
+        into.extend_from_slice(said.reason.as_str().as_bytes());
         let tail = said.variant.and_then(|variant| self.tails.iter().find(|(key, _)| **key == *variant));
         into.extend_from_slice(tail.map_or(NO_VARIANT, |(_, tail)| tail).as_bytes());
     }
@@ -319,6 +316,24 @@ fn revision_of(etag: &str) -> Option<u64> {
 fn write(answer: &impl Serialize, into: &mut Vec<u8>) {
     serde_json::to_writer(into, answer)
         .unwrap_or_else(|error| unreachable!("answers have only string keys and finite numbers: {error}"));
+}
+
+/// What a request brings.
+struct Question {
+    caller: Arc<SdkPrincipal>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+}
+
+impl FromRequest<AppState> for Question {
+    type Rejection = HttpError;
+
+    async fn from_request(mut request: Request, state: &AppState) -> Result<Self, HttpError> {
+        let SdkKey(caller) = request.extract_parts().await?;
+        // Not copied: whoever reads the body does not look at them.
+        let headers = std::mem::take(request.headers_mut());
+        Ok(Self { caller, headers, body: Bytes::from_request(request, state).await })
+    }
 }
 
 /// What is asked, of one flag or of all, by somebody who may.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::{
     Router,
+    extract::DefaultBodyLimit,
     http::{HeaderName, Method, StatusCode, header},
-    middleware,
     routing::MethodRouter,
 };
 use tower_http::cors::{self, CorsLayer};
@@ -16,11 +16,18 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::UtoipaMethodRouter;
 
-use super::{AppState, Problem, assets, auth, error::Code, layers, openapi};
+use super::{
+    AppState, Problem,
+    around::Surround,
+    assets,
+    auth::{self, Guard},
+    error::Code,
+    layers, openapi,
+};
 use crate::app::access::Action;
 
 /// How large bodies may be, in bytes, after decompression (there is none). A route that needs other than
-/// [`BODY`](limit::BODY) says `routes!(handler).layer(DefaultBodyLimit::max(…))`.
+/// [`BODY`](limit::BODY) says so: [`Routes::with_body`].
 pub mod limit {
     /// What most bodies have to make do with.
     pub const BODY: usize = 1024 * 1024;
@@ -87,6 +94,8 @@ pub struct Routes(Vec<Route>);
 struct Route {
     access: Access,
     alias: Option<&'static str>,
+    /// How large a body may be, in bytes.
+    body: usize,
     paths: Paths,
     schemas: Vec<(String, RefOr<Schema>)>,
     handlers: MethodRouter<AppState>,
@@ -101,7 +110,16 @@ impl Routes {
     /// Declares handlers of one path (`routes!(list, create)`) that need the same access.
     #[must_use]
     pub fn route(mut self, access: Access, (schemas, paths, handlers): UtoipaMethodRouter<AppState>) -> Self {
-        self.0.push(Route { access, alias: None, paths, schemas, handlers });
+        self.0.push(Route { access, alias: None, body: limit::BODY, paths, schemas, handlers });
+        self
+    }
+
+    /// The last route declared takes bodies of up to so many bytes.
+    #[must_use]
+    pub fn with_body(mut self, bytes: usize) -> Self {
+        if let Some(last) = self.0.last_mut() {
+            last.body = bytes;
+        }
         self
     }
 
@@ -131,15 +149,18 @@ impl Routes {
         self
     }
 
-    /// What is served: each route behind its guard.
+    /// What is served: each route behind its guard. What stands before the handlers is one layer to axum, which puts each
+    /// into a box for every request.
     fn into_router(self, state: &AppState) -> Router<AppState> {
-        self.0.into_iter().fold(Router::new(), |router, Route { access, alias, paths, handlers, .. }| {
-            let guard = middleware::from_fn_with_state((state.clone(), access), auth::guard);
-            let mut guarded = handlers.route_layer(guard);
-            if matches!(access, Access::SdkKey | Access::StreamToken) {
-                // The layer answers for it.
-                guarded = guarded.options(async || StatusCode::NO_CONTENT).layer(any_site());
-            }
+        self.0.into_iter().fold(Router::new(), |router, Route { access, alias, body, paths, handlers, .. }| {
+            let guard = Guard { state: state.clone(), access };
+            let guarded = (Surround::with(guard), DefaultBodyLimit::max(body));
+            let guarded = if matches!(access, Access::SdkKey | Access::StreamToken) {
+                // The layer answers the question for it.
+                handlers.options(async || StatusCode::NO_CONTENT).route_layer((any_site(), guarded))
+            } else {
+                handlers.route_layer(guarded)
+            };
             let paths = paths.paths.into_keys().chain(alias.map(str::to_owned));
             paths.fold(router, |router, path| router.route(&path, guarded.clone()))
         })
@@ -168,7 +189,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 /// What a browser asks before a page of another site may present an SDK key: yes, to all. No cookie counts on these routes,
-/// so that the answer gives nobody anything; which sites may use a key is checked with the key, by [`auth::guard`].
+/// so that the answer gives nobody anything; which sites may use a key is checked with the key, by the [`Guard`].
 fn any_site() -> CorsLayer {
     const A_DAY: Duration = Duration::from_hours(24);
     CorsLayer::new()

@@ -1,15 +1,11 @@
 //! `/projects/{project}/environments/{environment}/segments`.
 
-use axum::{
-    Json,
-    extract::{DefaultBodyLimit, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use tidegate_core::config::SegmentRule;
 use utoipa::ToSchema;
-use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
+use utoipa_axum::routes;
 
 use super::{
     Access, AppState, HttpError, Routes,
@@ -30,12 +26,13 @@ use crate::{
 };
 
 pub(super) fn routes() -> Routes {
-    let members = || DefaultBodyLimit::max(limit::SEGMENT);
     Routes::new()
         .route(Access::Project(Action::Read), routes!(list_segments))
-        .route(Access::Project(Action::Edit), routes!(create_segment).layer(members()))
+        .route(Access::Project(Action::Edit), routes!(create_segment))
+        .with_body(limit::SEGMENT)
         .route(Access::Project(Action::Read), routes!(get_segment))
-        .route(Access::Project(Action::Edit), routes!(update_segment, archive_segment).layer(members()))
+        .route(Access::Project(Action::Edit), routes!(update_segment, archive_segment))
+        .with_body(limit::SEGMENT)
 }
 
 #[derive(Deserialize)]

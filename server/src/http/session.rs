@@ -2,14 +2,14 @@
 
 use axum::{
     Json,
-    extract::{DefaultBodyLimit, FromRequestParts, State},
+    extract::{FromRequestParts, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::SET_COOKIE, request::Parts},
     response::{IntoResponse, Response},
 };
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
+use utoipa_axum::routes;
 
 use super::{
     Access, AppState, HttpConfig, HttpError, Routes,
@@ -28,12 +28,14 @@ use crate::{
 };
 
 pub(super) fn routes() -> Routes {
-    let small = || DefaultBodyLimit::max(limit::SIGN_IN);
     Routes::new()
         .route(Access::Public, routes!(get_setup))
-        .route(Access::Public, routes!(complete_setup).layer(small()))
-        .route(Access::Public, routes!(sign_in).layer(small()))
-        .route(Access::Public, routes!(follow_link).layer(small()))
+        .route(Access::Public, routes!(complete_setup))
+        .with_body(limit::SIGN_IN)
+        .route(Access::Public, routes!(sign_in))
+        .with_body(limit::SIGN_IN)
+        .route(Access::Public, routes!(follow_link))
+        .with_body(limit::SIGN_IN)
         .route(Access::Session, routes!(get_session))
         .route(Access::Session, routes!(sign_out))
 }

@@ -1,5 +1,7 @@
 //! The adapters of time, ids and randomness: the only place that reaches for the real ones.
 
+use std::cell::RefCell;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tidegate_core::Timestamp;
 use ulid::Ulid;
@@ -23,6 +25,27 @@ impl Clock for SystemClock {
     }
 }
 
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool(Vec::new())) };
+}
+
+/// Random numbers for names, fetched many at a time: every request gets a name, and to ask the system each time costs more than
+/// all else that is noted of a request. Not for secrets, which should not lie about.
+struct Pool(Vec<[u8; 16]>);
+
+impl Pool {
+    fn next(&mut self, fill: impl Fn(&mut [u8])) -> u128 {
+        loop {
+            if let Some(number) = self.0.pop() {
+                return u128::from_le_bytes(number);
+            }
+            let mut numbers = [[0; 16]; 32];
+            fill(numbers.as_flattened_mut());
+            self.0.extend(numbers);
+        }
+    }
+}
+
 /// The operating system's random source.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemIds;
@@ -37,9 +60,7 @@ impl IdSource for SystemIds {
     }
 
     fn ulid(&self, now: Timestamp) -> String {
-        let mut random = [0; 16];
-        self.fill(&mut random);
-        ulid(now, u128::from_le_bytes(random))
+        ulid(now, POOL.with_borrow_mut(|pool| pool.next(|bytes| self.fill(bytes))))
     }
 }
 
