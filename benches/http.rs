@@ -296,9 +296,9 @@ fn write_one(ruleset: &Ruleset, key: &str, context: &Context) -> Vec<u8> {
 fn write_flag(body: &mut Vec<u8>, key: &str, said: &tidegate_core::Evaluation<'_>) {
     body.extend_from_slice(br#"{"key":""#);
     body.extend_from_slice(key.as_bytes());
-    body.extend_from_slice(br#"","reason":"#);
-    let _ = serde_json::to_writer(&mut *body, &said.reason);
-    body.extend_from_slice(br#","variant":""#);
+    body.extend_from_slice(br#"","reason":""#);
+    body.extend_from_slice(said.reason.as_str().as_bytes());
+    body.extend_from_slice(br#"","variant":""#);
     body.extend_from_slice(said.variant.unwrap_or_default().as_bytes());
     body.extend_from_slice(br#"","value":"#);
     let _ = serde_json::to_writer(&mut *body, &said.value);
