@@ -1,0 +1,317 @@
+//! Runs the scripts of `spec/rollouts`, which say what a rollout does, in a form that a person can read. See its README.
+//!
+//! `UPDATE_SCENARIOS=1 cargo test -p tidegate-rollout` writes what comes out into the scripts; read the difference.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+
+use tidegate_core::{
+    Timestamp,
+    bucket::{BUCKETS, Seed},
+};
+
+use crate::{
+    Arms, Decision, Direction, Exposed, Gate, Limit, Observation, OnHarm, Plan, Severity, Spec, State, Status, Step,
+    Tally, judge, plan,
+};
+
+/// How often the script's controller looks, in milliseconds.
+const TICK_MS: i64 = 5_000;
+const HOUR_MS: i64 = 3_600_000;
+
+struct Play {
+    spec: Spec,
+    status: Status,
+    tally: Tally,
+    now: Timestamp,
+    watched_since: Timestamp,
+    heard_at: Option<Timestamp>,
+    n_behind: u64,
+    lost: f64,
+    /// The share of treatment's units that telemetry loses.
+    skew: f64,
+    per_minute: u32,
+    /// Units that come again and again, in turn; 0: each unit is new.
+    population: u64,
+    /// What share of units a metric happens to: treatment, control.
+    rates: BTreeMap<String, (f64, f64)>,
+    n_units: u64,
+    told: String,
+    said: Vec<String>,
+}
+
+impl Play {
+    fn new(spec: Spec) -> Self {
+        let zero = Timestamp(0);
+        Self {
+            tally: Tally::new(spec.gates(), Tally::CAPACITY),
+            spec,
+            status: Status::new(zero),
+            now: zero,
+            watched_since: zero,
+            heard_at: None,
+            n_behind: 0,
+            lost: 0.0,
+            skew: 0.0,
+            per_minute: 0,
+            population: 0,
+            rates: BTreeMap::new(),
+            n_units: 0,
+            told: String::new(),
+            said: Vec::new(),
+        }
+    }
+
+    fn look(&mut self) {
+        loop {
+            let seen = Observation {
+                watched_since: self.watched_since,
+                n_behind: self.n_behind,
+                heard_at: self.heard_at,
+                lost: self.lost,
+                entered: self.tally.entered(),
+                seen: self.tally.seen(),
+                judgements: judge(self.spec.gates(), &self.tally),
+            };
+            let Plan { decision, reason, status, next_look } = plan(&self.spec, &self.status, &seen, self.now);
+            assert_eq!(next_look.is_none(), status.is_ended());
+            assert!(status.generation - self.status.generation <= 1);
+            if decision == Decision::Wait && status.is_ended() {
+                return;
+            }
+            let code = format!("{decision:?} {:?} {:?}", reason.waiting(), status.state);
+            let what = match decision {
+                Decision::Wait => "waits".to_owned(),
+                Decision::Advance { step } => {
+                    let share = self.spec.steps()[step].share;
+                    self.tally.begin_step(share);
+                    format!("advances to {} %", f64::from(share) / 1_000.0)
+                }
+                Decision::Complete => "completes".to_owned(),
+                Decision::Pause => "pauses".to_owned(),
+                Decision::RollBack => "rolls back".to_owned(),
+                Decision::Kill => "kills the flag".to_owned(),
+            };
+            if code != self.told {
+                self.say(&format!("{what}: {reason}"));
+                self.told = code;
+            }
+            self.status = status;
+            if decision == Decision::Wait {
+                return;
+            }
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        let s = self.now.0 / 1_000;
+        self.said.push(format!("> {}:{:02}:{:02} {text}", s / 3_600, s / 60 % 60, s % 60));
+    }
+
+    /// Time passes, with traffic; `watched`: somebody looks.
+    fn pass(&mut self, ms: i64, watched: bool) {
+        let end = self.now.0 + ms;
+        while self.now.0 < end {
+            let before = self.now.0;
+            self.now.0 = (before + TICK_MS).min(end);
+            if self.status.step.is_some() && self.now.0 / HOUR_MS > before / HOUR_MS {
+                self.tally.begin_hour();
+            }
+            let up_to = |ms: i64| u64::from(self.per_minute) * u64::try_from(ms).unwrap() / 60_000;
+            for number in up_to(before)..up_to(self.now.0) {
+                self.serve(if self.population == 0 { number } else { number % self.population });
+            }
+            if watched {
+                self.look();
+            }
+        }
+    }
+
+    /// One unit asks, and what happens to it happens.
+    fn serve(&mut self, number: u64) {
+        self.n_units += 1;
+        let key = format!("unit-{number}");
+        let Some(step) = self.status.step.filter(|_| !self.status.is_ended()) else { return };
+        let share = self.spec.steps()[step].share;
+        let bucket = Seed::new("scenario").bucket(&key);
+        let treated = bucket < share;
+        if treated && chance("skew", &key) < self.skew {
+            return;
+        }
+        self.heard_at = Some(self.now);
+        let unit = tidegate_core::bucket::hash(&key);
+        self.tally.expose(Exposed { unit, bucket, treated });
+        for (metric, (treatment, control)) in &self.rates {
+            // A unit that comes again tries its luck again.
+            if chance(&format!("{metric} {}", self.n_units), &key) < if treated { *treatment } else { *control } {
+                self.tally.measure(unit, metric, None);
+            }
+        }
+    }
+
+    fn run(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["traffic", "none"] => self.per_minute = 0,
+            ["traffic", rate] => self.per_minute = rate.strip_suffix("/min").unwrap().parse().unwrap(),
+            ["population", units] => self.population = units.parse().unwrap(),
+            ["rate", metric, treatment, control] => {
+                self.rates.insert(metric.to_owned(), (percent(treatment), percent(control)));
+            }
+            ["behind", n] => self.n_behind = n.parse().unwrap(),
+            ["lost", share] => self.lost = percent(share),
+            ["skew", share] => self.skew = percent(share),
+            ["wait", time] => self.pass(duration(time), true),
+            ["away", time] => {
+                self.pass(duration(time), false);
+                self.watched_since = self.now;
+                self.look();
+            }
+            ["pause"] => self.person(self.status.paused(self.now), "paused"),
+            ["resume"] => self.person(self.status.resumed(self.now), "resumed"),
+            ["approve"] => self.person(self.status.approved(), "approved"),
+            ["skip"] => self.person(self.status.skipped(), "skipped"),
+            ["roll", "back"] => self.person(self.status.rolled_back(self.now), "rolled back"),
+            ["show"] => {
+                for judgement in judge(self.spec.gates(), &self.tally) {
+                    self.say(&format!("{:?}: {judgement}", judgement.verdict));
+                }
+                let (Arms { treatment, control }, Arms { treatment: t, control: c }) =
+                    (self.tally.entered(), self.tally.seen());
+                self.say(&format!("units {treatment} and {control}, at this step {t} and {c}"));
+            }
+            _ => panic!("what is `{line}`?"),
+        }
+    }
+
+    fn person(&mut self, done: Result<Status, crate::Refusal>, what: &str) {
+        match done {
+            Ok(status) => {
+                assert_eq!(status.generation, self.status.generation + 1);
+                self.status = status;
+                self.say(&format!("{what} by a person"));
+                self.look();
+            }
+            Err(refusal) => self.say(&format!("refused: {refusal}")),
+        }
+    }
+}
+
+/// A number in [0, 1) that looks random.
+#[expect(clippy::cast_precision_loss, reason = "53 bits")]
+fn chance(salt: &str, key: &str) -> f64 {
+    (Seed::new(salt).hash(key) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+fn percent(text: &str) -> f64 {
+    text.strip_suffix('%').unwrap_or_else(|| panic!("`{text}` is no percentage")).parse::<f64>().unwrap() / 100.0
+}
+
+fn duration(text: &str) -> i64 {
+    let (number, unit) = text.split_at(text.len() - 1);
+    let unit = match unit {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => HOUR_MS,
+        _ => panic!("`{text}` is no time"),
+    };
+    number.parse::<i64>().unwrap() * unit
+}
+
+/// `steps 10% 15m, 50% 15m 500 units approval, 100% 15m`, `gate errors down margin 0.2 signal limit 20% 20 above 300`,
+/// `on harm kill`.
+fn spec(lines: &[&str]) -> Spec {
+    let (mut steps, mut gates, mut on_harm) = (Spec::default().steps().to_vec(), Vec::new(), OnHarm::RollBack);
+    for line in lines {
+        if let Some(list) = line.strip_prefix("steps ") {
+            steps = list.split(',').map(step).collect();
+        } else if let Some(rest) = line.strip_prefix("gate ") {
+            gates.push(gate(rest));
+        } else if let Some(how) = line.strip_prefix("on harm ") {
+            on_harm = match how {
+                "roll back" => OnHarm::RollBack,
+                "kill" => OnHarm::Kill,
+                "hold" => OnHarm::Hold,
+                _ => panic!("what is `{line}`?"),
+            };
+        } else {
+            panic!("what is `{line}`?");
+        }
+    }
+    Spec::new(steps, gates, on_harm).unwrap()
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
+fn step(text: &str) -> Step {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let share = (percent(words[0]) * f64::from(BUCKETS)).round() as u32;
+    let min_units = words.iter().position(|word| *word == "units").map_or(0, |at| words[at - 1].parse().unwrap());
+    let bake_ms = duration(words[1]).unsigned_abs();
+    Step { share, bake_ms, min_units, approval: words.contains(&"approval") }
+}
+
+fn gate(text: &str) -> Gate {
+    let mut words = text.split_whitespace();
+    let mut gate = Gate::named(words.next().unwrap());
+    while let Some(word) = words.next() {
+        match word {
+            "signal" => gate.severity = Severity::Signal,
+            "down" => gate.worse = Direction::Down,
+            "margin" => gate.margin = words.next().unwrap().parse().unwrap(),
+            "limit" => {
+                let (share, units) = (percent(words.next().unwrap()), words.next().unwrap().parse().unwrap());
+                gate.limit = Some(Limit { share, units });
+            }
+            _ => panic!("what is `{word}`?"),
+        }
+    }
+    gate
+}
+
+/// The script with what came out.
+fn played(script: &str) -> String {
+    let lines: Vec<&str> = script.lines().filter(|line| !line.starts_with('>')).collect();
+    let is_setting = |line: &str| ["steps ", "gate ", "on harm "].iter().any(|word| line.starts_with(word));
+    let settings: Vec<&str> = lines.iter().copied().filter(|line| is_setting(line)).collect();
+    let mut play = Play::new(spec(&settings));
+    let mut text = String::new();
+    for line in lines {
+        writeln!(text, "{line}").unwrap();
+        if line.is_empty() || line.starts_with('#') || is_setting(line) {
+            continue;
+        }
+        if line == "start" {
+            play.look();
+        } else {
+            play.run(line);
+        }
+        for said in play.said.drain(..) {
+            writeln!(text, "{said}").unwrap();
+        }
+        assert!(play.status.state != State::Completed || play.status.step == Some(play.spec.steps().len() - 1));
+    }
+    text
+}
+
+#[test]
+fn rollouts_do_what_the_scripts_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/rollouts");
+    let update = std::env::var_os("UPDATE_SCENARIOS").is_some();
+    let mut wrong = Vec::new();
+    let mut n_scripts = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "txt") {
+            continue;
+        }
+        n_scripts += 1;
+        let script = fs::read_to_string(&path).unwrap();
+        let found = played(&script);
+        if update {
+            fs::write(&path, found).unwrap();
+        } else if found != script {
+            wrong.push(format!("{}:\n{found}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(n_scripts >= 60, "{n_scripts}");
+}
