@@ -58,6 +58,9 @@ pub struct Exposure {
     /// To whom; absent: the context had no targeting key.
     #[serde(default)]
     pub unit: Option<UnitHash>,
+    /// Its bucket in the draw that decided, 0 to 99,999; absent: none decided.
+    #[serde(default)]
+    pub bucket: Option<u32>,
     /// How often, at least once.
     #[serde(default = "once")]
     pub count: u64,
@@ -139,6 +142,7 @@ impl Write for Exposure {
             .with_some("variant", self.variant.as_ref())
             .with("version", &self.version)
             .with_some("unit", self.unit.as_ref())
+            .with_some("bucket", self.bucket.as_ref())
             .with("count", &self.count)
             .with("at", &self.at)
             .end();
@@ -181,13 +185,14 @@ mod tests {
                 variant: Some("on".to_owned()),
                 version: 4,
                 unit: Some(UnitHash::of("ada")),
+                bucket: Some(70_001),
                 count: 2,
                 at: 17,
             }],
             measurements: vec![Measurement { metric: "paid".to_owned(), unit: None, value: Some(9.5), at: 18 }],
             dropped: 3,
         };
-        let json = r#"{"id":"b1","exposures":[{"flag":"checkout","variant":"on","version":4,"unit":"691d4463952c802f","count":2,"at":17}],"measurements":[{"metric":"paid","value":9.5,"at":18}],"dropped":3}"#;
+        let json = r#"{"id":"b1","exposures":[{"flag":"checkout","variant":"on","version":4,"unit":"691d4463952c802f","bucket":70001,"count":2,"at":17}],"measurements":[{"metric":"paid","value":9.5,"at":18}],"dropped":3}"#;
         assert_eq!(text(&batch), json);
         assert_eq!(serde_json::from_str::<EventBatch>(json).unwrap(), batch);
         let least = r#"{"id":"b2","exposures":[{"flag":"checkout","at":1}]}"#;

@@ -20,6 +20,10 @@ pub struct Observation {
     pub watched_since: Timestamp,
     /// How many connected SDKs do not have the present share yet.
     pub n_behind: u64,
+    /// Whether SDKs may be connected to servers whose events are not counted here.
+    pub elsewhere: bool,
+    /// Whether the flag is killed or disabled, so that nobody is served the share.
+    pub is_off: bool,
     /// When something was last heard of the flag's evaluations.
     pub heard_at: Option<Timestamp>,
     /// The share of events that SDKs had to drop, 0 to 1.
@@ -82,6 +86,10 @@ pub enum Reason {
     /// See [`Waiting`].
     Paused,
     /// See [`Waiting`].
+    Off,
+    /// See [`Waiting`].
+    Elsewhere,
+    /// See [`Waiting`].
     Converging {
         /// How many connected SDKs do not have the share yet.
         behind: u64,
@@ -124,10 +132,15 @@ pub enum Reason {
 
 /// What a rollout waits for: its [`Reason`] without the numbers, which change all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Waiting {
     /// A person paused it, or harm did that asks for a person.
     Paused,
+    /// The flag is killed or disabled: nobody is served the share.
+    Off,
+    /// Other servers work on the same database, and what their SDKs tell is not gathered here.
+    Elsewhere,
     /// Not all connected SDKs have the share.
     Converging,
     /// The arms have not the units that they should have: assignment or telemetry is broken, and no comparison means anything.
@@ -185,7 +198,7 @@ pub fn plan(spec: &Spec, status: &Status, seen: &Observation, now: Timestamp) ->
         Some(_) => act(Decision::Advance { step: step + 1 }, reason, status.at_step(step + 1, now), now),
         None => act(Decision::Complete, reason, status.moved(State::Completed, now), now),
     };
-    if status.state == State::Running && status.is_skipped() {
+    if status.state == State::Running && status.skipped {
         return next(Reason::Skipped);
     }
     let baked_ms = baked_ms(status.bake, seen.watched_since, now);
@@ -269,11 +282,17 @@ fn hindrance(
     if status.state == State::Paused {
         return Some(Reason::Paused);
     }
+    if seen.is_off {
+        return Some(Reason::Off);
+    }
     if seen.n_behind > 0 {
         return Some(Reason::Converging { behind: seen.n_behind });
     }
     if spec.gates().is_empty() {
         return None;
+    }
+    if seen.elsewhere {
+        return Some(Reason::Elsewhere);
     }
     if let Some(evidence) = sample_ratio {
         return Some(Reason::SampleRatio { evidence, units: seen.entered });
@@ -307,6 +326,8 @@ impl Reason {
         match self {
             Self::Begin | Self::Baked | Self::Skipped | Self::Harm(_) | Self::Ended => None,
             Self::Paused => Some(Waiting::Paused),
+            Self::Off => Some(Waiting::Off),
+            Self::Elsewhere => Some(Waiting::Elsewhere),
             Self::Converging { .. } => Some(Waiting::Converging),
             Self::SampleRatio { .. } => Some(Waiting::SampleRatio),
             Self::NoTelemetry { .. } => Some(Waiting::NoTelemetry),
@@ -329,6 +350,10 @@ impl fmt::Display for Reason {
             Self::Harm(judgement) => write!(f, "harm: {judgement}"),
             Self::Ended => f.write_str("the rollout has ended"),
             Self::Paused => f.write_str("paused until a person resumes it"),
+            Self::Off => f.write_str("the flag is killed or disabled"),
+            Self::Elsewhere => {
+                f.write_str("other servers work on this database, and what their SDKs tell is not gathered")
+            }
             Self::Converging { behind: 1 } => f.write_str("1 connected SDK does not have the share yet"),
             Self::Converging { behind } => write!(f, "{behind} connected SDKs do not have the share yet"),
             Self::SampleRatio { evidence, units } => write!(
@@ -430,6 +455,8 @@ mod tests {
             Observation {
                 watched_since: Timestamp(now.0 - self.of(&[0, 1_000_000_000])),
                 n_behind: self.of(&[0, 0, 0, 1]),
+                elsewhere: self.below(8) == 0,
+                is_off: self.below(8) == 0,
                 heard_at: self.of(&[Some(now), Some(now), Some(Timestamp(now.0 - 100_000)), None]),
                 lost: self.of(&[0.0, 0.0, 0.0, 0.5, f64::NAN]),
                 entered: units,
@@ -455,8 +482,10 @@ mod tests {
                 let again = super::plan(&spec, &status, &seen, now);
                 assert_eq!(format!("{again:?}"), format!("{plan:?}"), "the same again");
                 let is_known = seen.n_behind == 0
+                    && !seen.is_off
                     && (spec.gates().is_empty()
-                        || seen.lost <= MAX_LOST
+                        || !seen.elsewhere
+                            && seen.lost <= MAX_LOST
                             && seen.entered.control < 900
                             && seen.judgements.iter().all(|judgement| {
                                 matches!(judgement.verdict, Verdict::Pass | Verdict::Pending | Verdict::Unopposed)

@@ -26,6 +26,8 @@ struct Play {
     watched_since: Timestamp,
     heard_at: Option<Timestamp>,
     n_behind: u64,
+    elsewhere: bool,
+    is_off: bool,
     lost: f64,
     /// The share of treatment's units that telemetry loses.
     skew: f64,
@@ -50,6 +52,8 @@ impl Play {
             watched_since: zero,
             heard_at: None,
             n_behind: 0,
+            elsewhere: false,
+            is_off: false,
             lost: 0.0,
             skew: 0.0,
             per_minute: 0,
@@ -66,6 +70,8 @@ impl Play {
             let seen = Observation {
                 watched_since: self.watched_since,
                 n_behind: self.n_behind,
+                elsewhere: self.elsewhere,
+                is_off: self.is_off,
                 heard_at: self.heard_at,
                 lost: self.lost,
                 entered: self.tally.entered(),
@@ -157,6 +163,8 @@ impl Play {
             ["rate", metric, treatment, control] => {
                 self.rates.insert(metric.to_owned(), (percent(treatment), percent(control)));
             }
+            ["flag", how] => self.is_off = how == "off",
+            ["others", n] => self.elsewhere = n != "0",
             ["behind", n] => self.n_behind = n.parse().unwrap(),
             ["lost", share] => self.lost = percent(share),
             ["skew", share] => self.skew = percent(share),

@@ -7,6 +7,7 @@ use crate::plan::Waiting;
 
 /// How far a rollout has come. Only [`plan`](crate::plan()) and the methods here make another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Grows by one with each transition: with each change of state or step. Whoever moves a rollout says which generation they saw.
@@ -23,6 +24,9 @@ pub struct Status {
     /// Whether a person approved the next step.
     #[serde(default)]
     pub approved: bool,
+    /// Whether a person ended the step's bake.
+    #[serde(default)]
+    pub skipped: bool,
     /// What it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
@@ -30,6 +34,7 @@ pub struct Status {
 
 /// Whether a rollout goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum State {
     /// It goes on by itself.
@@ -46,6 +51,7 @@ pub enum State {
 
 /// How long the present share was in force everywhere, with fresh telemetry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Bake {
     /// Up to `since`, in milliseconds.
@@ -83,6 +89,7 @@ impl Status {
             since: now,
             bake: Bake::default(),
             approved: false,
+            skipped: false,
             waiting: None,
         }
     }
@@ -132,8 +139,8 @@ impl Status {
     /// [`Refusal`].
     pub fn skipped(&self) -> Result<Self, Refusal> {
         self.at_a_step()?;
-        let bake = Bake { done_ms: u64::MAX, since: None };
-        Ok(Self { generation: self.generation + 1, state: State::Running, approved: true, bake, ..self.clone() })
+        let generation = self.generation + 1;
+        Ok(Self { generation, state: State::Running, approved: true, skipped: true, ..self.clone() })
     }
 
     /// A person ends it: the share goes to 0.
@@ -168,13 +175,9 @@ impl Status {
             since: now,
             bake: Bake::default(),
             approved: false,
+            skipped: false,
             waiting: None,
             ..self.clone()
         }
-    }
-
-    /// Whether a person ended the step's bake.
-    pub(crate) fn is_skipped(&self) -> bool {
-        self.bake.done_ms == u64::MAX
     }
 }

@@ -9,6 +9,7 @@ use crate::spec::Gate;
 
 /// A count of each arm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Arms {
     /// Of those who have the new variant.

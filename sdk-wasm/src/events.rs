@@ -23,6 +23,7 @@ pub(crate) type Served = (u32, u32, Option<UnitHash>);
 struct Seen {
     variant: Option<Box<str>>,
     version: u64,
+    bucket: Option<u32>,
     count: u64,
     at: i64,
 }
@@ -39,11 +40,11 @@ pub(crate) struct Events {
 impl Events {
     /// Counts one exposure.
     #[inline]
-    pub fn expose(&mut self, served: Served, at: i64, variant: Option<&str>, version: u64) {
+    pub fn expose(&mut self, served: Served, at: i64, variant: Option<&str>, version: u64, bucket: Option<u32>) {
         if let Some(seen) = self.current.get_mut(&served) {
             seen.count += 1;
         } else if self.waiting() < MAX_WAITING {
-            self.current.insert(served, Seen { variant: variant.map(Into::into), version, count: 1, at });
+            self.current.insert(served, Seen { variant: variant.map(Into::into), version, bucket, count: 1, at });
         } else {
             self.dropped += 1;
         }
@@ -70,10 +71,10 @@ impl Events {
 
     /// Before the handles and ids of `current` lose their meaning: `flag` gives a handle's key.
     pub fn settle<'f>(&mut self, flag: impl Fn(u32) -> Option<&'f str>) {
-        for ((handle, _, unit), Seen { variant, version, count, at }) in self.current.drain() {
+        for ((handle, _, unit), Seen { variant, version, bucket, count, at }) in self.current.drain() {
             if let Some(flag) = flag(handle) {
                 let variant = variant.map(String::from);
-                self.exposures.push(Exposure { flag: flag.to_owned(), variant, version, unit, count, at });
+                self.exposures.push(Exposure { flag: flag.to_owned(), variant, version, unit, bucket, count, at });
             }
         }
     }
@@ -114,9 +115,9 @@ mod tests {
     fn equal_exposures_are_one_with_a_count() {
         let mut events = Events::default();
         for at in [5, 6, 7] {
-            events.expose((1, 8, None), at, Some("on"), 3);
+            events.expose((1, 8, None), at, Some("on"), 3, None);
         }
-        events.expose((1, 8, Some(UnitHash(1))), 9, Some("on"), 3);
+        events.expose((1, 8, Some(UnitHash(1))), 9, Some("on"), 3, None);
         events.settle(|_| Some("checkout"));
         let mut batch = events.take("b".to_owned()).unwrap();
         batch.exposures.sort_by_key(|exposure| exposure.unit);
@@ -129,12 +130,12 @@ mod tests {
     fn what_has_no_room_is_dropped_and_counted() {
         let mut events = Events::default();
         for unit in 0..MAX_WAITING as u64 {
-            events.expose((1, 8, Some(UnitHash(unit))), 0, None, 1);
+            events.expose((1, 8, Some(UnitHash(unit))), 0, None, 1, None);
         }
-        events.expose((1, 8, None), 0, None, 1);
+        events.expose((1, 8, None), 0, None, 1, None);
         events.measure(measurement("paid"));
         // One that is known has room.
-        events.expose((1, 8, Some(UnitHash(0))), 0, None, 1);
+        events.expose((1, 8, Some(UnitHash(0))), 0, None, 1, None);
         events.settle(|_| Some("checkout"));
         assert_eq!(events.take("b".to_owned()).unwrap().dropped, 2);
         assert_eq!(events.take("c".to_owned()).unwrap().dropped, 0);
@@ -152,7 +153,7 @@ mod tests {
     fn a_batch_fits_into_a_frame_whatever_is_in_it() {
         let mut events = Events::default();
         for unit in 0..600 {
-            events.expose((1, 8, Some(UnitHash(u64::MAX - unit))), i64::MIN, Some(&"v".repeat(64)), u64::MAX);
+            events.expose((1, 8, Some(UnitHash(u64::MAX - unit))), i64::MIN, Some(&"v".repeat(64)), u64::MAX, None);
         }
         for _ in 0..600 {
             // Escaped, each of these is six characters.

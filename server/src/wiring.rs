@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use async_trait::async_trait;
 use tokio::{
     net::TcpListener,
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -13,12 +14,16 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    app::{App, AppError, sessions},
+    app::{App, AppError, sessions, watches::Reach},
     config::Config,
+    controller::{Controller, Receipts},
     http::{self, AppState, HttpConfig, MetricsAccess},
-    ports::{Clock as _, IdSource as _, Store},
+    ports::{
+        Clock as _, IdSource as _, Store,
+        store::{EnvironmentId, StoreError},
+    },
     store::{Location, SqlStore},
-    stream,
+    stream::{self, Streams},
     system::{self, SystemClock, SystemIds},
     telemetry::Metrics,
 };
@@ -106,6 +111,8 @@ impl Server {
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(prune(state.clone(), shutdown.clone()));
+        let receipts = StreamReceipts { streams: Arc::clone(&state.streams) };
+        tasks.spawn(Controller::new(state.app.clone(), Arc::new(receipts)).run(shutdown.clone()));
         // The streams' goodbyes have had their time when this one begins to count: half each.
         let half = shutdown_deadline / 2;
         let mut serving = tokio::spawn(http::serve(listener, router, shutdown.clone(), half));
@@ -127,6 +134,20 @@ impl Server {
         tasks.wait().await;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// What the streams of this server and of the others know.
+struct StreamReceipts {
+    streams: Arc<Streams>,
+}
+
+#[async_trait]
+impl Receipts for StreamReceipts {
+    async fn reach(&self, environment: &EnvironmentId) -> Result<Reach, StoreError> {
+        let receipts = self.streams.receipts(environment).await?;
+        let n_behind = receipts.connected.saturating_sub(receipts.applied);
+        Ok(Reach { n_behind: n_behind as u64, elsewhere: receipts.servers > 1 })
     }
 }
 

@@ -15,6 +15,7 @@ mod config_api;
 mod javascript;
 mod ofrep;
 mod polling;
+mod rollouts;
 mod simulation;
 mod stream;
 mod telemetry;

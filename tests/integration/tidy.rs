@@ -25,7 +25,7 @@ const IMPURE: [&str; 12] =
     ["axum", "fastrand", "getrandom", "hyper", "log", "mio", "rand", "reqwest", "socket2", "sqlx", "tokio", "tracing"];
 
 /// Which modules of the server each one may name. `wiring` and `main` put everything together and may name all.
-const MODULES: [(&str, &[&str]); 11] = [
+const MODULES: [(&str, &[&str]); 12] = [
     ("audit", &["ports"]),
     ("telemetry", &[]),
     ("config", &["store", "telemetry"]),
@@ -36,6 +36,7 @@ const MODULES: [(&str, &[&str]); 11] = [
     ("testing", &["ports", "system"]),
     ("stream", &["app", "audit", "ports", "telemetry"]),
     ("http", &["app", "audit", "ports", "stream", "telemetry"]),
+    ("controller", &["app", "ports"]),
     ("demo", &["app", "audit", "ports", "system"]),
 ];
 

@@ -78,7 +78,8 @@ impl Telemetry {
             return;
         }
         let unit = ctx.targeting_key().map(UnitHash::of);
-        let exposed = Exposed { flag: key, version: evaluation.flag_version, variant, unit };
+        let bucket = evaluation.bucket;
+        let exposed = Exposed { flag: key, version: evaluation.flag_version, variant, unit, bucket };
         match self.table.load().count(exposed, now) {
             Counted::Yes => {}
             Counted::HalfFull => self.pressed.notify_one(),

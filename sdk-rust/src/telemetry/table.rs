@@ -6,7 +6,7 @@
 
 use std::{
     num::NonZeroUsize,
-    sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
 use dashmap::DashMap;
@@ -34,10 +34,15 @@ struct Slot {
     /// See [`Exposed::what`].
     what: AtomicU64,
     unit: AtomicU64,
+    /// [`NO_BUCKET`]: none decided.
+    bucket: AtomicU32,
     count: AtomicU64,
     /// When first.
     at: AtomicI64,
 }
+
+/// Beyond all buckets.
+const NO_BUCKET: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Name {
@@ -53,6 +58,8 @@ pub(super) struct Exposed<'a> {
     pub version: u64,
     pub variant: Option<&'a str>,
     pub unit: Option<UnitHash>,
+    /// Follows from the others.
+    pub bucket: Option<u32>,
 }
 
 /// What became of it.
@@ -130,6 +137,7 @@ impl Table {
         // Nobody reads these before having the table alone.
         slot.what.store(what, Ordering::Relaxed);
         slot.unit.store(exposed.unit.map_or(0, |UnitHash(hash)| hash), Ordering::Relaxed);
+        slot.bucket.store(exposed.bucket.unwrap_or(NO_BUCKET), Ordering::Relaxed);
         slot.at.store(now.0, Ordering::Relaxed);
         slot.count.fetch_add(1, Ordering::Relaxed);
         if !self.names.contains_key(&(what & !1)) {
@@ -151,6 +159,7 @@ impl Table {
                         variant: name.variant.clone(),
                         version: name.version,
                         unit: (what & 1 == 1).then_some(UnitHash(slot.unit.into_inner())),
+                        bucket: Some(slot.bucket.into_inner()).filter(|bucket| *bucket != NO_BUCKET),
                         count: slot.count.into_inner(),
                         at: slot.at.into_inner(),
                     });
@@ -200,7 +209,7 @@ mod tests {
     }
 
     fn exposed(variant: Option<&str>, unit: Option<u64>) -> Exposed<'_> {
-        Exposed { flag: "checkout", version: 4, variant, unit: unit.map(UnitHash) }
+        Exposed { flag: "checkout", version: 4, variant, unit: unit.map(UnitHash), bucket: None }
     }
 
     #[test]
@@ -226,12 +235,13 @@ mod tests {
 
         // Emptied, it begins anew.
         assert!(table.is_empty());
-        table.count(different[0], Timestamp(18));
+        table.count(Exposed { bucket: Some(7), ..different[0] }, Timestamp(18));
         let expected = Exposure {
             flag: "checkout".to_owned(),
             variant: Some("on".to_owned()),
             version: 4,
             unit: Some(UnitHash(1)),
+            bucket: Some(7),
             count: 1,
             at: 18,
         };

@@ -24,6 +24,7 @@ use super::{
     moment::Moment,
     projects::environment_id,
     resource::FieldChange,
+    rollouts,
     rulesets::{judge, told},
     segments::{segment_id, segments_used},
     wire::{wire_flag, wire_version},
@@ -67,6 +68,9 @@ pub struct Configuration {
     pub availability: Availability,
     /// Decides which bucket a unit falls into; never changes.
     pub salt: String,
+    /// The id of the rollout that moves the default; absent: none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<String>,
     /// What compiling it finds; none of it stops the flag from being saved.
     pub issues: Vec<CompileIssue>,
     /// What is wrong with the stored configuration, where it cannot be read. The other fields are then what a change
@@ -105,6 +109,7 @@ const PATCHABLE: Patchable = Patchable {
         ("salt", "a salt never changes: every unit would draw a new bucket"),
         ("killed", "kill and restore flags with the environment's `kill` and `restore`: both need a reason"),
         ("kill", "kill and restore flags with the environment's `kill` and `restore`: both need a reason"),
+        ("rollout", "start, move and end rollouts with the environment's `rollouts`"),
         ("version", "send the version as `If-Match`"),
         ("variants", "variants are the same in all environments: change them on the flag"),
     ],
@@ -165,8 +170,18 @@ impl Configured {
     fn into_view(self, key: FlagKey, issues: Vec<CompileIssue>) -> Configuration {
         let Self { environment, flag, document, body, broken } = self;
         let version = document.as_ref().map_or(0, |document| document.version);
-        let FlagEnvironment { enabled, kill, off_variant, prerequisites, targets, rules, default, availability, salt } =
-            body;
+        let FlagEnvironment {
+            enabled,
+            kill,
+            off_variant,
+            prerequisites,
+            targets,
+            rules,
+            default,
+            availability,
+            salt,
+            rollout,
+        } = body;
         Configuration {
             flag: key,
             environment: environment.environment,
@@ -183,6 +198,7 @@ impl Configured {
             default,
             availability,
             salt,
+            rollout,
             issues,
             broken: broken.map(|broken| broken.to_string()),
             changes: None,
@@ -230,6 +246,7 @@ impl App {
 
         let asked_for = name_rules(input::patch(&before.body, patch, &PATCHABLE)?);
         limits::check_configuration(&asked_for)?;
+        rollouts::check_lock(&before.body, &asked_for)?;
         let compiled = self.ruleset(environment).await?;
         let verdict = judge(&compiled.ruleset, vec![before.put(&key, &asked_for)]);
         refuse(verdict.stopping, |issue| place(issue, flag))?;

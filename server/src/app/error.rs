@@ -153,6 +153,7 @@ fn describe(id: &DocumentId) -> String {
         DocumentKind::FlagEnvironment => "configuration of the flag",
         DocumentKind::Segment => "segment",
         DocumentKind::SdkKey => "SDK key",
+        DocumentKind::Rollout => "rollout",
         DocumentKind::User => "user",
         DocumentKind::Token => "token",
     };

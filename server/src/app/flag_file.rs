@@ -21,6 +21,7 @@ use super::{
     model::{Flag, FlagEnvironment, FlagVariant, Segment},
     projects::{environment_id, require_project},
     resource::Broken,
+    rollouts,
     rulesets::{judge, told},
     segments::{self, segment_id, segment_key},
     wire::{flag_config, segment_config, wire_flag, wire_segment},
@@ -418,7 +419,9 @@ fn plan_flag(present: &Present, config: &FlagConfig, new_salt: impl Fn() -> Stri
         default: config.default.clone(),
         availability: config.availability,
         salt,
+        rollout: present.rollout.clone(),
     });
+    rollouts::check_lock(&present, &asked_for)?;
     limits::check_flag(&flag)?;
     limits::check_configuration(&asked_for)?;
     let compiled = wire_flag(&config.key, &flag, &asked_for, 0);

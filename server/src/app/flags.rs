@@ -327,6 +327,14 @@ impl App {
                 );
                 return Err(AppError::InUse { detail });
             }
+            let configuration = self.store.document(&configuration_id(&environment, key)).await?;
+            let stored = configuration.as_ref().and_then(|document| documents::read::<FlagEnvironment>(document).ok());
+            if let Some(rollout) = stored.and_then(|stored| stored.body.rollout) {
+                let environment = &environment.environment;
+                let detail =
+                    format!("the rollout `{rollout}` moves flag `{key}` in `{environment}`: roll it back first");
+                return Err(AppError::InUse { detail });
+            }
             draft.touch(&environment, TouchedKind::Flag, key);
         }
         draft.archive_document(&document, "flag.archive");

@@ -41,7 +41,9 @@ pub mod flag_file;
 pub mod flags;
 pub mod kill;
 pub mod projects;
+pub mod rollouts;
 pub mod segments;
+pub mod watches;
 
 use std::sync::Arc;
 
@@ -71,6 +73,8 @@ pub struct App {
     pub keys: Arc<keys::KeyCache>,
     /// The newest revision that this process committed, by environment: what its own readers must not be behind.
     pub heads: Arc<DashMap<EnvironmentId, u64>>,
+    /// What is counted of the rollouts that go on.
+    pub watches: Arc<watches::Watches>,
 }
 
 impl App {
@@ -80,6 +84,15 @@ impl App {
     /// An application on these ports.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
         let (changes, _) = tokio::sync::broadcast::channel(Self::MAX_HINTS);
-        Self { store, clock, ids, changes, rulesets: Arc::default(), keys: Arc::default(), heads: Arc::default() }
+        Self {
+            store,
+            clock,
+            ids,
+            changes,
+            rulesets: Arc::default(),
+            keys: Arc::default(),
+            heads: Arc::default(),
+            watches: Arc::default(),
+        }
     }
 }

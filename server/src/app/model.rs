@@ -101,6 +101,9 @@ pub struct FlagEnvironment {
     pub availability: Availability,
     /// Decides which bucket a unit falls into; never changes.
     pub salt: String,
+    /// The rollout that moves the default; absent: none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<String>,
 }
 
 /// Who killed a flag, when and why.
@@ -152,6 +155,7 @@ impl Flag {
             default: Serve::Variant(self.default_variant.clone()),
             availability: Availability::default(),
             salt: format!("{}/{environment}", self.salt),
+            rollout: None,
         }
     }
 }

@@ -199,6 +199,8 @@ struct NewExposure {
     /// Instead of it, its hash, as SDKs send it: `xxh3_64` of the UTF-8, 16 hex digits.
     #[schema(value_type = Option<String>)]
     unit: Option<UnitHash>,
+    /// The `bucket` of the evaluation, where one decided. With the targeting key it is not needed.
+    bucket: Option<u32>,
     /// How often, at least once.
     #[serde(default = "once")]
     count: u64,
@@ -249,25 +251,33 @@ async fn take_events(
     SdkKey(caller): SdkKey,
     Body(events): Body<NewEvents>,
 ) -> Result<(StatusCode, Json<EventsTaken>), HttpError> {
-    let batch = batch(events, state.app.clock.now().0);
     let caller: &SdkPrincipal = &caller;
+    let bucket_of = |flag: &str, key: &str| state.app.watches.bucket(&caller.environment, flag, key);
+    let batch = batch(events, state.app.clock.now().0, bucket_of);
     let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
     state.streams.take_events(&hub, caller, &batch).await?;
     Ok((StatusCode::ACCEPTED, Json(EventsTaken { id: batch.id })))
 }
 
-fn batch(NewEvents { id, exposures, measurements, dropped }: NewEvents, now: i64) -> EventBatch {
-    let exposures =
-        exposures.into_iter().map(|NewExposure { flag, variant, version, targeting_key, unit: hash, count, at }| {
+fn batch(
+    NewEvents { id, exposures, measurements, dropped }: NewEvents,
+    now: i64,
+    bucket_of: impl Fn(&str, &str) -> Option<u32>,
+) -> EventBatch {
+    let exposures = exposures.into_iter().map(
+        |NewExposure { flag, variant, version, targeting_key, unit: hash, bucket, count, at }| {
+            let bucket = bucket.or_else(|| bucket_of(&flag, targeting_key.as_deref()?));
             Exposure {
                 flag,
                 variant,
                 version,
                 unit: unit(hash, targeting_key.as_deref()),
+                bucket,
                 count,
                 at: at.unwrap_or(now),
             }
-        });
+        },
+    );
     let measurements =
         measurements.into_iter().map(|NewMeasurement { metric, targeting_key, unit: hash, value, at }| Measurement {
             metric,

@@ -10,7 +10,8 @@
 pub mod error;
 pub mod extract;
 pub mod page;
-pub mod router;
+pub mod rollouts;
+mod router;
 pub mod state;
 
 mod auth;

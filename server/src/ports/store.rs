@@ -25,6 +25,8 @@ pub enum DocumentKind {
     Segment,
     /// An SDK key. Scope: empty; key: the public part of the key, by which it is looked up.
     SdkKey,
+    /// A rollout. Scope: `project/environment`; archived when it has ended.
+    Rollout,
     /// A person. Scope: empty; key: the id. Under the scope `email`: who has the address that is the key.
     User,
     /// An API token. Scope: empty; key: the public part.
@@ -33,13 +35,14 @@ pub enum DocumentKind {
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Project,
         Self::Environment,
         Self::Flag,
         Self::FlagEnvironment,
         Self::Segment,
         Self::SdkKey,
+        Self::Rollout,
         Self::User,
         Self::Token,
     ];
@@ -53,6 +56,7 @@ impl DocumentKind {
             Self::FlagEnvironment => "flagEnvironment",
             Self::Segment => "segment",
             Self::SdkKey => "sdkKey",
+            Self::Rollout => "rollout",
             Self::User => "user",
             Self::Token => "token",
         }

@@ -115,6 +115,8 @@ impl Streams {
                 counters.unknown.get_or_create(&labels).inc_by(exposure.count);
             }
         }
+        let counts = |exposure: &Exposure| is_known(ruleset, key.kind, exposure);
+        self.app.watches.take(&hub.environment, batch, counts, self.app.clock.now());
         counters.measurements.get_or_create(&labels).inc_by(batch.measurements.len() as u64);
         counters.dropped.get_or_create(&labels).inc_by(batch.dropped);
         Ok(())

@@ -2,7 +2,7 @@
 
 import type { Client, Options as Options2, TDataShape } from './client';
 import { client } from './client.gen';
-import type { ApplyFlagFileData, ApplyFlagFileErrors, ApplyFlagFileResponses, ArchiveEnvironmentData, ArchiveEnvironmentErrors, ArchiveEnvironmentResponses, ArchiveFlagData, ArchiveFlagErrors, ArchiveFlagResponses, ArchiveProjectData, ArchiveProjectErrors, ArchiveProjectResponses, ArchiveSegmentData, ArchiveSegmentErrors, ArchiveSegmentResponses, ArchiveUserData, ArchiveUserErrors, ArchiveUserResponses, CompleteSetupData, CompleteSetupErrors, CompleteSetupResponses, ConfigureFlagData, ConfigureFlagErrors, ConfigureFlagResponses, CreateEnvironmentData, CreateEnvironmentErrors, CreateEnvironmentResponses, CreateFlagData, CreateFlagErrors, CreateFlagResponses, CreateKeyData, CreateKeyErrors, CreateKeyResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateSegmentData, CreateSegmentErrors, CreateSegmentResponses, CreateSignInLinkData, CreateSignInLinkErrors, CreateSignInLinkResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, EvaluateData, EvaluateErrors, EvaluateResponses, ExplainData, ExplainErrors, ExplainResponses, FollowLinkData, FollowLinkErrors, FollowLinkResponses, GetChangesData, GetChangesErrors, GetChangesForContextData, GetChangesForContextErrors, GetChangesForContextResponses, GetChangesResponses, GetConfigurationData, GetConfigurationErrors, GetConfigurationResponses, GetEnvironmentData, GetEnvironmentErrors, GetEnvironmentResponses, GetFlagData, GetFlagErrors, GetFlagFileData, GetFlagFileErrors, GetFlagFileResponses, GetFlagResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOpenApiData, GetOpenApiErrors, GetOpenApiResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReceiptsData, GetReceiptsErrors, GetReceiptsResponses, GetSegmentData, GetSegmentErrors, GetSegmentResponses, GetSessionData, GetSessionErrors, GetSessionResponses, GetSetupData, GetSetupErrors, GetSetupResponses, GetUserData, GetUserErrors, GetUserResponses, KillData, KillErrors, KillResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListEnvironmentsData, ListEnvironmentsErrors, ListEnvironmentsResponses, ListFlagsData, ListFlagsErrors, ListFlagsResponses, ListKeysData, ListKeysErrors, ListKeysResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListSegmentsData, ListSegmentsErrors, ListSegmentsResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LiveData, LiveErrors, LiveResponses, OfrepEvaluateFlagData, OfrepEvaluateFlagErrors, OfrepEvaluateFlagResponses, OfrepEvaluateFlagsData, OfrepEvaluateFlagsErrors, OfrepEvaluateFlagsResponses, OfrepFollowData, OfrepFollowErrors, OfrepFollowResponse, OfrepFollowResponses, OpenStreamData, OpenStreamErrors, OpenStreamResponses, ReadyData, ReadyErrors, ReadyResponses, RemoveMemberData, RemoveMemberErrors, RemoveMemberResponses, RestoreData, RestoreErrors, RestoreResponses, RevokeKeyData, RevokeKeyErrors, RevokeKeyResponses, RevokeTokenData, RevokeTokenErrors, RevokeTokenResponses, SetMemberData, SetMemberErrors, SetMemberResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutResponses, TakeEventsData, TakeEventsErrors, TakeEventsResponses, UpdateEnvironmentData, UpdateEnvironmentErrors, UpdateEnvironmentResponses, UpdateFlagData, UpdateFlagErrors, UpdateFlagResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UpdateSegmentData, UpdateSegmentErrors, UpdateSegmentResponses, UpdateUserData, UpdateUserErrors, UpdateUserResponses } from './types.gen';
+import type { ApplyFlagFileData, ApplyFlagFileErrors, ApplyFlagFileResponses, ArchiveEnvironmentData, ArchiveEnvironmentErrors, ArchiveEnvironmentResponses, ArchiveFlagData, ArchiveFlagErrors, ArchiveFlagResponses, ArchiveProjectData, ArchiveProjectErrors, ArchiveProjectResponses, ArchiveSegmentData, ArchiveSegmentErrors, ArchiveSegmentResponses, ArchiveUserData, ArchiveUserErrors, ArchiveUserResponses, CompleteSetupData, CompleteSetupErrors, CompleteSetupResponses, ConfigureFlagData, ConfigureFlagErrors, ConfigureFlagResponses, CreateEnvironmentData, CreateEnvironmentErrors, CreateEnvironmentResponses, CreateFlagData, CreateFlagErrors, CreateFlagResponses, CreateKeyData, CreateKeyErrors, CreateKeyResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateSegmentData, CreateSegmentErrors, CreateSegmentResponses, CreateSignInLinkData, CreateSignInLinkErrors, CreateSignInLinkResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, EvaluateData, EvaluateErrors, EvaluateResponses, ExplainData, ExplainErrors, ExplainResponses, FollowLinkData, FollowLinkErrors, FollowLinkResponses, GetChangesData, GetChangesErrors, GetChangesForContextData, GetChangesForContextErrors, GetChangesForContextResponses, GetChangesResponses, GetConfigurationData, GetConfigurationErrors, GetConfigurationResponses, GetEnvironmentData, GetEnvironmentErrors, GetEnvironmentResponses, GetFlagData, GetFlagErrors, GetFlagFileData, GetFlagFileErrors, GetFlagFileResponses, GetFlagResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOpenApiData, GetOpenApiErrors, GetOpenApiResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReceiptsData, GetReceiptsErrors, GetReceiptsResponses, GetRolloutData, GetRolloutErrors, GetRolloutResponses, GetSegmentData, GetSegmentErrors, GetSegmentResponses, GetSessionData, GetSessionErrors, GetSessionResponses, GetSetupData, GetSetupErrors, GetSetupResponses, GetUserData, GetUserErrors, GetUserResponses, KillData, KillErrors, KillResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListEnvironmentsData, ListEnvironmentsErrors, ListEnvironmentsResponses, ListFlagsData, ListFlagsErrors, ListFlagsResponses, ListKeysData, ListKeysErrors, ListKeysResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRolloutsData, ListRolloutsErrors, ListRolloutsResponses, ListSegmentsData, ListSegmentsErrors, ListSegmentsResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LiveData, LiveErrors, LiveResponses, MoveRolloutData, MoveRolloutErrors, MoveRolloutResponses, OfrepEvaluateFlagData, OfrepEvaluateFlagErrors, OfrepEvaluateFlagResponses, OfrepEvaluateFlagsData, OfrepEvaluateFlagsErrors, OfrepEvaluateFlagsResponses, OfrepFollowData, OfrepFollowErrors, OfrepFollowResponse, OfrepFollowResponses, OpenStreamData, OpenStreamErrors, OpenStreamResponses, ReadyData, ReadyErrors, ReadyResponses, RemoveMemberData, RemoveMemberErrors, RemoveMemberResponses, RestoreData, RestoreErrors, RestoreResponses, RevokeKeyData, RevokeKeyErrors, RevokeKeyResponses, RevokeTokenData, RevokeTokenErrors, RevokeTokenResponses, SetMemberData, SetMemberErrors, SetMemberResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutResponses, StartRolloutData, StartRolloutErrors, StartRolloutResponses, TakeEventsData, TakeEventsErrors, TakeEventsResponses, UpdateEnvironmentData, UpdateEnvironmentErrors, UpdateEnvironmentResponses, UpdateFlagData, UpdateFlagErrors, UpdateFlagResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UpdateSegmentData, UpdateSegmentErrors, UpdateSegmentResponses, UpdateUserData, UpdateUserErrors, UpdateUserResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -390,6 +390,68 @@ export const restore = <ThrowOnError extends boolean = false>(options: Options<R
             type: 'apiKey'
         }, { scheme: 'bearer', type: 'http' }],
     url: '/api/v1/projects/{project}/environments/{environment}/restore',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * The rollouts of an environment in the order of their start, those that have ended too.
+ */
+export const listRollouts = <ThrowOnError extends boolean = false>(options: Options<ListRolloutsData, ThrowOnError>) => (options.client ?? client).get<ListRolloutsResponses, ListRolloutsErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/rollouts',
+    ...options
+});
+
+/**
+ * Starts a rollout: the flag's default goes to another variant step by step.
+ */
+export const startRollout = <ThrowOnError extends boolean = false>(options: Options<StartRolloutData, ThrowOnError>) => (options.client ?? client).post<StartRolloutResponses, StartRolloutErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/rollouts',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * One rollout: how far it has come, what it waits for, and what its gates say.
+ */
+export const getRollout = <ThrowOnError extends boolean = false>(options: Options<GetRolloutData, ThrowOnError>) => (options.client ?? client).get<GetRolloutResponses, GetRolloutErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/rollouts/{rollout}',
+    ...options
+});
+
+/**
+ * Pauses, resumes, approves, skips or rolls back a rollout.
+ *
+ * `If-Match` is its generation: needed to resume, approve and skip, as the share may rise by it.
+ */
+export const moveRollout = <ThrowOnError extends boolean = false>(options: Options<MoveRolloutData, ThrowOnError>) => (options.client ?? client).post<MoveRolloutResponses, MoveRolloutErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/rollouts/{rollout}/actions',
     ...options,
     headers: {
         'Content-Type': 'application/json',

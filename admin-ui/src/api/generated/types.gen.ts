@@ -71,6 +71,20 @@ export type ApplyFile = {
 };
 
 /**
+ * A count of each arm.
+ */
+export type Arms = {
+    /**
+     * Of those who are compared with them.
+     */
+    control: number;
+    /**
+     * Of those who have the new variant.
+     */
+    treatment: number;
+};
+
+/**
  * One change, as the log has it.
  */
 export type AuditRecord = {
@@ -140,6 +154,17 @@ export type AuditRecord = {
  * What client keys may see of a flag. Server keys see everything.
  */
 export type Availability = 'private' | 'values' | 'rules';
+
+/**
+ * How long the present share was in force everywhere, with fresh telemetry.
+ */
+export type Bake = {
+    /**
+     * Up to `since`, in milliseconds.
+     */
+    doneMs: number;
+    since?: Timestamp | null;
+};
 
 /**
  * A client that has not applied the newest revision.
@@ -302,6 +327,10 @@ export type Configuration = {
      * All must hold, else the off variant is served.
      */
     prerequisites: Array<Prerequisite>;
+    /**
+     * The id of the rollout that moves the default; absent: none does.
+     */
+    rollout?: string | null;
     /**
      * Tried in order.
      */
@@ -473,6 +502,11 @@ export type CreatedToken = Token & {
      */
     token: string;
 };
+
+/**
+ * Which way a metric gets worse.
+ */
+export type Direction = 'up' | 'down';
 
 /**
  * Who is in (`rollout`), and which variant those get (`split`): two independent draws of the same unit.
@@ -801,6 +835,65 @@ export type FlagVariant = {
 };
 
 /**
+ * A metric that is watched, from the first step to the last.
+ */
+export type Gate = {
+    /**
+     * Only measurements above this count: requests that took longer than so many milliseconds, say. Absent: all.
+     */
+    above?: number | null;
+    /**
+     * Names the gate in judgements and the audit log; unique among the gates.
+     */
+    key: string;
+    limit?: Limit | null;
+    /**
+     * How much worse is no harm yet, relative to control: with 0.1, up to 1.1 times as many units with an error are let pass. Above 0, as
+     * nothing is ever exactly as before; at most 10, and below 1 where less is worse.
+     */
+    margin?: number;
+    /**
+     * The name of the metric: what applications `track`.
+     */
+    metric: string;
+    /**
+     * What is done where the metric gets worse.
+     */
+    severity?: Severity;
+    /**
+     * Which way is worse.
+     */
+    worse?: Direction;
+};
+
+/**
+ * What a gate says, and the numbers that it says it on.
+ */
+export type Judgement = {
+    /**
+     * How strong the evidence of harm is, corrected for all gates and windows: "so many to one against the release". 20 holds, 100 acts.
+     * At most 10^12.
+     */
+    evidence: number;
+    /**
+     * The gate's key.
+     */
+    gate: string;
+    /**
+     * How many units it happened to: since the rollout began, or, where there is evidence of harm, in the window with the strongest.
+     */
+    met: Arms;
+    /**
+     * How many times as often it happened to treatment as to control; absent where it did not happen to control.
+     */
+    ratio?: number | null;
+    /**
+     * What it says.
+     */
+    verdict: Verdict;
+};
+
+/**
  * Who killed a flag, when and why.
  */
 export type KillState = {
@@ -858,6 +951,20 @@ export type KilledFlag = {
 };
 
 /**
+ * Acts at once, without statistics: for what nobody wants to wait for.
+ */
+export type Limit = {
+    /**
+     * The share of treatment's units that may have it happen, 0 to 1.
+     */
+    share: number;
+    /**
+     * How many units must have had it happen, so that the first one does not decide alone; at least 1.
+     */
+    units?: number;
+};
+
+/**
  * A link that signs somebody in once.
  */
 export type Link = {
@@ -879,6 +986,28 @@ export type LinkSecret = {
      * What stands behind `/#/link/`.
      */
     secret: string;
+};
+
+/**
+ * What the controller saw when it looked last.
+ */
+export type LiveRollout = {
+    /**
+     * When.
+     */
+    at: Moment;
+    /**
+     * What each gate says, with its numbers.
+     */
+    gates: Array<Judgement>;
+    /**
+     * What it does or waits for, as a sentence.
+     */
+    reason: string;
+    /**
+     * The compared units seen at this step.
+     */
+    units: Arms;
 };
 
 /**
@@ -933,6 +1062,16 @@ export type Member = {
 export type Moment = string;
 
 /**
+ * What a person does to a rollout; the reason is required.
+ */
+export type MoveRollout = {
+    /**
+     * What is done.
+     */
+    action: RolloutAction;
+};
+
+/**
  * The signed-in person.
  */
 export type MyUser = {
@@ -980,6 +1119,10 @@ export type NewExposure = {
      * When first: milliseconds since 1970. Absent: now.
      */
     at?: number | null;
+    /**
+     * The `bucket` of the evaluation, where one decided. With the targeting key it is not needed.
+     */
+    bucket?: number | null;
     /**
      * How often, at least once.
      */
@@ -1255,6 +1398,11 @@ export type OfrepSuccess = {
 };
 
 /**
+ * How a rollout ends where there is harm.
+ */
+export type OnHarm = 'rollBack' | 'kill' | 'hold';
+
+/**
  * One page of a list.
  */
 export type PageAuditRecord = {
@@ -1484,6 +1632,59 @@ export type PageMember = {
          * The person's version: send it as `If-Match` with a change.
          */
         version: number;
+    }>;
+    /**
+     * Where the next page begins: send it as `cursor`. Absent: this is the last page.
+     */
+    nextCursor?: string | null;
+};
+
+/**
+ * One page of a list.
+ */
+export type PageRolloutView = {
+    /**
+     * The items, in the order of the list.
+     */
+    items: Array<{
+        /**
+         * The variant that everybody had before.
+         */
+        baseline: VariantKey;
+        evidence?: Value | null;
+        /**
+         * The flag.
+         */
+        flag: FlagKey;
+        /**
+         * Its id.
+         */
+        id: string;
+        live?: LiveRollout | null;
+        /**
+         * Decides who is in.
+         */
+        salt: string;
+        /**
+         * The share in force, 0 to 100,000.
+         */
+        share: number;
+        /**
+         * What is to be done.
+         */
+        spec: Spec;
+        /**
+         * When it was started.
+         */
+        startedAt: Moment;
+        /**
+         * How far it has come. Its generation is the version to send as `If-Match`.
+         */
+        status: Status;
+        /**
+         * The variant that goes out.
+         */
+        variant: VariantKey;
     }>;
     /**
      * Where the next page begins: send it as `cursor`. Absent: this is the last page.
@@ -1901,6 +2102,21 @@ export type ReasonedKillTarget = {
 /**
  * The body of a write, for OpenAPI: a `T` and the reason.
  */
+export type ReasonedMoveRollout = {
+    /**
+     * What is done.
+     */
+    action: RolloutAction;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
 export type ReasonedNewRole = {
     /**
      * The role in the project.
@@ -2005,6 +2221,30 @@ export type ReasonedNewUser = {
  */
 export type ReasonedNothing = {
     [key: string]: unknown;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
+export type ReasonedStartRollout = {
+    /**
+     * The flag's key. Its default serves one variant to everybody, and it is enabled.
+     */
+    flag: string;
+    /**
+     * Whether other units begin than in the attempt before; else the same.
+     */
+    freshCohort?: boolean;
+    spec?: Spec | null;
+    /**
+     * The variant that goes out: another than the default.
+     */
+    variant: string;
 } & {
     /**
      * Why, for the audit log; at most 1000 characters.
@@ -2392,6 +2632,55 @@ export type Rollout = {
 };
 
 /**
+ * What a person does to a rollout.
+ */
+export type RolloutAction = 'pause' | 'resume' | 'approve' | 'skip' | 'rollBack';
+
+/**
+ * A rollout, as the API shows it.
+ */
+export type RolloutView = {
+    /**
+     * The variant that everybody had before.
+     */
+    baseline: VariantKey;
+    evidence?: Value | null;
+    /**
+     * The flag.
+     */
+    flag: FlagKey;
+    /**
+     * Its id.
+     */
+    id: string;
+    live?: LiveRollout | null;
+    /**
+     * Decides who is in.
+     */
+    salt: string;
+    /**
+     * The share in force, 0 to 100,000.
+     */
+    share: number;
+    /**
+     * What is to be done.
+     */
+    spec: Spec;
+    /**
+     * When it was started.
+     */
+    startedAt: Moment;
+    /**
+     * How far it has come. Its generation is the version to send as `If-Match`.
+     */
+    status: Status;
+    /**
+     * The variant that goes out.
+     */
+    variant: VariantKey;
+};
+
+/**
  * Conditions, and what is served where they all hold.
  */
 export type Rule = {
@@ -2608,9 +2897,9 @@ export type SetupState = {
 };
 
 /**
- * What a [`CompileIssue`] does to the answer.
+ * What is done where a gate finds harm.
  */
-export type Severity = 'warning' | 'ruleSkipped' | 'flagBroken';
+export type Severity = 'harm' | 'signal';
 
 /**
  * A sign-in with a password.
@@ -2627,6 +2916,17 @@ export type SignIn = {
 };
 
 /**
+ * What a rollout is to do: raise the share of a variant step by step, while its gates find no harm.
+ *
+ * A value of this type is valid: made by [`Spec::new`], and checked when it is deserialized.
+ */
+export type Spec = {
+    gates?: Array<Gate>;
+    onHarm: OnHarm;
+    steps: Array<Step>;
+};
+
+/**
  * A table of buckets, as ranges (stored, sent) or as weights (written by people).
  */
 export type Split = {
@@ -2640,6 +2940,65 @@ export type Split = {
      * Half-open ranges that cover 0..100,000 without gap or overlap.
      */
     ranges: Array<BucketRange>;
+};
+
+/**
+ * A rollout to start.
+ */
+export type StartRollout = {
+    /**
+     * The flag's key. Its default serves one variant to everybody, and it is enabled.
+     */
+    flag: string;
+    /**
+     * Whether other units begin than in the attempt before; else the same.
+     */
+    freshCohort?: boolean;
+    spec?: Spec | null;
+    /**
+     * The variant that goes out: another than the default.
+     */
+    variant: string;
+};
+
+/**
+ * Whether a rollout goes on.
+ */
+export type State = 'running' | 'paused' | 'completed' | 'rolledBack' | 'killed';
+
+/**
+ * How far a rollout has come. Only [`plan`](crate::plan()) and the methods here make another one.
+ */
+export type Status = {
+    /**
+     * Whether a person approved the next step.
+     */
+    approved?: boolean;
+    /**
+     * How much of the step's bake is done.
+     */
+    bake: Bake;
+    /**
+     * Grows by one with each transition: with each change of state or step. Whoever moves a rollout says which generation they saw.
+     */
+    generation: number;
+    /**
+     * When state or step last changed.
+     */
+    since: Timestamp;
+    /**
+     * Whether a person ended the step's bake.
+     */
+    skipped?: boolean;
+    /**
+     * Whether it goes on.
+     */
+    state: State;
+    /**
+     * The step whose share is in force, from 0; absent before the first.
+     */
+    step?: number | null;
+    waiting?: Waiting | null;
 };
 
 /**
@@ -2930,6 +3289,16 @@ export type VariantWeight = {
      */
     weight: number;
 };
+
+/**
+ * What a gate says.
+ */
+export type Verdict = 'pass' | 'suspect' | 'harm' | 'limit' | 'pending' | 'unopposed';
+
+/**
+ * What a rollout waits for: its [`Reason`] without the numbers, which change all the time.
+ */
+export type Waiting = 'paused' | 'off' | 'elsewhere' | 'converging' | 'sampleRatio' | 'noTelemetry' | 'lost' | 'suspect' | 'baking' | 'units' | 'approval';
 
 export type ListAuditData = {
     body?: never;
@@ -3710,6 +4079,136 @@ export type RestoreResponses = {
 };
 
 export type RestoreResponse = RestoreResponses[keyof RestoreResponses];
+
+export type ListRolloutsData = {
+    body?: never;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: {
+        /**
+         * Only those of this flag.
+         */
+        flag?: string;
+        /**
+         * The longest page, 1 to 200.
+         */
+        limit?: number;
+        /**
+         * The `nextCursor` of the page before.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/projects/{project}/environments/{environment}/rollouts';
+};
+
+export type ListRolloutsErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ListRolloutsError = ListRolloutsErrors[keyof ListRolloutsErrors];
+
+export type ListRolloutsResponses = {
+    /**
+     * OK
+     */
+    200: PageRolloutView;
+};
+
+export type ListRolloutsResponse = ListRolloutsResponses[keyof ListRolloutsResponses];
+
+export type StartRolloutData = {
+    body: ReasonedStartRollout;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/rollouts';
+};
+
+export type StartRolloutErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type StartRolloutError = StartRolloutErrors[keyof StartRolloutErrors];
+
+export type StartRolloutResponses = {
+    /**
+     * Created
+     */
+    201: RolloutView;
+};
+
+export type StartRolloutResponse = StartRolloutResponses[keyof StartRolloutResponses];
+
+export type GetRolloutData = {
+    body?: never;
+    path: {
+        project: string;
+        environment: string;
+        rollout: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/rollouts/{rollout}';
+};
+
+export type GetRolloutErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetRolloutError = GetRolloutErrors[keyof GetRolloutErrors];
+
+export type GetRolloutResponses = {
+    /**
+     * OK
+     */
+    200: RolloutView;
+};
+
+export type GetRolloutResponse = GetRolloutResponses[keyof GetRolloutResponses];
+
+export type MoveRolloutData = {
+    body: ReasonedMoveRollout;
+    headers?: {
+        'If-Match'?: string | null;
+    };
+    path: {
+        project: string;
+        environment: string;
+        rollout: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/rollouts/{rollout}/actions';
+};
+
+export type MoveRolloutErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type MoveRolloutError = MoveRolloutErrors[keyof MoveRolloutErrors];
+
+export type MoveRolloutResponses = {
+    /**
+     * OK
+     */
+    200: RolloutView;
+};
+
+export type MoveRolloutResponse = MoveRolloutResponses[keyof MoveRolloutResponses];
 
 export type ListSegmentsData = {
     body?: never;

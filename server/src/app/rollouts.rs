@@ -1,0 +1,494 @@
+//! Rollouts: a flag's default goes to another variant step by step.
+//!
+//! While a rollout goes on, the default of the flag's configuration is a split between the old variant and the new, and nobody
+//! but the rollout changes it. The controller does what [`plan`](tidegate_rollout::plan()) says, with [`App::carry_out`]; people do
+//! the rest. Each move is one commit of the rollout and the configuration together.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use tidegate_core::{
+    FlagKey, Timestamp, VariantKey,
+    bucket::BUCKETS,
+    config::{BucketRange, Distribution, Serve, Split},
+};
+use tidegate_rollout::{Arms, Decision, Judgement, Plan, Reason, Refusal, Spec, State, Status};
+use utoipa::ToSchema;
+
+use super::{
+    App, AppError, Page, PageRequest, Principal, Request,
+    access::{Action, authorize},
+    configurations::configuration_id,
+    documents::{self, Body, Stored, id_of},
+    draft::Draft,
+    flags::flag_id,
+    limits,
+    model::{FlagEnvironment, Kill},
+    moment::Moment,
+    projects::environment_id,
+    watches::Look,
+};
+use crate::ports::store::{Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentId, Expected};
+
+/// A rollout, as stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// The flag.
+    pub flag: FlagKey,
+    /// The variant that goes out.
+    pub variant: VariantKey,
+    /// The variant that everybody had before.
+    pub baseline: VariantKey,
+    /// Decides who is in: the same for each attempt, unless a fresh cohort was asked for.
+    pub salt: String,
+    /// What is to be done.
+    pub spec: Spec,
+    /// How far it has come.
+    pub status: Status,
+    /// Why it was moved last, with the numbers; absent: a person moved it, whose reason is in the audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Json>,
+}
+
+impl Body for Rollout {
+    const KIND: DocumentKind = DocumentKind::Rollout;
+}
+
+/// A rollout to start.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StartRollout {
+    /// The flag's key. Its default serves one variant to everybody, and it is enabled.
+    #[schema(value_type = String)]
+    pub flag: FlagKey,
+    /// The variant that goes out: another than the default.
+    #[schema(value_type = String)]
+    pub variant: VariantKey,
+    /// Whether other units begin than in the attempt before; else the same.
+    #[serde(default)]
+    pub fresh_cohort: bool,
+    /// What is to be done; absent: 10, 25, 50, 100 %, 15 minutes each, without gates.
+    #[serde(default)]
+    #[schema(value_type = Option<Spec>)]
+    pub spec: Option<Json>,
+}
+
+/// What a person does to a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RolloutAction {
+    /// It does not rise any more. Harm still ends it.
+    Pause,
+    /// It goes on; what was baked counts.
+    Resume,
+    /// The next step may begin.
+    Approve,
+    /// The step's bake ends now, whatever the gates do not know. Harm still ends it.
+    Skip,
+    /// The share goes to 0, and the rollout ends.
+    RollBack,
+}
+
+/// A rollout, as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutView {
+    /// Its id.
+    pub id: String,
+    /// The flag.
+    pub flag: FlagKey,
+    /// The variant that goes out.
+    pub variant: VariantKey,
+    /// The variant that everybody had before.
+    pub baseline: VariantKey,
+    /// Decides who is in.
+    pub salt: String,
+    /// What is to be done.
+    pub spec: Spec,
+    /// How far it has come. Its generation is the version to send as `If-Match`.
+    pub status: Status,
+    /// The share in force, 0 to 100,000.
+    pub share: u32,
+    /// When it was started.
+    pub started_at: Moment,
+    /// Why it was moved last, with the numbers; absent where a person moved it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Json>,
+    /// What the controller saw when it looked last; absent: it has not looked since this server started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveRollout>,
+}
+
+/// What the controller saw when it looked last.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveRollout {
+    /// When.
+    pub at: Moment,
+    /// What it does or waits for, as a sentence.
+    pub reason: String,
+    /// The compared units seen at this step.
+    pub units: Arms,
+    /// What each gate says, with its numbers.
+    pub gates: Vec<Judgement>,
+}
+
+impl Rollout {
+    /// The share in force, 0 to 100,000.
+    fn share(&self) -> u32 {
+        match (self.status.state, self.status.step) {
+            (State::RolledBack | State::Killed, _) | (_, None) => 0,
+            (_, Some(step)) => self.spec.steps().get(step).map_or(0, |step| step.share),
+        }
+    }
+
+    /// What the flag's default is, as far as the rollout has come.
+    fn default(&self) -> Serve {
+        match self.share() {
+            0 => Serve::Variant(self.baseline.clone()),
+            BUCKETS if self.status.is_ended() => Serve::Variant(self.variant.clone()),
+            share => {
+                let ranges = [(0, share, &self.variant), (share, BUCKETS, &self.baseline)];
+                let ranges = ranges.into_iter().filter(|(start, end, _)| start < end);
+                let ranges = ranges.map(|(start, end, variant)| BucketRange { start, end, variant: variant.clone() });
+                Serve::Distribution(Distribution {
+                    bucket_by: None,
+                    algorithm: Distribution::XXH3_V1.to_owned(),
+                    rollout: None,
+                    salt: Some(self.salt.clone()),
+                    split: Split::Ranges(ranges.collect()),
+                })
+            }
+        }
+    }
+}
+
+impl From<Refusal> for AppError {
+    fn from(refusal: Refusal) -> Self {
+        Self::InUse { detail: refusal.to_string() }
+    }
+}
+
+impl App {
+    /// Starts a rollout: the controller begins with its first step within seconds.
+    pub async fn start_rollout(
+        &self,
+        request: &Request,
+        environment: &EnvironmentId,
+        start: StartRollout,
+    ) -> Result<RolloutView, AppError> {
+        authorize(&request.principal, Action::Edit, Some(&environment.project))?;
+        limits::check_reason(&request.reason)?;
+        self.begin(request).await?;
+        self.live_environment(environment).await?;
+        let spec = start.spec.map_or_else(|| Ok(Spec::default()), read_spec)?;
+        let flag = self.live(&flag_id(&environment.project, start.flag.as_str())).await?;
+        let configured = self.configured(environment, flag).await?;
+        let before = &configured.body;
+        let baseline = startable(&start.flag, before, &start.variant)?;
+        if !configured.flag.body.variants.iter().any(|variant| variant.key == start.variant) {
+            return Err(AppError::invalid("/variant", format!("the flag has no variant `{}`", start.variant.as_str())));
+        }
+
+        let mut draft = Draft::new(self, request);
+        let id = self.ids.ulid(draft.at());
+        let salt = format!("{}/rollout", before.salt);
+        let rollout = Rollout {
+            flag: start.flag,
+            variant: start.variant,
+            baseline,
+            salt: if start.fresh_cohort { format!("{salt}/{id}") } else { salt },
+            spec,
+            status: Status::new(draft.at()),
+            evidence: None,
+        };
+        draft.require(environment_id(&environment.project, &environment.environment), Expected::Live);
+        draft.require(configured.flag.id.clone(), Expected::Version(configured.flag.version));
+        let after = FlagEnvironment { rollout: Some(id.clone()), ..before.clone() };
+        let present = (configured.document.as_ref(), before);
+        draft.configure(environment, rollout.flag.as_str(), present, &after, "rollout.lock");
+        let stored = draft.create(rollout_id(environment, &id), rollout, "rollout.start");
+        let view = view(stored, None);
+        self.commit(request, draft.into_creation(&view)).await?;
+        Ok(view)
+    }
+
+    /// A page of the environment's rollouts in the order of their start, those that have ended too; of one flag, where it is named.
+    pub async fn rollouts(
+        &self,
+        principal: &Principal,
+        environment: &EnvironmentId,
+        flag: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<RolloutView>, AppError> {
+        authorize(principal, Action::Read, Some(&environment.project))?;
+        self.live_environment(environment).await?;
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let mut query = DocumentQuery {
+            kind: DocumentKind::Rollout,
+            scope: environment.scope(),
+            after: page.after.clone(),
+            limit: PageRequest::MAX_LIMIT,
+            include_archived: true,
+        };
+        let mut found = Vec::new();
+        while found.len() <= limit {
+            let documents = self.store.documents(&query).await?;
+            let Some(last) = documents.last() else { break };
+            query.after = Some(last.id.key.clone());
+            let readable = documents.iter().filter_map(|document| documents::read::<Rollout>(document).ok());
+            let wanted = readable.filter(|stored| flag.is_none_or(|flag| stored.body.flag.as_str() == flag));
+            found.extend(wanted.map(|stored| self.seen(environment, stored)));
+        }
+        Ok(Page::cut(found, page.limit, |view| view.id.clone()))
+    }
+
+    /// One rollout.
+    pub async fn rollout(
+        &self,
+        principal: &Principal,
+        environment: &EnvironmentId,
+        id: &str,
+    ) -> Result<RolloutView, AppError> {
+        authorize(principal, Action::Read, Some(&environment.project))?;
+        Ok(self.seen(environment, self.stored_rollout(environment, id).await?))
+    }
+
+    /// A person moves a rollout. `expected`: the generation that they saw; needed where it may rise by it.
+    pub async fn move_rollout(
+        &self,
+        request: &Request,
+        environment: &EnvironmentId,
+        id: &str,
+        expected: Option<u64>,
+        action: RolloutAction,
+    ) -> Result<RolloutView, AppError> {
+        authorize(&request.principal, Action::Operate, Some(&environment.project))?;
+        if request.reason.is_empty() {
+            return Err(AppError::invalid("/reason", "say why: it is in the audit log, beside what the gates said"));
+        }
+        limits::check_reason(&request.reason)?;
+        let lowers = matches!(action, RolloutAction::Pause | RolloutAction::RollBack);
+        if expected.is_none() && !lowers {
+            return Err(AppError::VersionRequired);
+        }
+        let mut n_attempts = 1;
+        loop {
+            let before = self.stored_rollout(environment, id).await?;
+            let generation = before.body.status.generation;
+            if let Some(expected) = expected.filter(|expected| *expected != generation) {
+                return Err(AppError::Stale { what: format!("rollout `{id}`"), expected, actual: generation });
+            }
+            let (status, name) = moved(&before.body.status, action, self.clock.now())?;
+            let after = Rollout { status, evidence: None, ..before.body.clone() };
+            match self.put_rollout(request, environment, &before, after, name, None).await {
+                // The controller noted what it waits for, in between: that is no reason to ask the person again.
+                Err(AppError::Stale { .. }) if n_attempts < MAX_ATTEMPTS => n_attempts += 1,
+                outcome => return Ok(self.seen(environment, outcome?)),
+            }
+        }
+    }
+
+    /// Does what was planned for a rollout; another than the one that it was planned for is left alone.
+    ///
+    /// # Errors
+    /// [`AppError::Stale`] where somebody else moved it since, or changed the flag: plan again.
+    pub async fn carry_out(
+        &self,
+        environment: &EnvironmentId,
+        before: &Stored<Rollout>,
+        plan: &Plan,
+    ) -> Result<(), AppError> {
+        let request = Request::controller(&plan.reason);
+        let action = match plan.decision {
+            Decision::Wait => "rollout.wait",
+            Decision::Advance { .. } => "rollout.advance",
+            Decision::Complete => "rollout.complete",
+            Decision::Pause => "rollout.pause",
+            Decision::RollBack => "rollout.rollBack",
+            Decision::Kill => "rollout.kill",
+        };
+        let evidence = Some(serde_json::json!(plan.reason));
+        let after = Rollout { status: plan.status.clone(), evidence, ..before.body.clone() };
+        let kill = (plan.decision == Decision::Kill).then(|| Kill {
+            reason: request.reason.clone(),
+            actor_name: request.principal.actor.name.clone(),
+            at: self.clock.now(),
+        });
+        self.put_rollout(&request, environment, before, after, action, kill).await?;
+        Ok(())
+    }
+
+    /// The rollouts of an environment that go on, with the configurations of their flags. What cannot be read is left out.
+    pub async fn running_rollouts(
+        &self,
+        environment: &EnvironmentId,
+    ) -> Result<Vec<(Stored<Rollout>, FlagEnvironment)>, AppError> {
+        let query = DocumentQuery {
+            kind: DocumentKind::Rollout,
+            scope: environment.scope(),
+            after: None,
+            limit: u32::MAX,
+            include_archived: false,
+        };
+        let mut running = Vec::new();
+        for document in self.store.documents(&query).await? {
+            let Ok(stored) = documents::read::<Rollout>(&document) else { continue };
+            let configuration = self.store.document(&configuration_id(environment, stored.body.flag.as_str())).await?;
+            let configuration = configuration.as_ref().and_then(|found| documents::read::<FlagEnvironment>(found).ok());
+            let Some(configuration) = configuration else { continue };
+            if configuration.body.rollout.as_deref() == Some(&stored.id.key) {
+                running.push((stored, configuration.body));
+            }
+        }
+        Ok(running)
+    }
+
+    /// The rollout as it is to be, and with it the flag's configuration, where that changes.
+    async fn put_rollout(
+        &self,
+        request: &Request,
+        environment: &EnvironmentId,
+        before: &Stored<Rollout>,
+        after: Rollout,
+        action: &str,
+        kill: Option<Kill>,
+    ) -> Result<Stored<Rollout>, AppError> {
+        let mut draft = Draft::new(self, request);
+        let is_ended = after.status.is_ended();
+        let id = configuration_id(environment, after.flag.as_str());
+        if after.share() != before.body.share() || is_ended {
+            let document = self.store.document(&id).await?.ok_or_else(|| AppError::not_found(&id))?;
+            let present = documents::read::<FlagEnvironment>(&document)?.body;
+            let configuration = FlagEnvironment {
+                default: after.default(),
+                rollout: Some(before.id.key.clone()).filter(|_| !is_ended),
+                kill: kill.or_else(|| present.kill.clone()),
+                ..present.clone()
+            };
+            draft.configure(environment, after.flag.as_str(), (Some(&document), &present), &configuration, action);
+        }
+        let stored = draft.update(before, after, action);
+        let mut commit = draft.into_commit();
+        if is_ended {
+            for write in commit.writes.iter_mut().filter(|write| write.id == stored.id) {
+                write.archived = true;
+            }
+        }
+        self.commit(request, commit).await?;
+        Ok(Stored { archived: is_ended, ..stored })
+    }
+
+    async fn stored_rollout(&self, environment: &EnvironmentId, id: &str) -> Result<Stored<Rollout>, AppError> {
+        let id = rollout_id(environment, id);
+        let document: Document = self.store.document(&id).await?.ok_or_else(|| AppError::not_found(&id))?;
+        Ok(documents::read(&document)?)
+    }
+
+    fn seen(&self, environment: &EnvironmentId, stored: Stored<Rollout>) -> RolloutView {
+        let look = self.watches.last(environment, &stored.id.key, &stored.body);
+        view(stored, look)
+    }
+}
+
+/// Somebody else may write between our reading and our writing; so often in a row is no coincidence any more.
+const MAX_ATTEMPTS: u32 = 10;
+
+impl Request {
+    /// What the controller does, and why.
+    fn controller(reason: &Reason) -> Self {
+        let actor = super::Actor { id: "controller".to_owned(), name: "Rollout controller".to_owned() };
+        let principal = Principal { actor, instance_admin: true, roles: std::collections::BTreeMap::new() };
+        Self { principal, reason: reason.to_string(), request_id: String::new(), idempotency: None }
+    }
+}
+
+/// The status after a person's action, and the action's name in the audit log.
+fn moved(status: &Status, action: RolloutAction, now: Timestamp) -> Result<(Status, &'static str), Refusal> {
+    Ok(match action {
+        RolloutAction::Pause => (status.paused(now)?, "rollout.pause"),
+        RolloutAction::Resume => (status.resumed(now)?, "rollout.resume"),
+        RolloutAction::Approve => (status.approved()?, "rollout.approve"),
+        RolloutAction::Skip => (status.skipped()?, "rollout.skip"),
+        RolloutAction::RollBack => (status.rolled_back(now)?, "rollout.rollBack"),
+    })
+}
+
+/// Nobody but its rollout changes what a flag under rollout serves to whom; to disable and to kill it is always possible.
+///
+/// # Errors
+/// [`AppError::InUse`], with the way out.
+pub(super) fn check_lock(before: &FlagEnvironment, after: &FlagEnvironment) -> Result<(), AppError> {
+    let Some(rollout) = &before.rollout else { return Ok(()) };
+    let free = FlagEnvironment { enabled: before.enabled, availability: before.availability, ..after.clone() };
+    if free == *before {
+        return Ok(());
+    }
+    let detail = format!(
+        "the rollout `{rollout}` moves this flag, and what it says of the new variant would mean nothing after a change: roll it back, \
+         or let it complete. To disable or kill the flag is possible"
+    );
+    Err(AppError::InUse { detail })
+}
+
+/// The variant that everybody has, where a rollout to `variant` may start.
+fn startable(flag: &FlagKey, configuration: &FlagEnvironment, variant: &VariantKey) -> Result<VariantKey, AppError> {
+    let refused = |detail: String| Err(AppError::InUse { detail });
+    if let Some(rollout) = &configuration.rollout {
+        return refused(format!("the rollout `{rollout}` moves this flag already: let it end first"));
+    }
+    if !configuration.enabled || configuration.kill.is_some() {
+        return refused(format!(
+            "flag `{}` is disabled or killed here, so that nobody would get the variant",
+            flag.as_str()
+        ));
+    }
+    match &configuration.default {
+        Serve::Variant(baseline) if baseline != variant => Ok(baseline.clone()),
+        Serve::Variant(_) => {
+            Err(AppError::invalid("/variant", "the flag's default serves this variant to everybody already"))
+        }
+        Serve::Distribution(_) => {
+            refused("the flag's default is a distribution: set it to the one variant that everybody has now".to_owned())
+        }
+    }
+}
+
+fn read_spec(spec: Json) -> Result<Spec, AppError> {
+    serde_json::from_value(spec).map_err(|error| {
+        let text = error.to_string();
+        // A rule that is broken names its field first.
+        match text.split_once(": ") {
+            Some((field, message)) if field.starts_with('/') => AppError::invalid(format!("/spec{field}"), message),
+            _ => AppError::invalid("/spec", text),
+        }
+    })
+}
+
+fn rollout_id(environment: &EnvironmentId, id: &str) -> DocumentId {
+    id_of::<Rollout>(environment.scope(), id)
+}
+
+fn view(stored: Stored<Rollout>, look: Option<Look>) -> RolloutView {
+    let Stored { id, created_at, body, .. } = stored;
+    let share = body.share();
+    let live = look.map(|Look { at, judgements, seen, plan }| LiveRollout {
+        at: Moment(at),
+        reason: plan.reason.to_string(),
+        units: seen,
+        gates: judgements,
+    });
+    let Rollout { flag, variant, baseline, salt, spec, status, evidence } = body;
+    let started_at = Moment(created_at);
+    RolloutView { id: id.key, flag, variant, baseline, salt, spec, status, share, started_at, evidence, live }
+}
+
+/// Whether the flag serves nobody its share.
+pub fn is_off(configuration: &FlagEnvironment) -> bool {
+    !configuration.enabled || configuration.kill.is_some()
+}
+
+/// When the controller has to look at a rollout that it just planned for.
+pub fn next_look(plan: &Plan) -> Timestamp {
+    plan.next_look.unwrap_or(Timestamp(i64::MAX))
+}

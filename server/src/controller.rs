@@ -1,0 +1,149 @@
+//! The rollout controller: looks, plans, and does what is planned.
+//!
+//! Everything that it decides is decided by [`plan`](tidegate_rollout::plan()), and everything that it does goes through the same
+//! commands as a person's, expecting the version that it planned from. So two controllers on one database do no harm: one of them
+//! loses, and plans again. Nothing is kept here but when to look next: a process that dies leaves nothing half done.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tidegate_core::Timestamp;
+use tidegate_rollout::{Decision, plan};
+use tokio::{
+    sync::broadcast::error::RecvError,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{
+        App, AppError,
+        rollouts::{is_off, next_look},
+        watches::{Look, Reach},
+    },
+    ports::store::{EnvironmentId, StoreError},
+};
+
+/// How far a change has come among the connected SDKs.
+#[async_trait]
+pub trait Receipts: Send + Sync {
+    /// Of the environment's newest revision.
+    async fn reach(&self, environment: &EnvironmentId) -> Result<Reach, StoreError>;
+}
+
+/// How often it sees whether something is due.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How many ticks until all environments are looked at, whatever hints there were.
+const ALL_EVERY: u32 = 20;
+
+/// Looks at rollouts, plans for them, and carries it out.
+pub struct Controller {
+    app: App,
+    receipts: Arc<dyn Receipts>,
+    /// When to look at an environment's rollouts.
+    due: BTreeMap<EnvironmentId, Timestamp>,
+}
+
+impl Controller {
+    /// A controller of all rollouts on the application's database.
+    pub fn new(app: App, receipts: Arc<dyn Receipts>) -> Self {
+        Self { app, receipts, due: BTreeMap::new() }
+    }
+
+    /// Looks and acts until `shutdown`.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut hints = self.app.changes.subscribe();
+        let mut n_ticks = 0_u32;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                hint = hints.recv() => match hint {
+                    Ok(environment) => self.look_soon(environment),
+                    Err(RecvError::Lagged(_)) => n_ticks = 0,
+                    Err(RecvError::Closed) => return,
+                },
+                _ = ticks.tick() => {
+                    if n_ticks.is_multiple_of(ALL_EVERY) {
+                        self.find_all().await;
+                    }
+                    n_ticks = n_ticks.wrapping_add(1);
+                    self.turn().await;
+                }
+            }
+        }
+    }
+
+    fn look_soon(&mut self, environment: EnvironmentId) {
+        self.due.insert(environment, Timestamp(i64::MIN));
+    }
+
+    /// Looks at every environment, due or not.
+    pub async fn look_around(&mut self) {
+        self.find_all().await;
+        self.turn().await;
+    }
+
+    async fn find_all(&mut self) {
+        match self.app.store.revisions().await {
+            Ok(revisions) => revisions.into_iter().for_each(|(environment, _)| self.look_soon(environment)),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "rollouts are not looked at"),
+        }
+    }
+
+    /// Looks at all that is due.
+    async fn turn(&mut self) {
+        let now = self.app.clock.now();
+        let due: BTreeSet<_> = self.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
+        for environment in due {
+            match self.look(&environment).await {
+                Ok(Some(next)) => drop(self.due.insert(environment, next)),
+                Ok(None) => drop(self.due.remove(&environment)),
+                // It is tried again at the next tick: nothing rises meanwhile.
+                Err(AppError::Stale { .. }) => {}
+                Err(error) => {
+                    let EnvironmentId { project, environment } = &environment;
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, project, environment, "rollouts are not looked at");
+                }
+            }
+        }
+    }
+
+    /// Looks at an environment's rollouts, and does what is to be done. Returns when to look again; `None`: there are none.
+    async fn look(&self, environment: &EnvironmentId) -> Result<Option<Timestamp>, AppError> {
+        let running = self.app.running_rollouts(environment).await?;
+        let ids: Vec<_> = running.iter().map(|(stored, _)| stored.id.key.clone()).collect();
+        self.app.watches.retain(environment, &ids);
+        if running.is_empty() {
+            return Ok(None);
+        }
+        let reach = self.receipts.reach(environment).await?;
+        let mut next = Timestamp(i64::MAX);
+        for (stored, configuration) in running {
+            let (id, rollout) = (&stored.id.key, &stored.body);
+            let now = self.app.clock.now();
+            let mut seen = self.app.watches.look(environment, id, rollout, reach, now);
+            seen.is_off = is_off(&configuration);
+            let plan = plan(&rollout.spec, &rollout.status, &seen, now);
+            next = next.min(next_look(&plan));
+            if plan.status != rollout.status {
+                self.app.carry_out(environment, &stored, &plan).await?;
+                if plan.decision != Decision::Wait {
+                    let EnvironmentId { project, environment } = environment;
+                    let (flag, reason) = (rollout.flag.as_str(), plan.reason.to_string());
+                    tracing::info!(project, environment, flag, rollout = id, decision = ?plan.decision, reason, "rollout");
+                }
+            }
+            let look = Look { at: now, judgements: seen.judgements, seen: seen.seen, plan };
+            self.app.watches.keep(environment, id, rollout, look);
+        }
+        Ok(Some(next))
+    }
+}
