@@ -71,7 +71,7 @@ pub enum Decision {
 
 /// Why something is to be done, or why nothing is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", tag = "code")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "code")]
 pub enum Reason {
     /// The rollout begins.
     Begin,
@@ -318,6 +318,23 @@ fn hindrance(
 fn baked_ms(bake: Bake, watched_since: Timestamp, now: Timestamp) -> u64 {
     let since = bake.since.map_or(now, |since| since.max(watched_since));
     bake.done_ms.saturating_add(u64::try_from(now.0.saturating_sub(since.0)).unwrap_or(0))
+}
+
+impl Decision {
+    /// What is decided, for people: "advances to 25 %".
+    pub fn told(self, spec: &Spec) -> String {
+        match self {
+            Self::Wait => "waits".to_owned(),
+            Self::Advance { step } => {
+                let share = spec.steps().get(step).map_or(0, |step| step.share);
+                format!("advances to {} %", f64::from(share) / 1_000.0)
+            }
+            Self::Complete => "completes".to_owned(),
+            Self::Pause => "pauses".to_owned(),
+            Self::RollBack => "rolls back".to_owned(),
+            Self::Kill => "kills the flag".to_owned(),
+        }
+    }
 }
 
 impl Reason {

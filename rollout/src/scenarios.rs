@@ -85,18 +85,10 @@ impl Play {
                 return;
             }
             let code = format!("{decision:?} {:?} {:?}", reason.waiting(), status.state);
-            let what = match decision {
-                Decision::Wait => "waits".to_owned(),
-                Decision::Advance { step } => {
-                    let share = self.spec.steps()[step].share;
-                    self.tally.begin_step(share);
-                    format!("advances to {} %", f64::from(share) / 1_000.0)
-                }
-                Decision::Complete => "completes".to_owned(),
-                Decision::Pause => "pauses".to_owned(),
-                Decision::RollBack => "rolls back".to_owned(),
-                Decision::Kill => "kills the flag".to_owned(),
-            };
+            if let Decision::Advance { step } = decision {
+                self.tally.begin_step(self.spec.steps()[step].share);
+            }
+            let what = decision.told(&self.spec);
             if code != self.told {
                 self.say(&format!("{what}: {reason}"));
                 self.told = code;

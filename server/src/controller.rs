@@ -137,8 +137,9 @@ impl Controller {
                 self.app.carry_out(environment, &stored, &plan).await?;
                 if plan.decision != Decision::Wait {
                     let EnvironmentId { project, environment } = environment;
-                    let (flag, reason) = (rollout.flag.as_str(), plan.reason.to_string());
-                    tracing::info!(project, environment, flag, rollout = id, decision = ?plan.decision, reason, "rollout");
+                    let flag = rollout.flag.as_str();
+                    let what = plan.decision.told(&rollout.spec);
+                    tracing::info!(project, environment, flag, rollout = id, "rollout {what}: {}", plan.reason);
                 }
             }
             let look = Look { at: now, judgements: seen.judgements, seen: seen.seen, plan };

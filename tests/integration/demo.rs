@@ -2,6 +2,7 @@
 //! own, and a person who toggles, kills and restarts.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
@@ -47,6 +48,27 @@ async fn the_example_application_follows_toggles_kills_and_a_restart() {
     let person = Person::sign_in(&server).await;
     person.enable("new-checkout", false).await;
     application.says("old checkout");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_faulty_release_is_rolled_back_by_itself_and_a_healthy_one_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path(), &["--demo", "--traffic", env!("CARGO_BIN_EXE_traffic-under-test")]);
+    let person = Person::sign_in(&server).await;
+    let rolled_back = async {
+        loop {
+            let states = person.rollouts().await;
+            if states["payment-fallback"] == "rolledBack" {
+                return states;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let states = tokio::time::timeout(PATIENCE, rolled_back).await.expect("it was never rolled back");
+    assert_eq!(states["review-summaries"], "running");
+    let rows = person.send(Method::GET, "audit?project=shop&actor=controller&limit=200", None, None).await;
+    let rolled_back = rows["items"].as_array().unwrap().iter().find(|row| row["action"] == "rollout.rollBack").unwrap();
+    assert!(rolled_back["reason"].as_str().unwrap().starts_with("harm: `errors` "), "{rolled_back:#}");
 }
 
 /// The example `checkout`.
@@ -121,6 +143,13 @@ impl Person {
 
     async fn post(&self, deed: &str, body: &Json) {
         self.send(Method::POST, &format!("projects/shop/environments/development/{deed}"), None, Some(body)).await;
+    }
+
+    /// The state of each flag's rollout in development.
+    async fn rollouts(&self) -> BTreeMap<String, String> {
+        let page = self.send(Method::GET, "projects/shop/environments/development/rollouts", None, None).await;
+        let text = |json: &Json| json.as_str().unwrap().to_owned();
+        page["items"].as_array().unwrap().iter().map(|it| (text(&it["flag"]), text(&it["status"]["state"]))).collect()
     }
 
     /// What the audit log says was done in the project, newest first.

@@ -145,14 +145,17 @@ fn serve_demo(args: &RunArgs) -> Result<()> {
     build_server()?;
     // Replaced, not spawned: Ctrl-C and SIGTERM reach the server, which shuts down gracefully.
     let server = target_dir().join("debug/tidegate");
-    let error = at_root(&server).args(["serve", "--demo"]).args(&args.serve_args).exec();
+    let traffic = target_dir().join("debug/examples/traffic");
+    let error = at_root(&server).args(["serve", "--demo", "--traffic"]).arg(traffic).args(&args.serve_args).exec();
     Err(anyhow!(error).context(format!("cannot run {}", server.display())))
 }
 
-/// Builds the server, and the example that the demo asks for. With an example among the targets, features resolve as for
+/// Builds the server, and the examples that the demo asks for. With an example among the targets, features resolve as for
 /// `cargo test` and `cargo run --example`: none of the three builds the dependencies anew.
 fn build_server() -> Result<()> {
-    step("build the server", || run(cargo().args(["build", "--bin", "tidegate", "--example", "checkout"])))
+    step("build the server", || {
+        run(cargo().args(["build", "--bin", "tidegate", "--example", "checkout", "--example", "traffic"]))
+    })
 }
 
 fn test() -> Result<()> {

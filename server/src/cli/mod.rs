@@ -107,6 +107,10 @@ enum Command {
         /// everywhere, so it listens on loopback addresses only. `cargo xtask run` starts it.
         #[arg(long)]
         demo: bool,
+        /// With `--demo`: begin two rollouts, one of them faulty, and run this program beside the server: an application that
+        /// asks the flags, with `TIDEGATE_URL` and `TIDEGATE_SDK_KEY` set
+        #[arg(long, value_name = "PROGRAM", requires = "demo")]
+        traffic: Option<PathBuf>,
         #[command(flatten)]
         config: ConfigArgs,
     },
@@ -290,11 +294,11 @@ fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
 fn run(command: Command) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     match command {
-        Command::Serve { demo, config } => {
-            let data = if demo { Data::Demo } else { Data::Configured };
+        Command::Serve { demo, traffic, config } => {
+            let data = if demo { Data::Demo { traffic } } else { Data::Configured };
             let config = config.read()?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(serve::serve(&config, data, &mut out))?;
+            runtime.block_on(serve::serve(&config, &data, &mut out))?;
         }
         Command::Migrate(args) => administer(args, &mut out, async |session| session.migrated())?,
         Command::User { command, config } => administer(config, &mut out, async |session| session.user(command).await)?,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use tidegate_core::Timestamp;
 use ulid::Ulid;
@@ -26,6 +26,7 @@ use crate::{
         keys::{self, NewSdkKey},
         kill::KillTarget,
         projects::CreateProject,
+        rollouts::StartRollout,
         secret::{CredentialKind, NewCredential},
         segments::CreateSegment,
         users::{self, NewUser},
@@ -52,6 +53,42 @@ pub async fn seed(app: &App) -> Result<Demo, AppError> {
         Err(error) => unreachable!("a test reads the story: {error}"),
     };
     Teller::new(app, &story).tell(&story).await
+}
+
+/// Begins the two rollouts that the demo's traffic is for, where they do not go on yet: of a release that is well, and of one that
+/// is not.
+///
+/// # Errors
+/// [`AppError`] where the database refuses.
+pub async fn roll_out(app: &App) -> Result<(), AppError> {
+    let actor = Actor { id: "system".to_owned(), name: "Demo".to_owned() };
+    let principal = Principal { actor, instance_admin: true, roles: BTreeMap::new() };
+    let environment = EnvironmentId { project: "shop".to_owned(), environment: "development".to_owned() };
+    let releases = [
+        ("review-summaries", "summary-error", "Summaries of the new model"),
+        ("payment-fallback", "payment-error", "The second provider's new API"),
+    ];
+    for (flag, metric, reason) in releases {
+        let request = request(principal.clone(), reason);
+        let before = app.configuration(&principal, &environment, flag).await?;
+        if before.rollout.is_some() || before.killed {
+            continue;
+        }
+        let patch = json!({ "enabled": true, "default": { "variant": "off" } });
+        app.configure(&request, &environment, flag, before.version, &patch, Mode::Commit).await?;
+        let step = |share: u32| json!({ "share": share, "bakeMs": 30_000 });
+        let spec = json!({
+            "steps": [step(10_000), step(25_000), step(50_000), step(100_000)],
+            "gates": [{ "key": "errors", "metric": metric }],
+        });
+        let start = json!({ "flag": flag, "variant": "on", "spec": spec });
+        let start: StartRollout = match serde_json::from_value(start) {
+            Ok(start) => start,
+            Err(error) => unreachable!("a test starts the rollouts: {error}"),
+        };
+        app.start_rollout(&request, &environment, start).await?;
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]

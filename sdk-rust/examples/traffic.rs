@@ -1,0 +1,67 @@
+//! A shop with thousands of customers, for the demo: asks two flags that are being rolled out, and measures what goes wrong.
+//!
+//! The new review summaries are as good as the old ones; the payment fallback is not. `cargo xtask run` starts it beside the server:
+//!
+//! ```text
+//! TIDEGATE_SDK_KEY=tgs_… cargo run --example traffic
+//! ```
+//!
+//! `TIDEGATE_URL` is `http://localhost:8580` unless set. It ends with its standard input: with the server that started it.
+
+use std::time::Duration;
+
+use tidegate::{Client, Context};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How many customers come by, in turns.
+const CUSTOMERS: u64 = 5_000;
+
+/// How many of them in each hundredth of a second.
+const AT_ONCE: u64 = 5;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let url = std::env::var("TIDEGATE_URL").unwrap_or_else(|_| "http://localhost:8580".to_owned());
+    let key = std::env::var("TIDEGATE_SDK_KEY").map_err(|_| "set TIDEGATE_SDK_KEY to a server key (tgs_…)")?;
+    // Told every second, as the steps of the demo take half a minute.
+    let flags = Client::builder(&url, &key).telemetry_interval(Duration::from_secs(1)).connect()?;
+    std::thread::spawn(|| {
+        // An input that cannot be read has ended, too.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
+    let customers: Vec<_> = (0..CUSTOMERS).map(|n| Context::new(format!("customer-{n}"))).collect();
+    let mut visits = 0_u64;
+    let mut ticks = interval(Duration::from_millis(10));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        for _ in 0..AT_ONCE {
+            // A step that shares no divisor with their number: all come by, in no visible order.
+            let customer = usize::try_from(visits.wrapping_mul(1_999) % CUSTOMERS).ok().and_then(|n| customers.get(n));
+            visits += 1;
+            if let Some(customer) = customer {
+                visit(&flags, customer, visits);
+            }
+        }
+    }
+}
+
+fn visit(flags: &Client, customer: &Context, visit: u64) {
+    flags.bool("review-summaries", false, customer);
+    if goes_wrong("summary", visit, 20) {
+        flags.track("summary-error", customer, None);
+    }
+    let fallback = flags.bool("payment-fallback", false, customer);
+    if goes_wrong("payment", visit, if fallback { 150 } else { 20 }) {
+        flags.track("payment-error", customer, None);
+    }
+}
+
+/// With this chance in a thousand, and the same each time.
+fn goes_wrong(what: &str, visit: u64, chance: u64) -> bool {
+    let luck = what
+        .bytes()
+        .fold(visit, |luck, byte| (luck ^ u64::from(byte)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23));
+    luck % 1_000 < chance
+}
