@@ -10,7 +10,7 @@ use crate::{
 
 /// What a gate says, and the numbers that it says it on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = GateJudgement))]
 #[serde(rename_all = "camelCase")]
 pub struct Judgement {
     /// The gate's key.
@@ -29,7 +29,7 @@ pub struct Judgement {
 
 /// What a gate says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = GateVerdict))]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// There is no evidence of harm beyond the margin.

@@ -132,7 +132,7 @@ pub enum Reason {
 
 /// What a rollout waits for: its [`Reason`] without the numbers, which change all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RolloutWaiting))]
 #[serde(rename_all = "camelCase")]
 pub enum Waiting {
     /// A person paused it, or harm did that asks for a person.

@@ -7,18 +7,19 @@ use tidegate_core::bucket::BUCKETS;
 ///
 /// A value of this type is valid: made by [`Spec::new`], and checked when it is deserialized.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RolloutSpec))]
 #[serde(rename_all = "camelCase", try_from = "Unchecked", deny_unknown_fields)]
 pub struct Spec {
     steps: Vec<Step>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     gates: Vec<Gate>,
+    #[serde(default)]
     on_harm: OnHarm,
 }
 
 /// One share, and what must be before the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RolloutStep))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Step {
     /// Units with a bucket below it are in: 1 to 100,000 (everybody).
@@ -37,7 +38,7 @@ pub struct Step {
 
 /// A metric that is watched, from the first step to the last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RolloutGate))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Gate {
     /// Names the gate in judgements and the audit log; unique among the gates.
@@ -64,7 +65,7 @@ pub struct Gate {
 
 /// Acts at once, without statistics: for what nobody wants to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = GateLimit))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limit {
     /// The share of treatment's units that may have it happen, 0 to 1.
@@ -76,7 +77,7 @@ pub struct Limit {
 
 /// What is done where a gate finds harm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = GateSeverity))]
 #[serde(rename_all = "camelCase")]
 pub enum Severity {
     /// The rollout ends as its [`OnHarm`] says.
@@ -88,7 +89,7 @@ pub enum Severity {
 
 /// Which way a metric gets worse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = GateDirection))]
 #[serde(rename_all = "camelCase")]
 pub enum Direction {
     /// More units have it happen: errors, slow requests.
@@ -100,7 +101,7 @@ pub enum Direction {
 
 /// How a rollout ends where there is harm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RolloutOnHarm))]
 #[serde(rename_all = "camelCase")]
 pub enum OnHarm {
     /// The share goes to 0, everybody has the old variant.

@@ -7,7 +7,7 @@ use crate::plan::Waiting;
 
 /// How far a rollout has come. Only [`plan`](crate::plan()) and the methods here make another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RolloutStatus))]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Grows by one with each transition: with each change of state or step. Whoever moves a rollout says which generation they saw.
@@ -34,7 +34,7 @@ pub struct Status {
 
 /// Whether a rollout goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RolloutState))]
 #[serde(rename_all = "camelCase")]
 pub enum State {
     /// It goes on by itself.
@@ -51,7 +51,7 @@ pub enum State {
 
 /// How long the present share was in force everywhere, with fresh telemetry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RolloutBake))]
 #[serde(rename_all = "camelCase")]
 pub struct Bake {
     /// Up to `since`, in milliseconds.

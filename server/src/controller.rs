@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use tidegate_core::Timestamp;
-use tidegate_rollout::{Decision, plan};
+use tidegate_rollout::{Decision, plan, plan::LOOK_MS};
 use tokio::{
     sync::broadcast::error::RecvError,
     time::{MissedTickBehavior, interval},
@@ -105,9 +105,10 @@ impl Controller {
             match self.look(&environment).await {
                 Ok(Some(next)) => drop(self.due.insert(environment, next)),
                 Ok(None) => drop(self.due.remove(&environment)),
-                // It is tried again at the next tick: nothing rises meanwhile.
+                // Somebody else moved it: planned again at the next tick.
                 Err(AppError::Stale { .. }) => {}
                 Err(error) => {
+                    self.due.insert(environment.clone(), Timestamp(now.0.saturating_add(LOOK_MS)));
                     let EnvironmentId { project, environment } = &environment;
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, project, environment, "rollouts are not looked at");

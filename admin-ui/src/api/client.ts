@@ -80,6 +80,18 @@ export const api = {
   restore: (project: string, environment: string, flag: string, reason: string) =>
     settled(sdk.restore({ path: { project, environment }, body: { flag, reason } })),
 
+  rollout: (project: string, environment: string, rollout: string) => settled(sdk.getRollout({ path: { project, environment, rollout } })),
+  startRollout: (project: string, environment: string, body: sdk.ReasonedStartRollout) =>
+    settled(sdk.startRollout({ path: { project, environment }, body })),
+  moveRollout: (project: string, environment: string, rollout: Pick<sdk.RolloutView, "id" | "status">, action: sdk.RolloutAction, reason: string) =>
+    settled(
+      sdk.moveRollout({
+        path: { project, environment, rollout: rollout.id },
+        headers: ifMatch(rollout.status.generation),
+        body: { action, reason },
+      }),
+    ),
+
   audit: (
     query: { project?: string; environment?: string; resource?: string; actor?: string; cursor?: string; limit: number },
     signal: AbortSignal,

@@ -47,6 +47,11 @@ export const queries = {
       queryKey: ["project", project, "keys", environment],
       queryFn: () => api.keys(project, environment),
     }),
+  rollout: (project: string, environment: string, rollout: string) =>
+    queryOptions({
+      queryKey: ["project", project, "rollout", environment, rollout],
+      queryFn: () => api.rollout(project, environment, rollout),
+    }),
   receipts: (project: string, environment: string) =>
     queryOptions({
       queryKey: ["project", project, "receipts", environment],

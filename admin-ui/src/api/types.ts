@@ -11,9 +11,10 @@ import type {
   FlagVariant,
   ResourceFlag,
   ResourceProject,
+  RolloutView,
 } from "./generated";
 
-export type { Broken, CompileIssue, Distribution, FlagKind, Me, Receipts, Role, SdkKey, SdkKeyKind, Serve, Test } from "./generated";
+export type { Broken, CompileIssue, Distribution, FlagKind, GateJudgement, Me, Receipts, Role, RolloutAction, SdkKey, SdkKeyKind, Serve, Test } from "./generated";
 
 export type Project = ResourceProject;
 export type Environment = EnvironmentState;
@@ -31,6 +32,7 @@ export type FlagConfig = Configuration;
 export type ConfigPatch = ConfigureFlag;
 export type NewFlag = CreateFlag;
 export type AuditRow = AuditRecord;
+export type Rollout = RolloutView;
 
 export interface Page<T> {
   items: T[];

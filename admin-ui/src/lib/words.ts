@@ -192,6 +192,16 @@ const VERBS: Record<string, string> = {
   restore: "restored",
   revoke: "revoked",
   link: "made a sign-in link for",
+  start: "started",
+  lock: "locked for its rollout",
+  advance: "raised",
+  complete: "completed",
+  wait: "waits with",
+  pause: "paused",
+  resume: "resumed",
+  approve: "approved the next step of",
+  skip: "ended the bake of",
+  rollBack: "rolled back",
 };
 
 /** An audit row as a sentence: who is left to the caller. */
@@ -202,10 +212,13 @@ export function auditWords(row: AuditRow): AuditWords {
   const subject = slash < 0 ? "" : row.resource.slice(slash + 1);
   const changed = changedMembers(row.before, row.after);
   const [old, now] = [record(row.before), record(row.after)];
-  const words = { subject, kind, detail: "" };
+  // A rollout is known by its flag; its id is nobody's word.
+  const flag = kind === "rollout" ? (now["flag"] ?? old["flag"]) : undefined;
+  const words = { subject: typeof flag === "string" ? flag : subject, kind, detail: "" };
   if (action === "kill") return { ...words, verb: "killed", tone: "killed" };
   if (action === "restore") return { ...words, verb: "restored", tone: "on" };
-  const update = action === "update" || action === "configure";
+  const moved = kind === "flag" && row.action.startsWith("rollout.");
+  const update = action === "update" || action === "configure" || moved;
   if (update && changed.length === 1 && changed[0] === "enabled") {
     return now["enabled"] === true ? { ...words, verb: "turned on", tone: "on" } : { ...words, verb: "turned off", tone: "off" };
   }

@@ -1,9 +1,11 @@
 /** The REST API from memory, as far as the UI uses it: for the tests, and for looking at the UI without a server. */
 
-import type { AuditRow, Environment, Flag, FlagConfig, FlagKind, ListedFlag, Me, Role, Serve, Variant } from "../../src/api/types";
+import type { AuditRow, Environment, Flag, FlagConfig, FlagKind, ListedFlag, Me, Role, Rollout, Serve, Variant } from "../../src/api/types";
 import { summaryOf } from "../../src/lib/words";
 
 export interface Backend {
+  /** By their ids. */
+  rollouts: Map<string, Rollout>;
   handle(request: Request): Promise<Response>;
   /** Changes a configuration behind the UI's back. */
   meddle(flag: string, environment: string, patch: Partial<FlagConfig>): void;
@@ -200,6 +202,23 @@ const json = (value: unknown, status = 200, version?: number) =>
     headers: { "content-type": "application/json", ...(version === undefined ? {} : { etag: `"${version}"` }) },
   });
 
+/** A rollout at its first step, as a server that has looked once tells of it. */
+function rolloutOf(flag: string, variant: string, baseline: string, now: Date, spec: Rollout["spec"]): Rollout {
+  const gates = (spec.gates ?? []).map(({ key }) => ({ gate: key, verdict: "pass" as const, evidence: 0.31, met: { treatment: 12, control: 9 }, ratio: 1.33 }));
+  return {
+    id: `r-${flag}`,
+    flag,
+    variant,
+    baseline,
+    salt: "s",
+    spec,
+    status: { generation: 2, state: "running", step: 0, since: now.getTime(), bake: { doneMs: 0 }, waiting: "baking" },
+    share: spec.steps[0]?.share ?? 0,
+    startedAt: now.toISOString(),
+    live: { at: now.toISOString(), reason: "baking for another 12 min", units: { treatment: 420, control: 415 }, gates },
+  };
+}
+
 const initial = (flag: string, environment: string, serve: Serve): FlagConfig => ({
   flag,
   environment,
@@ -256,6 +275,7 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
 
   const listeners = new Set<(environment: string) => void>();
   const backend: Backend = {
+    rollouts: new Map(),
     handle,
     meddle(flag, environment, patch) {
       store(flag, environment, { ...backend.config(flag, environment), ...patch }, "flag.configure", "", "Bo Ek");
@@ -395,6 +415,30 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       if (what === "keys") {
         if (method === "POST") return json({ id: "k2", ...body, key: "tgs_abcdefghijklmnop_0123456789abcdef_a1b2c3" }, 201);
         return json({ items: [{ id: "k1", name: "checkout service", kind: "server", version: 1, project, environment, createdAt: LONG_AGO.createdAt }] });
+      }
+      if (what === "rollouts" && rest[2] !== undefined) {
+        const rollout = backend.rollouts.get(rest[2]);
+        if (!rollout) return problem(404, "not_found", "there is no such rollout");
+        if (method === "GET") return json(rollout, 200, rollout.status.generation);
+        if (rank < 3) return problem(403, "forbidden", "this needs the role operator");
+        if (request.headers.get("if-match") !== `"${rollout.status.generation}"`) return problem(412, "stale", "it was moved in between");
+        const state = body["action"] === "rollBack" ? "rolledBack" : "paused";
+        const moved: Rollout = { ...rollout, status: { ...rollout.status, state, generation: rollout.status.generation + 1 } };
+        backend.rollouts.set(moved.id, moved);
+        if (state === "rolledBack") {
+          const config = { ...backend.config(moved.flag, environment), default: { variant: moved.baseline }, rollout: null };
+          store(moved.flag, environment, config, "rollout.rollBack", String(body["reason"]), me.user.name);
+        }
+        return json(moved, 200, moved.status.generation);
+      }
+      if (what === "rollouts") {
+        const [flag, variant] = [String(body["flag"]), String(body["variant"])];
+        const config = backend.config(flag, environment);
+        const baseline = "variant" in config.default ? config.default.variant : "";
+        const started = rolloutOf(flag, variant, baseline, now(), body["spec"] as Rollout["spec"]);
+        backend.rollouts.set(started.id, started);
+        store(flag, environment, { ...config, rollout: started.id }, "rollout.lock", String(body["reason"]), me.user.name);
+        return json(started, 201, 1);
       }
       if (what === "kill" || what === "restore") {
         if (rank < 3) return problem(403, "forbidden", "this needs the role operator");

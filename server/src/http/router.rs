@@ -237,3 +237,19 @@ pub fn router(state: AppState) -> Router {
     });
     layers::wrap(router, &state).with_state(state)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    /// The second would be described as the first.
+    #[test]
+    fn no_two_types_share_a_name() {
+        let mut known = BTreeMap::new();
+        for (name, schema) in super::routes().0.into_iter().flat_map(|route| route.schemas) {
+            let schema = serde_json::to_value(schema).unwrap();
+            let other = known.entry(name.clone()).or_insert_with(|| schema.clone());
+            assert_eq!(*other, schema, "{name}");
+        }
+    }
+}

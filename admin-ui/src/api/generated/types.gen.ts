@@ -71,20 +71,6 @@ export type ApplyFile = {
 };
 
 /**
- * A count of each arm.
- */
-export type Arms = {
-    /**
-     * Of those who are compared with them.
-     */
-    control: number;
-    /**
-     * Of those who have the new variant.
-     */
-    treatment: number;
-};
-
-/**
  * One change, as the log has it.
  */
 export type AuditRecord = {
@@ -154,17 +140,6 @@ export type AuditRecord = {
  * What client keys may see of a flag. Server keys see everything.
  */
 export type Availability = 'private' | 'values' | 'rules';
-
-/**
- * How long the present share was in force everywhere, with fresh telemetry.
- */
-export type Bake = {
-    /**
-     * Up to `since`, in milliseconds.
-     */
-    doneMs: number;
-    since?: Timestamp | null;
-};
 
 /**
  * A client that has not applied the newest revision.
@@ -504,11 +479,6 @@ export type CreatedToken = Token & {
 };
 
 /**
- * Which way a metric gets worse.
- */
-export type Direction = 'up' | 'down';
-
-/**
  * Who is in (`rollout`), and which variant those get (`split`): two independent draws of the same unit.
  */
 export type Distribution = Split & {
@@ -835,41 +805,14 @@ export type FlagVariant = {
 };
 
 /**
- * A metric that is watched, from the first step to the last.
+ * Which way a metric gets worse.
  */
-export type Gate = {
-    /**
-     * Only measurements above this count: requests that took longer than so many milliseconds, say. Absent: all.
-     */
-    above?: number | null;
-    /**
-     * Names the gate in judgements and the audit log; unique among the gates.
-     */
-    key: string;
-    limit?: Limit | null;
-    /**
-     * How much worse is no harm yet, relative to control: with 0.1, up to 1.1 times as many units with an error are let pass. Above 0, as
-     * nothing is ever exactly as before; at most 10, and below 1 where less is worse.
-     */
-    margin?: number;
-    /**
-     * The name of the metric: what applications `track`.
-     */
-    metric: string;
-    /**
-     * What is done where the metric gets worse.
-     */
-    severity?: Severity;
-    /**
-     * Which way is worse.
-     */
-    worse?: Direction;
-};
+export type GateDirection = 'up' | 'down';
 
 /**
  * What a gate says, and the numbers that it says it on.
  */
-export type Judgement = {
+export type GateJudgement = {
     /**
      * How strong the evidence of harm is, corrected for all gates and windows: "so many to one against the release". 20 holds, 100 acts.
      * At most 10^12.
@@ -882,7 +825,7 @@ export type Judgement = {
     /**
      * How many units it happened to: since the rollout began, or, where there is evidence of harm, in the window with the strongest.
      */
-    met: Arms;
+    met: RolloutArms;
     /**
      * How many times as often it happened to treatment as to control; absent where it did not happen to control.
      */
@@ -890,8 +833,32 @@ export type Judgement = {
     /**
      * What it says.
      */
-    verdict: Verdict;
+    verdict: GateVerdict;
 };
+
+/**
+ * Acts at once, without statistics: for what nobody wants to wait for.
+ */
+export type GateLimit = {
+    /**
+     * The share of treatment's units that may have it happen, 0 to 1.
+     */
+    share: number;
+    /**
+     * How many units must have had it happen, so that the first one does not decide alone; at least 1.
+     */
+    units?: number;
+};
+
+/**
+ * What is done where a gate finds harm.
+ */
+export type GateSeverity = 'harm' | 'signal';
+
+/**
+ * What a gate says.
+ */
+export type GateVerdict = 'pass' | 'suspect' | 'harm' | 'limit' | 'pending' | 'unopposed';
 
 /**
  * Who killed a flag, when and why.
@@ -951,20 +918,6 @@ export type KilledFlag = {
 };
 
 /**
- * Acts at once, without statistics: for what nobody wants to wait for.
- */
-export type Limit = {
-    /**
-     * The share of treatment's units that may have it happen, 0 to 1.
-     */
-    share: number;
-    /**
-     * How many units must have had it happen, so that the first one does not decide alone; at least 1.
-     */
-    units?: number;
-};
-
-/**
  * A link that signs somebody in once.
  */
 export type Link = {
@@ -999,7 +952,7 @@ export type LiveRollout = {
     /**
      * What each gate says, with its numbers.
      */
-    gates: Array<Judgement>;
+    gates: Array<GateJudgement>;
     /**
      * What it does or waits for, as a sentence.
      */
@@ -1007,7 +960,7 @@ export type LiveRollout = {
     /**
      * The compared units seen at this step.
      */
-    units: Arms;
+    units: RolloutArms;
 };
 
 /**
@@ -1398,11 +1351,6 @@ export type OfrepSuccess = {
 };
 
 /**
- * How a rollout ends where there is harm.
- */
-export type OnHarm = 'rollBack' | 'kill' | 'hold';
-
-/**
  * One page of a list.
  */
 export type PageAuditRecord = {
@@ -1672,7 +1620,7 @@ export type PageRolloutView = {
         /**
          * What is to be done.
          */
-        spec: Spec;
+        spec: RolloutSpec;
         /**
          * When it was started.
          */
@@ -1680,7 +1628,7 @@ export type PageRolloutView = {
         /**
          * How far it has come. Its generation is the version to send as `If-Match`.
          */
-        status: Status;
+        status: RolloutStatus;
         /**
          * The variant that goes out.
          */
@@ -2240,7 +2188,7 @@ export type ReasonedStartRollout = {
      * Whether other units begin than in the attempt before; else the same.
      */
     freshCohort?: boolean;
-    spec?: Spec | null;
+    spec?: RolloutSpec | null;
     /**
      * The variant that goes out: another than the default.
      */
@@ -2637,6 +2585,143 @@ export type Rollout = {
 export type RolloutAction = 'pause' | 'resume' | 'approve' | 'skip' | 'rollBack';
 
 /**
+ * A count of each arm.
+ */
+export type RolloutArms = {
+    /**
+     * Of those who are compared with them.
+     */
+    control: number;
+    /**
+     * Of those who have the new variant.
+     */
+    treatment: number;
+};
+
+/**
+ * How long the present share was in force everywhere, with fresh telemetry.
+ */
+export type RolloutBake = {
+    /**
+     * Up to `since`, in milliseconds.
+     */
+    doneMs: number;
+    since?: Timestamp | null;
+};
+
+/**
+ * A metric that is watched, from the first step to the last.
+ */
+export type RolloutGate = {
+    /**
+     * Only measurements above this count: requests that took longer than so many milliseconds, say. Absent: all.
+     */
+    above?: number | null;
+    /**
+     * Names the gate in judgements and the audit log; unique among the gates.
+     */
+    key: string;
+    limit?: GateLimit | null;
+    /**
+     * How much worse is no harm yet, relative to control: with 0.1, up to 1.1 times as many units with an error are let pass. Above 0, as
+     * nothing is ever exactly as before; at most 10, and below 1 where less is worse.
+     */
+    margin?: number;
+    /**
+     * The name of the metric: what applications `track`.
+     */
+    metric: string;
+    /**
+     * What is done where the metric gets worse.
+     */
+    severity?: GateSeverity;
+    /**
+     * Which way is worse.
+     */
+    worse?: GateDirection;
+};
+
+/**
+ * How a rollout ends where there is harm.
+ */
+export type RolloutOnHarm = 'rollBack' | 'kill' | 'hold';
+
+/**
+ * What a rollout is to do: raise the share of a variant step by step, while its gates find no harm.
+ *
+ * A value of this type is valid: made by [`Spec::new`], and checked when it is deserialized.
+ */
+export type RolloutSpec = {
+    gates?: Array<RolloutGate>;
+    onHarm?: RolloutOnHarm;
+    steps: Array<RolloutStep>;
+};
+
+/**
+ * Whether a rollout goes on.
+ */
+export type RolloutState = 'running' | 'paused' | 'completed' | 'rolledBack' | 'killed';
+
+/**
+ * How far a rollout has come. Only [`plan`](crate::plan()) and the methods here make another one.
+ */
+export type RolloutStatus = {
+    /**
+     * Whether a person approved the next step.
+     */
+    approved?: boolean;
+    /**
+     * How much of the step's bake is done.
+     */
+    bake: RolloutBake;
+    /**
+     * Grows by one with each transition: with each change of state or step. Whoever moves a rollout says which generation they saw.
+     */
+    generation: number;
+    /**
+     * When state or step last changed.
+     */
+    since: Timestamp;
+    /**
+     * Whether a person ended the step's bake.
+     */
+    skipped?: boolean;
+    /**
+     * Whether it goes on.
+     */
+    state: RolloutState;
+    /**
+     * The step whose share is in force, from 0; absent before the first.
+     */
+    step?: number | null;
+    waiting?: RolloutWaiting | null;
+};
+
+/**
+ * One share, and what must be before the next.
+ */
+export type RolloutStep = {
+    /**
+     * Whether a person must approve before the next step.
+     */
+    approval?: boolean;
+    /**
+     * How long the share must have been in force everywhere, with fresh telemetry, before the next step, in milliseconds; at
+     * least [`MIN_BAKE_MS`].
+     */
+    bakeMs: number;
+    /**
+     * How many units of treatment, and as many of control, must have been seen at this step. Counts where there are gates;
+     * at least one of each must have been seen then.
+     */
+    minUnits?: number;
+    /**
+     * Units with a bucket below it are in: 1 to 100,000 (everybody).
+     */
+    share: number;
+};
+
+/**
  * A rollout, as the API shows it.
  */
 export type RolloutView = {
@@ -2665,7 +2750,7 @@ export type RolloutView = {
     /**
      * What is to be done.
      */
-    spec: Spec;
+    spec: RolloutSpec;
     /**
      * When it was started.
      */
@@ -2673,12 +2758,17 @@ export type RolloutView = {
     /**
      * How far it has come. Its generation is the version to send as `If-Match`.
      */
-    status: Status;
+    status: RolloutStatus;
     /**
      * The variant that goes out.
      */
     variant: VariantKey;
 };
+
+/**
+ * What a rollout waits for: its [`Reason`] without the numbers, which change all the time.
+ */
+export type RolloutWaiting = 'paused' | 'off' | 'elsewhere' | 'converging' | 'sampleRatio' | 'noTelemetry' | 'lost' | 'suspect' | 'baking' | 'units' | 'approval';
 
 /**
  * Conditions, and what is served where they all hold.
@@ -2897,9 +2987,9 @@ export type SetupState = {
 };
 
 /**
- * What is done where a gate finds harm.
+ * What a [`CompileIssue`] does to the answer.
  */
-export type Severity = 'harm' | 'signal';
+export type Severity = 'warning' | 'ruleSkipped' | 'flagBroken';
 
 /**
  * A sign-in with a password.
@@ -2913,17 +3003,6 @@ export type SignIn = {
      * The password.
      */
     password: string;
-};
-
-/**
- * What a rollout is to do: raise the share of a variant step by step, while its gates find no harm.
- *
- * A value of this type is valid: made by [`Spec::new`], and checked when it is deserialized.
- */
-export type Spec = {
-    gates?: Array<Gate>;
-    onHarm: OnHarm;
-    steps: Array<Step>;
 };
 
 /**
@@ -2954,51 +3033,11 @@ export type StartRollout = {
      * Whether other units begin than in the attempt before; else the same.
      */
     freshCohort?: boolean;
-    spec?: Spec | null;
+    spec?: RolloutSpec | null;
     /**
      * The variant that goes out: another than the default.
      */
     variant: string;
-};
-
-/**
- * Whether a rollout goes on.
- */
-export type State = 'running' | 'paused' | 'completed' | 'rolledBack' | 'killed';
-
-/**
- * How far a rollout has come. Only [`plan`](crate::plan()) and the methods here make another one.
- */
-export type Status = {
-    /**
-     * Whether a person approved the next step.
-     */
-    approved?: boolean;
-    /**
-     * How much of the step's bake is done.
-     */
-    bake: Bake;
-    /**
-     * Grows by one with each transition: with each change of state or step. Whoever moves a rollout says which generation they saw.
-     */
-    generation: number;
-    /**
-     * When state or step last changed.
-     */
-    since: Timestamp;
-    /**
-     * Whether a person ended the step's bake.
-     */
-    skipped?: boolean;
-    /**
-     * Whether it goes on.
-     */
-    state: State;
-    /**
-     * The step whose share is in force, from 0; absent before the first.
-     */
-    step?: number | null;
-    waiting?: Waiting | null;
 };
 
 /**
@@ -3289,16 +3328,6 @@ export type VariantWeight = {
      */
     weight: number;
 };
-
-/**
- * What a gate says.
- */
-export type Verdict = 'pass' | 'suspect' | 'harm' | 'limit' | 'pending' | 'unopposed';
-
-/**
- * What a rollout waits for: its [`Reason`] without the numbers, which change all the time.
- */
-export type Waiting = 'paused' | 'off' | 'elsewhere' | 'converging' | 'sampleRatio' | 'noTelemetry' | 'lost' | 'suspect' | 'baking' | 'units' | 'approval';
 
 export type ListAuditData = {
     body?: never;

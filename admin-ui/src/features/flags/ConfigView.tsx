@@ -90,7 +90,7 @@ function Steps({ flag, environment, config }: ConfigProps) {
       ))}
       <Step title={prerequisites.length + targets.length + rules.length === 0 ? "Everyone gets" : "Everyone else gets"}>
         <ServeLine serve={config.default} flag={flag} />
-        {shareOf(flag, config) === null ? null : <ShareEditor key={config.version} flag={flag} environment={environment} config={config} />}
+        {config.rollout || shareOf(flag, config) === null ? null : <ShareEditor key={config.version} flag={flag} environment={environment} config={config} />}
       </Step>
     </ol>
   );

@@ -13,6 +13,8 @@ import { brief } from "../../lib/json";
 import { offWords, stateWords, summaryOf } from "../../lib/words";
 import { History } from "../audit/History";
 import { ReceiptsLine } from "../environments/ReceiptsLine";
+import { RolloutPanel } from "../rollouts/RolloutPanel";
+import { StartRollout } from "../rollouts/StartRollout";
 import { Basin } from "./Basin";
 import { ConfigView } from "./ConfigView";
 import { toggle, useFlagActions } from "./FlagActions";
@@ -124,6 +126,11 @@ function InEnvironment({ project, flag, environment }: { project: string; flag: 
   return (
     <>
       <State project={project} flag={flag} environment={environment} config={config} />
+      {config.rollout ? (
+        <RolloutPanel project={project} environment={environment} id={config.rollout} />
+      ) : (
+        <StartRollout project={project} flag={flag} environment={environment} config={config} />
+      )}
       <ConfigView flag={flag} environment={environment} config={config} />
     </>
   );

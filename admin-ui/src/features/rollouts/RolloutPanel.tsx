@@ -1,0 +1,120 @@
+import { Badge, Button, Group, Loader } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { queries } from "../../api/queries";
+import type { Environment, GateJudgement, Rollout, RolloutAction } from "../../api/types";
+import { Ago } from "../../components/Ago";
+import { ProblemAlert } from "../../components/ProblemAlert";
+import { percent } from "../../lib/words";
+import { useFlagActions } from "../flags/FlagActions";
+import { MoveDialog } from "./MoveDialog";
+import styles from "./Rollouts.module.css";
+
+/** The controller looks every few seconds; so does the page, while it is looked at. */
+const LOOK_MS = 2_000;
+
+/** How far a flag's rollout has come, what it waits for, what its gates say, and what a person can do about it. */
+export function RolloutPanel({ project, environment, id }: { project: string; environment: Environment; id: string }) {
+  const read = useQuery({ ...queries.rollout(project, environment.key, id), refetchInterval: LOOK_MS });
+  const [action, setAction] = useState<RolloutAction | null>(null);
+  const actions = useFlagActions();
+  const mayNot = actions.refusal("operate");
+  const rollout = read.data;
+  if (!rollout) {
+    return read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loader type="dots" aria-label="Loading the rollout" />;
+  }
+  const paused = rollout.status.state === "paused";
+  const offered: [RolloutAction, string][] = [
+    paused ? ["resume", "Resume…"] : ["pause", "Pause…"],
+    ...(rollout.status.waiting === "approval" ? ([["approve", "Approve…"]] satisfies [RolloutAction, string][]) : []),
+    ["skip", "Next step now…"],
+    ["rollBack", "Roll back…"],
+  ];
+  return (
+    <section className={styles.panel} aria-labelledby="rollout">
+      <div className={styles.head}>
+        <h2 id="rollout">Rolling out {rollout.variant}</h2>
+        <span className={styles.since}>
+          started <Ago at={rollout.startedAt} />
+        </span>
+      </div>
+      <Steps rollout={rollout} />
+      <p className={styles.reason} role="status">
+        {rollout.live?.reason ?? "The controller has not looked at it yet."}
+      </p>
+      {rollout.live && rollout.live.gates.length > 0 ? (
+        <>
+          <ul className={styles.gates}>
+            {rollout.live.gates.map((gate) => (
+              <Gate key={gate.gate} gate={gate} rollout={rollout} />
+            ))}
+          </ul>
+          <p className={styles.units}>
+            Seen at this step: {rollout.live.units.treatment} with {rollout.variant}, {rollout.live.units.control} to compare with.
+          </p>
+        </>
+      ) : null}
+      <Group gap="xs" mt="sm">
+        {offered.map(([each, label]) => (
+          <Button
+            key={each}
+            size="compact-md"
+            variant={each === "rollBack" ? "outline" : "default"}
+            color={each === "rollBack" ? "buoy" : "tide"}
+            disabled={mayNot !== null}
+            title={mayNot ?? undefined}
+            onClick={() => setAction(each)}
+          >
+            {label}
+          </Button>
+        ))}
+      </Group>
+      {action ? <MoveDialog project={project} environment={environment} rollout={rollout} action={action} onClose={() => setAction(null)} /> : null}
+    </section>
+  );
+}
+
+function Steps({ rollout }: { rollout: Rollout }) {
+  const present = rollout.status.step ?? -1;
+  return (
+    <ol className={styles.steps} aria-label="Steps">
+      {rollout.spec.steps.map((step, index) => (
+        <li key={step.share} data-done={index < present || undefined} aria-current={index === present ? "step" : undefined}>
+          {percent(step.share)}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+const VERDICTS: Record<GateJudgement["verdict"], [string, string]> = {
+  pass: ["no harm found", "tide"],
+  suspect: ["suspicious", "yellow"],
+  harm: ["harm", "buoy"],
+  limit: ["beyond its limit", "buoy"],
+  pending: ["nothing seen yet", "gray"],
+  unopposed: ["nobody to compare with", "gray"],
+};
+
+function Gate({ gate, rollout }: { gate: GateJudgement; rollout: Rollout }) {
+  const [words, color] = VERDICTS[gate.verdict];
+  const { treatment, control } = gate.met;
+  return (
+    <li>
+      <strong>{gate.gate}</strong>
+      <Badge variant="light" color={color} tt="none">
+        {words}
+      </Badge>
+      <span className={styles.numbers}>
+        {treatment} with {rollout.variant}, {control} with {rollout.baseline}; evidence {evidence(gate.evidence)}
+      </span>
+    </li>
+  );
+}
+
+/** Like “0.3 to 1”; 20 to 1 holds, 100 to 1 acts. */
+function evidence(number: number): string {
+  if (number >= 1_000_000) return "over a million to 1";
+  return `${number >= 10 ? Math.round(number).toLocaleString("en") : number.toFixed(1)} to 1`;
+}
