@@ -237,7 +237,7 @@ fn delay() {
     );
     println!("|---|--:|--:|--:|--:|--:|");
     for (risk, fixed, required) in [(1.5, 427.0, 1.15), (2.0, 119.0, 1.15), (3.0, 46.0, 1.15), (5.0, 23.0, 1.5)] {
-        let process = BetaBinomial::new(null_share(1.1, 0.5), 100.0, 0.01);
+        let process = BetaBinomial::new(null_share(1.1, 0.5), 80.0, 0.01);
         let until = |evidence_needed: f64| {
             let mut needed: Vec<_> = (0..2_000)
                 .map(|seed| {

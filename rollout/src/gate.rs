@@ -48,7 +48,7 @@ pub enum Verdict {
 
 /// The number of units with an event at which the evidence is tightest: harm that shows earlier or later is found a little later than
 /// it could be.
-const N_OPT: f64 = 100.0;
+const N_OPT: f64 = 80.0;
 
 /// Of a wrong alarm, for which the evidence is tuned.
 const ALPHA: f64 = 0.01;

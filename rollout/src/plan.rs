@@ -396,11 +396,14 @@ impl fmt::Display for Reason {
 impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { gate, verdict, evidence, met: Arms { treatment, control }, .. } = self;
-        match verdict {
-            Verdict::Limit => write!(f, "`{gate}` is beyond its limit"),
-            _ => {
-                write!(f, "`{gate}` {treatment} times in treatment, {control} in control, evidence {evidence:.1} to 1")
-            }
+        if *verdict == Verdict::Limit {
+            return write!(f, "`{gate}` is beyond its limit");
+        }
+        write!(f, "`{gate}` for {treatment} units in treatment, {control} in control, evidence ")?;
+        match *evidence {
+            evidence if evidence < 10.0 => write!(f, "{evidence:.1} to 1"),
+            evidence if evidence < 1e6 => write!(f, "{evidence:.0} to 1"),
+            _ => f.write_str("of over a million to 1"),
         }
     }
 }

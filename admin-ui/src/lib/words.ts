@@ -172,7 +172,7 @@ const record = (value: unknown): Record<string, unknown> =>
   value !== null && typeof value === "object" && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
 
 /** Versions and stamps change with everything: they are no news. */
-const NO_NEWS = new Set(["version", "snapshotVersion", "updatedAt", "revision"]);
+const NO_NEWS = new Set(["version", "snapshotVersion", "updatedAt", "revision", "rollout"]);
 
 /** The top-level members that differ. */
 export function changedMembers(before: unknown, after: unknown): string[] {
@@ -193,7 +193,7 @@ const VERBS: Record<string, string> = {
   revoke: "revoked",
   link: "made a sign-in link for",
   start: "started",
-  lock: "locked for its rollout",
+  lock: "began a rollout of",
   advance: "raised",
   complete: "completed",
   wait: "waits with",

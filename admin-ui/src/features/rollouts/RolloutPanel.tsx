@@ -59,7 +59,7 @@ export function RolloutPanel({ project, environment, id }: { project: string; en
         {offered.map(([each, label]) => (
           <Button
             key={each}
-            size="compact-md"
+            size="compact-sm"
             variant={each === "rollBack" ? "outline" : "default"}
             color={each === "rollBack" ? "buoy" : "tide"}
             disabled={mayNot !== null}

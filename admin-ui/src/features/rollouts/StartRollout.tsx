@@ -27,7 +27,7 @@ export function StartRollout({ project, flag, environment, config }: StartProps)
   if (baseline === null || !config.enabled || config.killed || flag.variants.length < 2) return null;
   return (
     <Group mb="md">
-      <Button variant="default" size="compact-md" disabled={mayNot !== null} title={mayNot ?? undefined} onClick={() => setOpen(true)}>
+      <Button variant="default" size="compact-sm" disabled={mayNot !== null} title={mayNot ?? undefined} onClick={() => setOpen(true)}>
         Roll out another variant…
       </Button>
       {open ? <StartDialog project={project} flag={flag} environment={environment} baseline={baseline} onClose={() => setOpen(false)} /> : null}
