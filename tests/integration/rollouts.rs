@@ -381,10 +381,10 @@ fn everybody(seed: u64) -> EventBatch {
     EventBatch { id: seed.to_string(), exposures, ..EventBatch::default() }
 }
 
-/// In any order of what two servers do, with either dying at any time. `SCHEDULES=10000` explores more.
+/// In any order of what two servers do, with either dying at any time. `TIDEGATE_SCHEDULES=10000` explores more.
 #[tokio::test]
 async fn no_schedule_of_two_servers_doubles_or_skips_a_step() {
-    let schedules = std::env::var("SCHEDULES").map_or(40, |n| n.parse().unwrap());
+    let schedules = std::env::var("TIDEGATE_SCHEDULES").map_or(40, |n| n.parse().unwrap());
     for seed in 1..=schedules {
         let chances = SeededIds::new(seed);
         let mut shop = Shop::new().await;
