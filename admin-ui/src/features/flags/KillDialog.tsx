@@ -1,4 +1,4 @@
-import { Button, Group, Stack, Text, Textarea } from "@mantine/core";
+import { Button, Group, Stack, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
@@ -10,6 +10,7 @@ import { Dialog } from "../../components/Dialog";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { KillIcon, RestoreIcon } from "../../components/icons";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { ReasonField } from "../../components/ReasonField";
 import { offWords, serveWords } from "../../lib/words";
 import { ReceiptsLine } from "../environments/ReceiptsLine";
 import styles from "./Dialogs.module.css";
@@ -75,18 +76,7 @@ export function KillDialog({ project, flag, environment, restore, onClose, onDon
             </Text>
           ) : null}
           {act.error ? <ProblemAlert error={act.error} /> : null}
-          <Textarea
-            label="Reason"
-            description="Required; kept in the audit log."
-            required
-            autosize
-            minRows={2}
-            maxRows={5}
-            maxLength={1000}
-            data-autofocus
-            value={reason}
-            onChange={(event) => setReason(event.currentTarget.value)}
-          />
+          <ReasonField value={reason} onChange={setReason} />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Cancel

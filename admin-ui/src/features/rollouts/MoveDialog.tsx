@@ -1,4 +1,4 @@
-import { Button, Group, Stack, Text, Textarea } from "@mantine/core";
+import { Button, Group, Stack, Text } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
@@ -6,6 +6,7 @@ import { api } from "../../api/client";
 import type { Environment, Rollout, RolloutAction } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { ReasonField } from "../../components/ReasonField";
 import { percent } from "../../lib/words";
 
 interface MoveProps {
@@ -60,18 +61,7 @@ export function MoveDialog({ project, environment, rollout, action, onClose }: M
         <Stack gap="md">
           <Text size="sm">{meaning(action, rollout)}</Text>
           {move.error ? <ProblemAlert error={move.error} /> : null}
-          <Textarea
-            label="Reason"
-            description="Required; kept in the audit log."
-            required
-            autosize
-            minRows={2}
-            maxRows={5}
-            maxLength={1000}
-            data-autofocus
-            value={reason}
-            onChange={(event) => setReason(event.currentTarget.value)}
-          />
+          <ReasonField value={reason} onChange={setReason} />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Cancel
