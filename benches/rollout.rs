@@ -302,7 +302,7 @@ fn costs() {
     status.step = Some(2);
     let rollout = Rollout { flag, variant, baseline, salt: "salt".to_owned(), spec, status, evidence: None };
     let watches = Watches::default();
-    watches.look(&environment, "r", &rollout, Reach::default(), Timestamp(0));
+    watches.look(&environment, "r", &rollout, false, Reach::default(), Timestamp(0));
     let batches: Vec<_> = (0..N_UNITS).collect::<Vec<_>>().chunks(MAX_ITEMS / 2).map(batch).collect();
     let n_events: usize = batches.iter().map(|batch| batch.exposures.len() + batch.measurements.len()).sum();
     let began = Instant::now();
@@ -317,7 +317,7 @@ fn costs() {
     let n_looks = 2_000;
     let began = Instant::now();
     for n in 0..n_looks {
-        let seen = watches.look(&environment, "r", &rollout, Reach::default(), Timestamp(2 + n));
+        let seen = watches.look(&environment, "r", &rollout, false, Reach::default(), Timestamp(2 + n));
         let plan = plan(&rollout.spec, &rollout.status, &seen, Timestamp(2 + n));
         std::hint::black_box(plan);
     }

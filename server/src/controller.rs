@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{
         App, AppError,
-        rollouts::{is_off, next_look},
         watches::{Look, Reach},
     },
     ports::store::{EnvironmentId, StoreError},
@@ -105,8 +104,6 @@ impl Controller {
             match self.look(&environment).await {
                 Ok(Some(next)) => drop(self.due.insert(environment, next)),
                 Ok(None) => drop(self.due.remove(&environment)),
-                // Somebody else moved it: planned again at the next tick.
-                Err(AppError::Stale { .. }) => {}
                 Err(error) => {
                     self.due.insert(environment.clone(), Timestamp(now.0.saturating_add(LOOK_MS)));
                     let EnvironmentId { project, environment } = &environment;
@@ -130,12 +127,25 @@ impl Controller {
         for (stored, configuration) in running {
             let (id, rollout) = (&stored.id.key, &stored.body);
             let now = self.app.clock.now();
-            let mut seen = self.app.watches.look(environment, id, rollout, reach, now);
-            seen.is_off = is_off(&configuration);
+            let seen = self.app.watches.look(environment, id, rollout, configuration.is_off(), reach, now);
             let plan = plan(&rollout.spec, &rollout.status, &seen, now);
-            next = next.min(next_look(&plan));
+            next = next.min(plan.next_look.unwrap_or(next));
             if plan.status != rollout.status {
-                self.app.carry_out(environment, &stored, &plan).await?;
+                match self.app.carry_out(environment, &stored, &plan).await {
+                    Ok(()) => {}
+                    // Somebody else moved it: planned again at the next tick.
+                    Err(AppError::Stale { .. }) => {
+                        next = now;
+                        continue;
+                    }
+                    // That rollout's trouble: the others go on, above all back.
+                    Err(error) => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(error, flag = rollout.flag.as_str(), rollout = id, "a rollout was not moved");
+                        next = next.min(Timestamp(now.0.saturating_add(LOOK_MS)));
+                        continue;
+                    }
+                }
                 if plan.decision != Decision::Wait {
                     let EnvironmentId { project, environment } = environment;
                     let flag = rollout.flag.as_str();

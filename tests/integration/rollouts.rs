@@ -14,7 +14,7 @@ use tidegate_protocol::events::{EventBatch, Exposure, UnitHash};
 use tidegate_server::{
     app::{App, Role, SdkKeyKind, watches::Reach},
     controller::{Controller, Receipts},
-    ports::store::{EnvironmentId, StoreError},
+    ports::store::{Commit, DocumentId, DocumentKind, EnvironmentId, StoreError, Write},
     testing::SeededIds,
 };
 
@@ -309,6 +309,8 @@ async fn what_cannot_be_started_is_refused_with_the_field() {
             body(json!({ "steps": steps(), "gates": [{ "key": "a", "metric": "a", "margin": 0.0 }] })),
             "/spec/gates/0/margin",
         ),
+        (body(json!({ "steps": [{ "share": "half", "bakeMs": 60_000 }] })), "/spec/steps/0/share"),
+        (body(json!({ "steps": steps(), "gate": [] })), "/spec/gate"),
         (json!({ "flag": "checkout", "variant": "off" }), "/variant"),
         (json!({ "flag": "checkout", "variant": "blue" }), "/variant"),
     ] {
@@ -316,6 +318,9 @@ async fn what_cannot_be_started_is_refused_with_the_field() {
         assert_eq!(found["field"], field, "{body} {found:#}");
     }
     refused(json!({ "flag": "nothing", "variant": "on" }), StatusCode::NOT_FOUND).await;
+    let events = json!({ "id": "b", "exposures": [{ "flag": "checkout", "targetingKey": "ada", "bucket": 100_000 }] });
+    let found = shop.test.post("/api/v1/events", events).by(&shop.sdk).send().await.expect(unprocessable).body;
+    assert_eq!(found["field"], "/exposures/0/bucket");
     let patch = json!({ "enabled": false });
     shop.test.patch(FLAG, patch).by(&shop.operator).if_match(1).send().await.expect(StatusCode::OK);
     refused(json!({ "flag": "checkout", "variant": "on" }), StatusCode::CONFLICT).await;
@@ -425,4 +430,27 @@ async fn no_schedule_of_two_servers_doubles_or_skips_a_step() {
         let since: Vec<_> = moves.iter().map(|(_, _, since)| since.as_i64().unwrap()).collect();
         assert!(since[1..].windows(2).all(|two| two[1] - two[0] >= 60_000), "seed {seed}: {since:?}");
     }
+}
+
+/// Somebody wrote to the database by hand, and the flag was repaired: it is not the rollout's any more.
+#[tokio::test]
+async fn a_rollout_that_lost_its_flag_can_be_ended_and_leaves_the_flag_alone() {
+    let mut shop = Shop::new().await;
+    let id = shop.start(gated()).await;
+    let configuration =
+        DocumentId { kind: DocumentKind::FlagEnvironment, scope: environment().scope(), key: "checkout".to_owned() };
+    let damage = Commit {
+        writes: vec![Write { id: configuration, body: "{".to_owned(), archived: false }],
+        audit: vec![TestApp::request().audit(shop.test.app.clock.now(), "test.damage", "flag/checkout".to_owned())],
+        ..Commit::default()
+    };
+    shop.test.app.store.commit(damage).await.unwrap();
+    shop.pass(65, 0, (0, 0)).await;
+    let version = shop.test.get(FLAG).by(&shop.operator).send().await.body["version"].as_u64().unwrap();
+    let repair = json!({ "enabled": true, "default": { "variant": "on" } });
+    shop.test.patch(FLAG, repair).by(&shop.operator).if_match(version).send().await.expect(StatusCode::OK);
+    shop.pass(65, 50, (10, 10)).await;
+    assert_eq!(shop.rollout(&id).await["share"], 10_000);
+    shop.act(&id, "rollBack", None).await.expect(StatusCode::OK);
+    assert_eq!(shop.n_on().await, 1_000, "what was repaired stays");
 }

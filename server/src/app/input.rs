@@ -131,7 +131,7 @@ const LISTS: [&str; 11] = [
     "variants",
 ];
 
-fn pointer_of(path: &serde_path_to_error::Path) -> String {
+pub(super) fn pointer_of(path: &serde_path_to_error::Path) -> String {
     let mut pointer = String::new();
     for segment in path {
         let step = match segment {

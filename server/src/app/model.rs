@@ -161,6 +161,11 @@ impl Flag {
 }
 
 impl FlagEnvironment {
+    /// Whether everybody gets the off variant: the flag is killed or disabled.
+    pub fn is_off(&self) -> bool {
+        !self.enabled || self.kill.is_some()
+    }
+
     /// The flags that must hold before this one is served.
     pub fn prerequisite_keys(&self) -> impl Iterator<Item = &FlagKey> {
         self.prerequisites.iter().map(|prerequisite| &prerequisite.flag)

@@ -21,7 +21,7 @@ use super::{
     documents::{self, Body, Stored, id_of},
     draft::Draft,
     flags::flag_id,
-    limits,
+    input, limits,
     model::{FlagEnvironment, Kill},
     moment::Moment,
     projects::environment_id,
@@ -357,16 +357,20 @@ impl App {
         let mut draft = Draft::new(self, request);
         let is_ended = after.status.is_ended();
         let id = configuration_id(environment, after.flag.as_str());
-        if after.share() != before.body.share() || is_ended {
-            let document = self.store.document(&id).await?.ok_or_else(|| AppError::not_found(&id))?;
-            let present = documents::read::<FlagEnvironment>(&document)?.body;
+        let document = self.store.document(&id).await?;
+        let present = document.as_ref().and_then(|document| documents::read::<FlagEnvironment>(document).ok());
+        // One that cannot be read, or was repaired meanwhile, is not the rollout's any more; the rollout can still be ended.
+        let its = present.map(|stored| stored.body).filter(|present| present.rollout.as_ref() == Some(&before.id.key));
+        if let Some(present) = its
+            && (after.share() != before.body.share() || is_ended)
+        {
             let configuration = FlagEnvironment {
                 default: after.default(),
                 rollout: Some(before.id.key.clone()).filter(|_| !is_ended),
                 kill: kill.or_else(|| present.kill.clone()),
                 ..present.clone()
             };
-            draft.configure(environment, after.flag.as_str(), (Some(&document), &present), &configuration, action);
+            draft.configure(environment, after.flag.as_str(), (document.as_ref(), &present), &configuration, action);
         }
         let stored = draft.update(before, after, action);
         let mut commit = draft.into_commit();
@@ -437,7 +441,7 @@ fn startable(flag: &FlagKey, configuration: &FlagEnvironment, variant: &VariantK
     if let Some(rollout) = &configuration.rollout {
         return refused(format!("the rollout `{rollout}` moves this flag already: let it end first"));
     }
-    if !configuration.enabled || configuration.kill.is_some() {
+    if configuration.is_off() {
         return refused(format!(
             "flag `{}` is disabled or killed here, so that nobody would get the variant",
             flag.as_str()
@@ -455,12 +459,13 @@ fn startable(flag: &FlagKey, configuration: &FlagEnvironment, variant: &VariantK
 }
 
 fn read_spec(spec: Json) -> Result<Spec, AppError> {
-    serde_json::from_value(spec).map_err(|error| {
-        let text = error.to_string();
+    serde_path_to_error::deserialize(spec).map_err(|error| {
+        let place = format!("/spec{}", input::pointer_of(error.path()));
+        let text = error.into_inner().to_string();
         // A rule that is broken names its field first.
         match text.split_once(": ") {
             Some((field, message)) if field.starts_with('/') => AppError::invalid(format!("/spec{field}"), message),
-            _ => AppError::invalid("/spec", text),
+            _ => AppError::invalid(place, text),
         }
     })
 }
@@ -481,14 +486,4 @@ fn view(stored: Stored<Rollout>, look: Option<Look>) -> RolloutView {
     let Rollout { flag, variant, baseline, salt, spec, status, evidence } = body;
     let started_at = Moment(created_at);
     RolloutView { id: id.key, flag, variant, baseline, salt, spec, status, share, started_at, evidence, live }
-}
-
-/// Whether the flag serves nobody its share.
-pub fn is_off(configuration: &FlagEnvironment) -> bool {
-    !configuration.enabled || configuration.kill.is_some()
-}
-
-/// When the controller has to look at a rollout that it just planned for.
-pub fn next_look(plan: &Plan) -> Timestamp {
-    plan.next_look.unwrap_or(Timestamp(i64::MAX))
 }

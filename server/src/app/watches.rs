@@ -91,12 +91,14 @@ impl Watches {
         self.0.get(environment)?.get(flag).map(|watch| watch.seed.bucket(targeting_key))
     }
 
-    /// Counts for the rollout from now on, where it is not counted for yet, at the step where it is. Returns what was seen so far.
+    /// Counts for the rollout from now on, where it is not counted for yet, at the step where it is. Returns what was seen so far;
+    /// `is_off`: whether the flag is killed or disabled.
     pub fn look(
         &self,
         environment: &EnvironmentId,
         id: &str,
         rollout: &Rollout,
+        is_off: bool,
         reach: Reach,
         now: Timestamp,
     ) -> Observation {
@@ -111,7 +113,7 @@ impl Watches {
             watched_since: watch.since,
             n_behind: reach.n_behind,
             elsewhere: reach.elsewhere,
-            is_off: false,
+            is_off,
             heard_at: watch.heard_at,
             lost: watch.lost(),
             entered: watch.tally.entered(),

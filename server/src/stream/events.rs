@@ -9,7 +9,7 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
-use tidegate_core::Ruleset;
+use tidegate_core::{Ruleset, bucket::BUCKETS};
 use tidegate_protocol::events::{self, EventBatch, Exposure};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -145,6 +145,9 @@ fn check(batch: &EventBatch) -> Result<(), AppError> {
     for (index, exposure) in batch.exposures.iter().enumerate() {
         if exposure.count == 0 {
             return Err(AppError::invalid(format!("/exposures/{index}/count"), "the count is 1 or more"));
+        }
+        if exposure.bucket.is_some_and(|bucket| bucket >= BUCKETS) {
+            return Err(AppError::invalid(format!("/exposures/{index}/bucket"), "a bucket is 0 to 99,999"));
         }
     }
     for (index, measurement) in batch.measurements.iter().enumerate() {
