@@ -23,16 +23,24 @@ pub fn parse<T: Serialize + DeserializeOwned>(input: &Json) -> Result<T, AppErro
 /// # Errors
 /// As [`parse`].
 pub fn parse_at<T: Serialize + DeserializeOwned>(pointer: &str, input: &Json) -> Result<T, AppError> {
-    let value: T = serde_path_to_error::deserialize(input).map_err(|error| {
-        // What `core` reads, it reads as a whole: the rest of the way is in its error.
-        let told = ReadError::told(&error.inner().to_string());
-        AppError::invalid(format!("{pointer}{}{}", pointer_of(error.path()), told.pointer()), told.message())
-    })?;
+    let value: T = read_at(pointer, input)?;
     let known = serde_json::to_value(&value).map_err(|error| AppError::invalid(pointer, error.to_string()))?;
     match unknown_field(input, &known) {
         None => Ok(value),
         Some(unknown) => Err(AppError::invalid(format!("{pointer}{unknown}"), "there is no such field here")),
     }
+}
+
+/// As [`parse_at`], of what refuses unknown fields by itself.
+///
+/// # Errors
+/// As [`parse`].
+pub fn read_at<T: DeserializeOwned>(pointer: &str, input: &Json) -> Result<T, AppError> {
+    serde_path_to_error::deserialize(input).map_err(|error| {
+        // What checks itself as a whole tells the rest of the way in its error.
+        let told = ReadError::told(&error.inner().to_string());
+        AppError::invalid(format!("{pointer}{}{}", pointer_of(error.path()), told.pointer()), told.message())
+    })
 }
 
 /// Which fields a patch may name.
@@ -131,7 +139,7 @@ const LISTS: [&str; 11] = [
     "variants",
 ];
 
-pub(super) fn pointer_of(path: &serde_path_to_error::Path) -> String {
+fn pointer_of(path: &serde_path_to_error::Path) -> String {
     let mut pointer = String::new();
     for segment in path {
         let step = match segment {

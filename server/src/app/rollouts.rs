@@ -181,7 +181,7 @@ impl App {
         limits::check_reason(&request.reason)?;
         self.begin(request).await?;
         self.live_environment(environment).await?;
-        let spec = start.spec.map_or_else(|| Ok(Spec::default()), read_spec)?;
+        let spec = start.spec.map_or_else(|| Ok(Spec::default()), |spec| input::read_at("/spec", &spec))?;
         let flag = self.live(&flag_id(&environment.project, start.flag.as_str())).await?;
         let configured = self.configured(environment, flag).await?;
         let before = &configured.body;
@@ -456,18 +456,6 @@ fn startable(flag: &FlagKey, configuration: &FlagEnvironment, variant: &VariantK
             refused("the flag's default is a distribution: set it to the one variant that everybody has now".to_owned())
         }
     }
-}
-
-fn read_spec(spec: Json) -> Result<Spec, AppError> {
-    serde_path_to_error::deserialize(spec).map_err(|error| {
-        let place = format!("/spec{}", input::pointer_of(error.path()));
-        let text = error.into_inner().to_string();
-        // A rule that is broken names its field first.
-        match text.split_once(": ") {
-            Some((field, message)) if field.starts_with('/') => AppError::invalid(format!("/spec{field}"), message),
-            _ => AppError::invalid(place, text),
-        }
-    })
 }
 
 fn rollout_id(environment: &EnvironmentId, id: &str) -> DocumentId {
