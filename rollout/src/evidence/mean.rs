@@ -68,6 +68,12 @@ impl MeanDifference {
         Some(Self { estimate: (to - from) / from, variance, n })
     }
 
+    /// Of a sum of that variance, which is 0 so far, as if it were of one unit.
+    #[cfg(test)]
+    pub(super) fn of_sum(variance: f64) -> Self {
+        Self { estimate: 0.0, variance, n: 1.0 }
+    }
+
     /// Where the difference is, with a probability of `1 − alpha` at every look. Tightest at `n_opt` units.
     pub fn interval(&self, n_opt: f64, alpha: f64) -> (f64, f64) {
         let mixture = self.mixture(n_opt, alpha);
