@@ -167,7 +167,7 @@ fn flags(app: &App, numbers: &[usize]) -> Commit {
         writes,
         touched: vec![(environment(), touched)],
         audit: vec![request().audit(at, "flags.generate", "project/bench".to_owned())],
-        idempotency: None,
+        ..Commit::default()
     }
 }
 

@@ -1,8 +1,12 @@
 //! The rollout controller: looks, plans, and does what is planned.
 //!
 //! Everything that it decides is decided by [`plan`](tidegate_rollout::plan()), and everything that it does goes through the same
-//! commands as a person's, expecting the version that it planned from. So two controllers on one database do no harm: one of them
-//! loses, and plans again. Nothing is kept here but when to look next: a process that dies leaves nothing half done.
+//! commands as a person's, expecting the version that it planned from. Of several controllers on one database one works, under a lease
+//! that the others take when it dies; what it commits it commits behind the lease's fence, so that one that does not know yet that it
+//! was taken for dead changes nothing any more. Nothing is kept here but when to look next: a process that dies leaves nothing half
+//! done.
+
+mod lease;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,6 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::lease::Keeper;
 use crate::{
     app::{
         App, AppError,
@@ -37,6 +42,9 @@ pub trait Receipts: Send + Sync {
 /// How often it sees whether something is due.
 const TICK: Duration = Duration::from_millis(500);
 
+/// How often a controller without the lease looks whether it is free.
+const FOLLOW_MS: i64 = 1_000;
+
 /// How many ticks until all environments are looked at, whatever hints there were.
 const ALL_EVERY: u32 = 20;
 
@@ -44,18 +52,27 @@ const ALL_EVERY: u32 = 20;
 pub struct Controller {
     app: App,
     receipts: Arc<dyn Receipts>,
+    lease: Keeper,
     /// When to look at an environment's rollouts.
     due: BTreeMap<EnvironmentId, Timestamp>,
+    /// Where rollouts go on.
+    busy: BTreeSet<EnvironmentId>,
 }
 
 impl Controller {
     /// A controller of all rollouts on the application's database.
     pub fn new(app: App, receipts: Arc<dyn Receipts>) -> Self {
-        Self { app, receipts, due: BTreeMap::new() }
+        let lease = Keeper::new(app.clone());
+        Self { app, receipts, lease, due: BTreeMap::new(), busy: BTreeSet::new() }
     }
 
-    /// Looks and acts until `shutdown`.
+    /// Looks and acts until `shutdown`; then another controller may go on at once.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        self.run_until(shutdown).await;
+        self.lease.give_up().await;
+    }
+
+    async fn run_until(&mut self, shutdown: CancellationToken) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut hints = self.app.changes.subscribe();
@@ -112,16 +129,38 @@ impl Controller {
                 }
             }
         }
+        self.keep_lease().await;
+    }
+
+    /// As long as there is something to do.
+    async fn keep_lease(&mut self) {
+        if self.busy.is_empty() {
+            self.lease.give_up().await;
+        } else if self.lease.is_held()
+            && let Err(error) = self.lease.hold().await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the lease on rollouts is not renewed");
+        }
     }
 
     /// Looks at an environment's rollouts, and does what is to be done. Returns when to look again; `None`: there are none.
-    async fn look(&self, environment: &EnvironmentId) -> Result<Option<Timestamp>, AppError> {
+    async fn look(&mut self, environment: &EnvironmentId) -> Result<Option<Timestamp>, AppError> {
         let running = self.app.running_rollouts(environment).await?;
         let ids: Vec<_> = running.iter().map(|(stored, _)| stored.id.key.clone()).collect();
         self.app.watches.retain(environment, &ids);
         if running.is_empty() {
+            self.busy.remove(environment);
             return Ok(None);
         }
+        self.busy.insert(environment.clone());
+        let was_held = self.lease.is_held();
+        let Some(fence) = self.lease.hold().await? else {
+            if was_held {
+                // What is counted here has a gap from now on.
+                self.app.watches.retain(environment, &[]);
+            }
+            return Ok(Some(Timestamp(self.app.clock.now().0.saturating_add(FOLLOW_MS))));
+        };
         let reach = self.receipts.reach(environment).await?;
         let mut next = Timestamp(i64::MAX);
         for (stored, configuration) in running {
@@ -131,8 +170,12 @@ impl Controller {
             let plan = plan(&rollout.spec, &rollout.status, &seen, now);
             next = next.min(plan.next_look.unwrap_or(next));
             if plan.status != rollout.status {
-                match self.app.carry_out(environment, &stored, &plan).await {
+                match self.app.carry_out(environment, &stored, &plan, fence.clone()).await {
                     Ok(()) => {}
+                    Err(error @ AppError::Store(StoreError::Fenced { .. })) => {
+                        self.lease.lost();
+                        return Err(error);
+                    }
                     // Somebody else moved it: planned again at the next tick.
                     Err(AppError::Stale { .. }) => {
                         next = now;

@@ -409,6 +409,7 @@ async fn write_for_ever(store: SqlStore, writer: u64) {
                 status: 200,
                 body: String::new(),
             }),
+            fence: None,
             at: Timestamp(0),
         };
         let committed = store.commit(commit).await.unwrap();

@@ -229,7 +229,8 @@ async fn two_controllers_make_one_step() {
     let mut shop = Shop::new().await;
     let spec = json!({ "steps": steps() });
     let id = shop.start(spec).await;
-    let mut other = Controller::new(shop.test.app.clone(), Arc::new(AtOnce));
+    let app = App { watches: Arc::default(), ..shop.test.app.clone() };
+    let mut other = Controller::new(app, Arc::new(AtOnce));
     for _ in 0..13 {
         shop.test.clock.advance_ms(5_000);
         tokio::join!(shop.controller.look_around(), other.look_around());

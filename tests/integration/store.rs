@@ -17,8 +17,8 @@ use tidegate_server::{
     audit::{self, AuditEntry, Broken, VerifyError},
     ports::store::{
         AuditQuery, Commit, Committed, Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentDelta,
-        EnvironmentId, Expected, IdempotencyRecord, OneTimeLink, Session, Store, StoreError, ToldReceipts, Touched,
-        TouchedKind, Write,
+        EnvironmentId, Expected, Fence, IdempotencyRecord, Lease, OneTimeLink, PutLease, Session, Store, StoreError,
+        ToldReceipts, Touched, TouchedKind, Write,
     },
     store::{Location, MemoryStore, OpenError, SqlStore},
 };
@@ -221,6 +221,8 @@ conformance!(
     sessions_come_and_go,
     links_work_once,
     receipts_are_told,
+    a_lease_has_one_holder,
+    a_commit_behind_the_fence_changes_nothing,
 );
 
 async fn epoch_is_the_database_s(bench: &Bench) {
@@ -805,6 +807,76 @@ async fn receipts_are_told(bench: &Bench) {
     assert_eq!(heard(2_001).await, [told("b", "prod", "4", 3_000)]);
     let pruned = bench.store.prune_expired(Timestamp(3_000), Timestamp(0), Timestamp(0)).await.unwrap();
     assert_eq!((pruned, heard(0).await.len()), (2, 1));
+}
+
+/// Puts the lease `runner`.
+async fn put_lease(store: &Arc<dyn Store>, seen: Option<(u64, u64)>, holder: &str, at: i64) -> Option<Lease> {
+    let (name, holder) = ("runner".to_owned(), holder.to_owned());
+    let (since, at) = (Timestamp(at - 1), Timestamp(at));
+    store.put_lease(&PutLease { name, seen, holder, since, at }).await.unwrap()
+}
+
+async fn a_lease_has_one_holder(bench: &Bench) {
+    let (ours, theirs) = (&bench.store, &bench.replica);
+    let lease = |holder: &str, epoch: u64, beat: u64, at: i64| Lease {
+        name: "runner".to_owned(),
+        holder: holder.to_owned(),
+        epoch,
+        beat,
+        since: Timestamp(at - 1),
+        renewed_at: Timestamp(at),
+    };
+    assert_eq!(ours.lease("runner").await.unwrap(), None);
+    assert_eq!(put_lease(ours, Some((1, 1)), "a", 10).await, None, "there is none");
+    assert_eq!(put_lease(ours, None, "a", 10).await, Some(lease("a", 1, 1, 10)));
+    assert_eq!(put_lease(theirs, None, "b", 11).await, None, "there is one");
+    assert_eq!(put_lease(ours, Some((1, 1)), "a", 20).await, Some(lease("a", 1, 2, 20)));
+    assert_eq!(put_lease(theirs, Some((1, 1)), "b", 30).await, None, "it has a beat");
+    assert_eq!(theirs.lease("runner").await.unwrap(), Some(lease("a", 1, 2, 20)));
+    assert_eq!(put_lease(theirs, Some((1, 2)), "b", 30).await, Some(lease("b", 2, 3, 30)));
+    assert_eq!(put_lease(ours, Some((1, 2)), "a", 31).await, None, "it is another's");
+    // Given up, and had again by the same: under another epoch each time.
+    assert_eq!(put_lease(theirs, Some((2, 3)), "", 40).await, Some(lease("", 3, 4, 40)));
+    assert_eq!(put_lease(theirs, Some((3, 4)), "b", 41).await, Some(lease("b", 4, 5, 41)));
+    assert_eq!(ours.lease("another").await.unwrap(), None);
+
+    let takers = (0..8).map(|n| {
+        let store = Arc::clone(if n % 2 == 0 { ours } else { theirs });
+        tokio::spawn(async move { put_lease(&store, Some((4, 5)), &format!("taker-{n}"), 50).await })
+    });
+    let mut taken = Vec::new();
+    for taker in takers.collect::<Vec<_>>() {
+        taken.extend(taker.await.unwrap());
+    }
+    assert_eq!(taken.len(), 1, "only one gets it");
+    assert_eq!(ours.lease("runner").await.unwrap(), taken.pop());
+}
+
+async fn a_commit_behind_the_fence_changes_nothing(bench: &Bench) {
+    let fenced = |epoch: u64| Commit {
+        fence: Some(Fence { lease: "runner".to_owned(), epoch }),
+        ..change(vec![write(&flag("a"), "1")], &[(TouchedKind::Flag, "a")])
+    };
+    let refused = async |commit: Commit| {
+        let refusal = bench.store.commit(commit.clone()).await.unwrap_err();
+        assert!(
+            matches!(&refusal, StoreError::Fenced { fence } if Some(fence) == commit.fence.as_ref()),
+            "{refusal:?}"
+        );
+    };
+    refused(fenced(1)).await;
+    put_lease(&bench.store, None, "a", 10).await.unwrap();
+    bench.store.commit(fenced(1)).await.unwrap();
+    put_lease(&bench.store, Some((1, 1)), "a", 11).await.unwrap();
+    bench.store.commit(fenced(1)).await.unwrap();
+    put_lease(&bench.replica, Some((1, 2)), "b", 12).await.unwrap();
+    refused(fenced(1)).await;
+    bench.replica.commit(fenced(2)).await.unwrap();
+    put_lease(&bench.replica, Some((2, 3)), "", 13).await.unwrap();
+    refused(fenced(2)).await;
+    assert_eq!(bench.document(&flag("a")).await.unwrap().version, 3);
+    assert_eq!(bench.revision(&environment("prod")).await, 3);
+    assert_eq!(audit::verify(&*bench.store).await.unwrap().rows, 3);
 }
 
 async fn links_work_once(bench: &Bench) {

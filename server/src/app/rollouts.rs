@@ -27,7 +27,7 @@ use super::{
     projects::environment_id,
     watches::Look,
 };
-use crate::ports::store::{Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentId, Expected};
+use crate::ports::store::{Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentId, Expected, Fence};
 
 /// A rollout, as stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -281,7 +281,7 @@ impl App {
             }
             let (status, name) = moved(&before.body.status, action, self.clock.now())?;
             let after = Rollout { status, evidence: None, ..before.body.clone() };
-            match self.put_rollout(request, environment, &before, after, name, None).await {
+            match self.put_rollout(request, environment, &before, after, name, How::default()).await {
                 // The controller noted what it waits for, in between: that is no reason to ask the person again.
                 Err(AppError::Stale { .. }) if n_attempts < MAX_ATTEMPTS => n_attempts += 1,
                 outcome => return Ok(self.seen(environment, outcome?)),
@@ -292,12 +292,14 @@ impl App {
     /// Does what was planned for a rollout; another than the one that it was planned for is left alone.
     ///
     /// # Errors
-    /// [`AppError::Stale`] where somebody else moved it since, or changed the flag: plan again.
+    /// [`AppError::Stale`] where somebody else moved it since, or changed the flag: plan again. [`StoreError::Fenced`](crate::ports::store::StoreError::Fenced) where another
+    /// controller took over.
     pub async fn carry_out(
         &self,
         environment: &EnvironmentId,
         before: &Stored<Rollout>,
         plan: &Plan,
+        fence: Fence,
     ) -> Result<(), AppError> {
         let request = Request::controller(&plan.reason);
         let action = match plan.decision {
@@ -315,7 +317,8 @@ impl App {
             actor_name: request.principal.actor.name.clone(),
             at: self.clock.now(),
         });
-        self.put_rollout(&request, environment, before, after, action, kill).await?;
+        let how = How { kill, fence: Some(fence) };
+        self.put_rollout(&request, environment, before, after, action, how).await?;
         Ok(())
     }
 
@@ -352,7 +355,7 @@ impl App {
         before: &Stored<Rollout>,
         after: Rollout,
         action: &str,
-        kill: Option<Kill>,
+        how: How,
     ) -> Result<Stored<Rollout>, AppError> {
         let mut draft = Draft::new(self, request);
         let is_ended = after.status.is_ended();
@@ -367,13 +370,14 @@ impl App {
             let configuration = FlagEnvironment {
                 default: after.default(),
                 rollout: Some(before.id.key.clone()).filter(|_| !is_ended),
-                kill: kill.or_else(|| present.kill.clone()),
+                kill: how.kill.or_else(|| present.kill.clone()),
                 ..present.clone()
             };
             draft.configure(environment, after.flag.as_str(), (document.as_ref(), &present), &configuration, action);
         }
         let stored = draft.update(before, after, action);
         let mut commit = draft.into_commit();
+        commit.fence = how.fence;
         if is_ended {
             for write in commit.writes.iter_mut().filter(|write| write.id == stored.id) {
                 write.archived = true;
@@ -393,6 +397,15 @@ impl App {
         let look = self.watches.last(environment, &stored.id.key, &stored.body);
         view(stored, look)
     }
+}
+
+/// What goes with a move of a rollout.
+#[derive(Default)]
+struct How {
+    /// The flag is killed.
+    kill: Option<Kill>,
+    /// Only while this is held.
+    fence: Option<Fence>,
 }
 
 /// Somebody else may write between our reading and our writing; so often in a row is no coincidence any more.

@@ -195,7 +195,53 @@ pub struct Commit {
     pub audit: Vec<AuditEntry>,
     /// The answer to be given again if the request is repeated.
     pub idempotency: Option<IdempotencyRecord>,
+    /// The lease that whoever commits must still hold; checked inside the transaction.
+    pub fence: Option<Fence>,
     /// The time of the commit.
+    pub at: Timestamp,
+}
+
+/// A lease, as far as a commit is concerned: one under a former epoch changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The lease's name.
+    pub lease: String,
+    /// The epoch under which it was held.
+    pub epoch: u64,
+}
+
+/// Who does what only one process may do at a time.
+///
+/// The store compares no times, as clocks differ: it is whoever wants the lease that watches its `beat`, and takes it when that stands
+/// still for too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// What is done.
+    pub name: String,
+    /// The process; empty: it was given up.
+    pub holder: String,
+    /// Grows with each change of the holder.
+    pub epoch: u64,
+    /// Grows with each write.
+    pub beat: u64,
+    /// Since when the holder has it without interruption, on its clock.
+    pub since: Timestamp,
+    /// When it was last written, on the holder's clock.
+    pub renewed_at: Timestamp,
+}
+
+/// Takes, renews or gives up a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutLease {
+    /// What is done.
+    pub name: String,
+    /// The lease as it was seen, by epoch and beat; absent: there was none.
+    pub seen: Option<(u64, u64)>,
+    /// The process that is to have it; empty: it is given up.
+    pub holder: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The present time.
     pub at: Timestamp,
 }
 
@@ -339,6 +385,12 @@ pub enum StoreError {
         /// Its version, where it is there.
         actual: Option<u64>,
     },
+    /// Another process has the lease: whoever held it stops.
+    #[error("the lease `{}` is not held any more", fence.lease)]
+    Fenced {
+        /// What was held.
+        fence: Fence,
+    },
     /// The idempotency key was used in the meantime: read its record.
     #[error("the idempotency key is in use")]
     DuplicateRequest,
@@ -400,6 +452,12 @@ pub trait Store: Send + Sync {
         environment: &EnvironmentId,
         since: Timestamp,
     ) -> Result<Vec<ToldReceipts>, StoreError>;
+
+    /// A lease, where anybody ever had it.
+    async fn lease(&self, name: &str) -> Result<Option<Lease>, StoreError>;
+
+    /// Takes, renews or gives up a lease, if it still is as it was seen. Returns what it is then; `None`: somebody else was quicker.
+    async fn put_lease(&self, put: &PutLease) -> Result<Option<Lease>, StoreError>;
 
     /// Forgets the change log of each environment below its newest `keep` revisions. Returns how many rows went.
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError>;

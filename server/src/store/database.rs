@@ -13,15 +13,15 @@ use super::{
     Location, OpenError, admit,
     engine::{Engine, Tx, args},
     postgres,
-    rows::{AuditLogRow, DocumentRow, IdempotencyRow, LinkRow, SessionRow, TouchedRow, count},
+    rows::{AuditLogRow, DocumentRow, IdempotencyRow, LeaseRow, LinkRow, SessionRow, TouchedRow, count},
     sql, sqlite,
 };
 use crate::{
     audit::{self, AuditRow, GENESIS, canonical},
     ports::store::{
         AuditQuery, Commit, Committed, Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentDelta,
-        EnvironmentId, EnvironmentSnapshot, IdempotencyRecord, LiveObject, OneTimeLink, Session, Store, StoreError,
-        ToldReceipts, Touched, TouchedKind, Write,
+        EnvironmentId, EnvironmentSnapshot, Fence, IdempotencyRecord, Lease, LiveObject, OneTimeLink, PutLease,
+        Session, Store, StoreError, ToldReceipts, Touched, TouchedKind, Write,
     },
 };
 
@@ -87,9 +87,9 @@ impl Store for SqlStore {
     async fn documents(&self, query: &DocumentQuery) -> Result<Vec<Document>, StoreError> {
         let DocumentQuery { kind, scope, after, limit, include_archived } = query;
         let after = after.as_deref().unwrap_or_default();
+        let sql = if *include_archived { sql::DOCUMENT_PAGE } else { sql::LIVE_DOCUMENT_PAGE };
         let mut reader = self.engine.reader().await?;
-        let rows: Vec<DocumentRow> =
-            reader.on().all(sql::DOCUMENT_PAGE, args![kind.as_str(), scope, after, *include_archived, *limit]).await?;
+        let rows: Vec<DocumentRow> = reader.on().all(sql, args![kind.as_str(), scope, after, *limit]).await?;
         rows.into_iter().map(Document::try_from).collect()
     }
 
@@ -189,6 +189,24 @@ impl Store for SqlStore {
         Ok(told.collect())
     }
 
+    async fn lease(&self, name: &str) -> Result<Option<Lease>, StoreError> {
+        let row: Option<LeaseRow> = self.engine.reader().await?.on().optional(sql::LEASE, args![name]).await?;
+        Ok(row.map(Lease::from))
+    }
+
+    async fn put_lease(&self, put: &PutLease) -> Result<Option<Lease>, StoreError> {
+        let PutLease { name, seen, holder, since, at } = put;
+        let mut tx = self.engine.begin_write().await?;
+        let row: Option<LeaseRow> = match *seen {
+            None => tx.on().optional(sql::FIRST_LEASE, args![name, holder, *since, *at]).await?,
+            Some((epoch, beat)) => {
+                tx.on().optional(sql::NEXT_LEASE, args![name, holder, *since, *at, epoch, beat]).await?
+            }
+        };
+        tx.commit().await?;
+        Ok(row.map(Lease::from))
+    }
+
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError> {
         let mut tx = self.engine.begin_write().await?;
         tx.on().execute(sql::RAISE_FLOORS, args![keep]).await?;
@@ -279,7 +297,10 @@ impl Store for SqlStore {
 
 /// Everything that a commit does, in a transaction that sees no other writer.
 async fn carry_out(tx: &mut Tx, commit: Commit) -> Result<Committed, StoreError> {
-    let Commit { expected, writes, touched, audit, idempotency, at } = commit;
+    let Commit { expected, writes, touched, audit, idempotency, fence, at } = commit;
+    if let Some(fence) = fence {
+        check_fence(tx, fence).await?;
+    }
     if let Some(record) = idempotency {
         let IdempotencyRecord { key, request, status, body } = &record;
         let status = u32::from(*status);
@@ -329,6 +350,15 @@ async fn carry_out(tx: &mut Tx, commit: Commit) -> Result<Committed, StoreError>
     }
     committed.audit_sequence = sequence;
     Ok(committed)
+}
+
+/// Nobody else takes the lease before the transaction ends: that is a write, too.
+async fn check_fence(tx: &mut Tx, fence: Fence) -> Result<(), StoreError> {
+    let lease: Option<LeaseRow> = tx.on().optional(sql::LEASE, args![&fence.lease]).await?;
+    if lease.is_some_and(|lease| Lease::from(lease).epoch == fence.epoch) {
+        return Ok(());
+    }
+    Err(StoreError::Fenced { fence })
 }
 
 async fn append(tx: &mut Tx, row: &AuditRow) -> Result<(), StoreError> {

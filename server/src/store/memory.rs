@@ -18,8 +18,8 @@ use crate::{
     audit::{self, AuditRow, GENESIS},
     ports::store::{
         AuditQuery, Commit, Committed, Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentDelta,
-        EnvironmentId, EnvironmentSnapshot, IdempotencyRecord, LiveObject, OneTimeLink, Session, Store, StoreError,
-        ToldReceipts, Touched, TouchedKind,
+        EnvironmentId, EnvironmentSnapshot, Fence, IdempotencyRecord, Lease, LiveObject, OneTimeLink, PutLease,
+        Session, Store, StoreError, ToldReceipts, Touched, TouchedKind,
     },
 };
 
@@ -42,6 +42,7 @@ struct State {
     links: BTreeMap<String, OneTimeLink>,
     /// By environment and process.
     receipts: BTreeMap<(EnvironmentId, String), ToldReceipts>,
+    leases: BTreeMap<String, Lease>,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +67,10 @@ impl MemoryStore {
 
 impl State {
     fn commit(&mut self, commit: Commit) -> Result<Committed, StoreError> {
-        let Commit { expected, writes, touched, audit, idempotency, at } = commit;
+        let Commit { expected, writes, touched, audit, idempotency, fence, at } = commit;
+        if let Some(fence) = fence {
+            self.check(fence)?;
+        }
         if idempotency.as_ref().is_some_and(|record| self.idempotency.contains_key(&record.key)) {
             return Err(StoreError::DuplicateRequest);
         }
@@ -107,6 +111,13 @@ impl State {
         }
         self.idempotency.extend(idempotency.map(|record| (record.key.clone(), (at, record))));
         Ok(committed)
+    }
+
+    fn check(&self, fence: Fence) -> Result<(), StoreError> {
+        if self.leases.get(&fence.lease).is_some_and(|lease| lease.epoch == fence.epoch) {
+            return Ok(());
+        }
+        Err(StoreError::Fenced { fence })
     }
 
     fn live(&self, kind: DocumentKind, scope: &str, key: &str) -> Option<Document> {
@@ -227,6 +238,24 @@ impl Store for MemoryStore {
         let state = self.state();
         let told = state.receipts.values().filter(|told| told.environment == *environment && told.at >= since);
         Ok(told.cloned().collect())
+    }
+
+    async fn lease(&self, name: &str) -> Result<Option<Lease>, StoreError> {
+        Ok(self.state().leases.get(name).cloned())
+    }
+
+    async fn put_lease(&self, put: &PutLease) -> Result<Option<Lease>, StoreError> {
+        let PutLease { name, seen, holder, since, at } = put.clone();
+        let mut state = self.state();
+        let before = state.leases.get(&name);
+        if before.map(|lease| (lease.epoch, lease.beat)) != seen {
+            return Ok(None);
+        }
+        let epoch = before.map_or(1, |lease| lease.epoch + u64::from(lease.holder != holder));
+        let beat = before.map_or(1, |lease| lease.beat + 1);
+        let lease = Lease { name: name.clone(), holder, epoch, beat, since, renewed_at: at };
+        state.leases.insert(name, lease.clone());
+        Ok(Some(lease))
     }
 
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError> {

@@ -7,7 +7,8 @@ use tidegate_core::Timestamp;
 use crate::{
     audit::{AuditEntry, AuditRow, canonical},
     ports::store::{
-        Document, DocumentId, DocumentKind, IdempotencyRecord, OneTimeLink, Session, StoreError, Touched, TouchedKind,
+        Document, DocumentId, DocumentKind, IdempotencyRecord, Lease, OneTimeLink, Session, StoreError, Touched,
+        TouchedKind,
     },
 };
 
@@ -168,6 +169,25 @@ impl From<IdempotencyRow> for IdempotencyRecord {
     fn from(row: IdempotencyRow) -> Self {
         let IdempotencyRow { key, request, status, body } = row;
         Self { key, request, status, body }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct LeaseRow {
+    name: String,
+    holder: String,
+    #[sqlx(try_from = "i64")]
+    epoch: u64,
+    #[sqlx(try_from = "i64")]
+    beat: u64,
+    since: i64,
+    renewed_at: i64,
+}
+
+impl From<LeaseRow> for Lease {
+    fn from(row: LeaseRow) -> Self {
+        let LeaseRow { name, holder, epoch, beat, since, renewed_at } = row;
+        Self { name, holder, epoch, beat, since: Timestamp(since), renewed_at: Timestamp(renewed_at) }
     }
 }
 

@@ -19,9 +19,12 @@ macro_rules! select_document {
 /// `$1` kind, `$2` scope, `$3` key.
 pub(super) const DOCUMENT: &str = select_document!("kind = $1 AND scope = $2 AND key = $3");
 
-/// `$1` kind, `$2` scope, `$3` last key seen (keys are never empty), `$4` whether archived ones count, `$5` limit.
-pub(super) const DOCUMENT_PAGE: &str =
-    select_document!("kind = $1 AND scope = $2 AND key > $3 AND ($4 OR NOT archived) ORDER BY key LIMIT $5");
+/// `$1` kind, `$2` scope, `$3` last key seen (keys are never empty), `$4` limit.
+pub(super) const DOCUMENT_PAGE: &str = select_document!("kind = $1 AND scope = $2 AND key > $3 ORDER BY key LIMIT $4");
+
+/// Like [`DOCUMENT_PAGE`] without archived ones, which its index leaves out.
+pub(super) const LIVE_DOCUMENT_PAGE: &str =
+    select_document!("kind = $1 AND scope = $2 AND key > $3 AND NOT archived ORDER BY key LIMIT $4");
 
 /// `$1` kind, `$2` scope.
 pub(super) const LIVE_DOCUMENTS: &str = select_document!("kind = $1 AND scope = $2 AND NOT archived ORDER BY key");
@@ -150,6 +153,20 @@ pub(super) const TOLD_RECEIPTS: &str = "\
 
 /// `$1` time.
 pub(super) const PRUNE_RECEIPTS: &str = "DELETE FROM receipts WHERE told_at < $1";
+
+/// `$1` name. Columns: all.
+pub(super) const LEASE: &str = "SELECT name, holder, epoch, beat, since, renewed_at FROM leases WHERE name = $1";
+
+/// `$1` name, `$2` holder, `$3` since, `$4` time. Columns: all; no row where there is such a lease.
+pub(super) const FIRST_LEASE: &str = "\
+    INSERT INTO leases (name, holder, epoch, beat, since, renewed_at) VALUES ($1, $2, 1, 1, $3, $4) \
+    ON CONFLICT (name) DO NOTHING RETURNING name, holder, epoch, beat, since, renewed_at";
+
+/// `$1` name, `$2` holder, `$3` since, `$4` time, `$5` epoch and `$6` beat seen. Columns: all; no row where it is another.
+pub(super) const NEXT_LEASE: &str = "\
+    UPDATE leases SET epoch = CASE WHEN holder = $2 THEN epoch ELSE epoch + 1 END, holder = $2, beat = beat + 1, \
+    since = $3, renewed_at = $4 WHERE name = $1 AND epoch = $5 AND beat = $6 \
+    RETURNING name, holder, epoch, beat, since, renewed_at";
 
 /// `$1` id. Columns: all.
 pub(super) const SESSION: &str = "SELECT id, secret_hash, user_id, created_at, seen_at FROM sessions WHERE id = $1";
