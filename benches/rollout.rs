@@ -86,8 +86,7 @@ impl Release {
         let steps = [10_000, 25_000, 50_000, BUCKETS].map(|share| Step {
             share,
             bake_ms: if share == 10_000 { self.first_bake_ms } else { 900_000 },
-            min_units: 0,
-            approval: false,
+            ..Step::default()
         });
         let Ok(spec) = Spec::new(steps.to_vec(), gates, OnHarm::RollBack) else { unreachable!("the steps are valid") };
         let mut tally = Tally::new(spec.gates(), Tally::CAPACITY);
@@ -123,6 +122,8 @@ impl Release {
                 entered: tally.entered(),
                 seen: tally.seen(),
                 judgements: judge(spec.gates(), &tally),
+                frozen_until: None,
+                turn_of: None,
             };
             let plan = plan(&spec, &status, &observed, now);
             if plan.decision == Decision::RollBack {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     evidence::{BetaBinomial, HOLD, ROLL_BACK, null_share},
-    spec::{Direction, Gate},
+    spec::{Direction, EventGate, Gate},
     tally::{Arms, Counted, Tally},
 };
 
@@ -25,6 +25,12 @@ pub struct Judgement {
     /// How many times as often it happened to treatment as to control; absent where it did not happen to control.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f64>,
+    /// What was measured, where that is one number: what a source answered, a relative difference of means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// What else there is to say of it, in words: why it is inconclusive, say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// What a gate says.
@@ -42,8 +48,12 @@ pub enum Verdict {
     Limit,
     /// Units of both arms have not been seen since the step began, so that nothing can be said.
     Pending,
-    /// Everybody has the new variant: there is nobody to compare with, and only the limit is watched.
+    /// There is nobody to compare with, as everybody or nobody but segments has the new variant: only limits are watched.
     Unopposed,
+    /// There is no evidence of harm, and not yet the proof that was asked for.
+    Unproved,
+    /// Nothing is known: the source gives no number, or none that can be believed.
+    Inconclusive,
 }
 
 /// The number of units with an event at which the evidence is tightest: harm that shows earlier or later is found a little later than
@@ -55,10 +65,34 @@ const ALPHA: f64 = 0.01;
 
 /// What each gate says.
 pub fn judge(gates: &[Gate], tally: &Tally) -> Vec<Judgement> {
-    gates.iter().enumerate().map(|(index, gate)| judge_one(gate, index, gates.len(), tally)).collect()
+    let judge = |(index, gate): (usize, &Gate)| match gate.events() {
+        Some(events) => judge_events(&gate.key, events, index, gates.len(), tally),
+        None => Judgement::inconclusive(&gate.key, "has not been asked yet"),
+    };
+    gates.iter().enumerate().map(judge).collect()
 }
 
-fn judge_one(gate: &Gate, index: usize, n_gates: usize, tally: &Tally) -> Judgement {
+impl Judgement {
+    /// That nothing is known of a gate, and nothing against it.
+    pub fn nothing(gate: &str) -> Self {
+        Self {
+            gate: gate.to_owned(),
+            verdict: Verdict::Pending,
+            evidence: 0.0,
+            met: Arms::default(),
+            ratio: None,
+            value: None,
+            problem: None,
+        }
+    }
+
+    /// That a gate cannot say anything, and why.
+    pub fn inconclusive(gate: &str, problem: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Inconclusive, problem: Some(problem.into()), ..Self::nothing(gate) }
+    }
+}
+
+fn judge_events(key: &str, gate: &EventGate, index: usize, n_gates: usize, tally: &Tally) -> Judgement {
     let process = process(gate);
     let ln_share = -count(n_gates as u64).ln();
     let of_window = |counted: Counted| {
@@ -86,11 +120,11 @@ fn judge_one(gate: &Gate, index: usize, n_gates: usize, tally: &Tally) -> Judgem
     };
     // The arms are of one size.
     let ratio = (met.control > 0).then(|| count(met.treatment) / count(met.control));
-    Judgement { gate: gate.key.clone(), verdict, evidence: ln_evidence.exp().min(1e12), met, ratio }
+    Judgement { verdict, evidence: ln_evidence.exp().min(1e12), met, ratio, ..Judgement::nothing(key) }
 }
 
 /// Evidence that units with an event come from the worse arm more often than the margin allows.
-fn process(gate: &Gate) -> BetaBinomial {
+fn process(gate: &EventGate) -> BetaBinomial {
     let ratio = match gate.worse {
         Direction::Up => 1.0 + gate.margin,
         Direction::Down => 1.0 / (1.0 - gate.margin),
@@ -98,7 +132,7 @@ fn process(gate: &Gate) -> BetaBinomial {
     BetaBinomial::new(null_share(ratio, 0.5), N_OPT, ALPHA)
 }
 
-fn is_beyond_limit(gate: &Gate, index: usize, tally: &Tally) -> bool {
+fn is_beyond_limit(gate: &EventGate, index: usize, tally: &Tally) -> bool {
     gate.limit.is_some_and(|limit| {
         let n = tally.at_this_step(index).treated;
         n >= limit.units && count(n) > limit.share * count(tally.treated())
@@ -134,36 +168,36 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(gate: &Gate, treatment: u64, control: u64, expected: Verdict) {
-        let judgement = after(std::slice::from_ref(gate), 10_000, treatment, control).remove(0);
+    fn check(gate: &EventGate, treatment: u64, control: u64, expected: Verdict) {
+        let judgement = after(&[Gate::on_events("errors", gate.clone())], 10_000, treatment, control).remove(0);
         assert_eq!(judgement.verdict, expected, "{judgement:?}");
         assert_eq!(judgement.met, Arms { treatment, control });
     }
 
     #[test]
     fn more_errors_are_harm() {
-        let errors = Gate::named("errors");
+        let errors = EventGate::named("errors");
         check(&errors, 0, 0, Verdict::Pass);
         check(&errors, 40, 40, Verdict::Pass);
         check(&errors, 10, 100, Verdict::Pass);
         check(&errors, 50, 21, Verdict::Suspect);
         check(&errors, 60, 20, Verdict::Harm);
-        check(&Gate { margin: 3.0, ..errors }, 60, 20, Verdict::Pass);
+        check(&EventGate { margin: 3.0, ..errors }, 60, 20, Verdict::Pass);
     }
 
     #[test]
     fn fewer_purchases_are_harm() {
-        let purchases = Gate { worse: Direction::Down, ..Gate::named("errors") };
+        let purchases = EventGate { worse: Direction::Down, ..EventGate::named("errors") };
         check(&purchases, 60, 20, Verdict::Pass);
         check(&purchases, 20, 60, Verdict::Harm);
     }
 
     #[test]
     fn a_limit_acts_whatever_control_does() {
-        let limited = Gate { limit: Some(Limit { share: 0.2, units: 20 }), ..Gate::named("errors") };
+        let limited = EventGate { limit: Some(Limit { share: 0.2, units: 20 }), ..EventGate::named("errors") };
         check(&limited, 200, 300, Verdict::Pass);
         check(&limited, 201, 300, Verdict::Limit);
-        let all = after(std::slice::from_ref(&limited), 100_000, 300, 300);
+        let all = after(&[Gate::on_events("errors", limited)], 100_000, 300, 300);
         assert_eq!(all[0].verdict, Verdict::Limit);
         assert_eq!(after(&[Gate::named("errors")], 100_000, 300, 0)[0].verdict, Verdict::Unopposed);
     }

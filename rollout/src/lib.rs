@@ -11,10 +11,12 @@
 
 pub mod evidence;
 pub mod gate;
+mod moment;
 pub mod plan;
 pub mod spec;
 pub mod status;
 pub mod tally;
+pub mod window;
 
 #[cfg(test)]
 mod scenarios;
@@ -22,7 +24,10 @@ mod scenarios;
 pub use self::{
     gate::{Judgement, Verdict, judge},
     plan::{Decision, Observation, Plan, Reason, Waiting, plan},
-    spec::{Direction, Gate, Limit, OnHarm, Severity, Spec, SpecError, Step},
+    spec::{
+        Bound, Direction, EventGate, Gate, Limit, OnHarm, QueryGate, Severity, Spec, SpecError, Step, Test, Watched,
+    },
     status::{Bake, Refusal, State, Status},
     tally::{Arms, Exposed, Tally},
+    window::Window,
 };

@@ -8,9 +8,11 @@ use tidegate_core::Timestamp;
 use crate::{
     evidence::SampleRatio,
     gate::{Judgement, Verdict},
-    spec::{OnHarm, Severity, Spec},
+    moment::Moment,
+    spec::{Gate, OnHarm, Severity, Spec},
     status::{Bake, State, Status},
     tally::Arms,
+    window,
 };
 
 /// What was seen of a rollout.
@@ -34,6 +36,10 @@ pub struct Observation {
     pub seen: Arms,
     /// What each gate says, in the order of the spec.
     pub judgements: Vec<Judgement>,
+    /// Until when the environment is frozen: no share may rise. Absent: it is not.
+    pub frozen_until: Option<Timestamp>,
+    /// The flag of the rollout whose turn it is, where the project lets one go at a time, and it is another's.
+    pub turn_of: Option<String>,
 }
 
 /// What is to be done, and why.
@@ -59,6 +65,8 @@ pub enum Decision {
         /// The step, from 0.
         step: usize,
     },
+    /// Everybody has the variant for good, and its gates are still watched.
+    Guard,
     /// It has ended well.
     Complete,
     /// It does not rise any more until a person says so.
@@ -77,14 +85,42 @@ pub enum Reason {
     Begin,
     /// The step has baked, and no gate has anything against the next.
     Baked,
-    /// A person ended the step's bake.
+    /// A person ended the wait.
     Skipped,
+    /// Its gates were watched for long enough after the last step.
+    Guarded,
     /// A gate found harm.
     Harm(Judgement),
     /// The rollout has ended.
     Ended,
     /// See [`Waiting`].
     Paused,
+    /// See [`Waiting`].
+    Scheduled {
+        /// When it begins.
+        at: Timestamp,
+    },
+    /// See [`Waiting`].
+    Frozen {
+        /// When the freeze ends.
+        until: Timestamp,
+    },
+    /// See [`Waiting`].
+    Window {
+        /// When the next window opens; absent: none does.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        opens: Option<Timestamp>,
+    },
+    /// See [`Waiting`].
+    Turn {
+        /// The flag of the rollout whose turn it is.
+        of: String,
+    },
+    /// See [`Waiting`].
+    Guarding {
+        /// For how much longer, in milliseconds.
+        left_ms: u64,
+    },
     /// See [`Waiting`].
     Off,
     /// See [`Waiting`].
@@ -113,7 +149,13 @@ pub enum Reason {
         share: f64,
     },
     /// See [`Waiting`].
+    Differs(Judgement),
+    /// See [`Waiting`].
+    Inconclusive(Judgement),
+    /// See [`Waiting`].
     Suspect(Judgement),
+    /// See [`Waiting`].
+    Unproved(Judgement),
     /// See [`Waiting`].
     Baking {
         /// How much is left, in milliseconds.
@@ -137,6 +179,16 @@ pub enum Reason {
 pub enum Waiting {
     /// A person paused it, or harm did that asks for a person.
     Paused,
+    /// The time at which it is to begin has not come.
+    Scheduled,
+    /// The environment is frozen: no share may rise.
+    Frozen,
+    /// None of the rollout's windows is open.
+    Window,
+    /// The project lets one rollout go at a time, and it is another's turn.
+    Turn,
+    /// It is through, and its gates are still watched.
+    Guarding,
     /// The flag is killed or disabled: nobody is served the share.
     Off,
     /// Other servers work on the same database, and what their SDKs tell is not gathered here.
@@ -149,8 +201,14 @@ pub enum Waiting {
     NoTelemetry,
     /// SDKs drop too many events.
     Lost,
+    /// Both arms have the same variant, and yet they differ: assignment or telemetry is broken.
+    Differs,
+    /// A gate does not know: its source gives no number.
+    Inconclusive,
     /// There is evidence of harm, not enough to act.
     Suspect,
+    /// A gate has not proved yet what it was asked to prove.
+    Unproved,
     /// The step bakes.
     Baking,
     /// Too few units were seen at this step.
@@ -175,27 +233,28 @@ pub const LOOK_MS: i64 = 5_000;
 /// What is to be done with a rollout that was last seen so, at `now`.
 ///
 /// In this order: harm ends it or asks for a person, whatever else is; then what hinders (a person, SDKs without the share, a broken
-/// sample, silence, loss, suspicion) makes it wait; then its step bakes, has to have seen enough units, and is approved; then comes the next
-/// step. Never more than one: a share that nobody was served has not baked.
+/// sample, silence, loss, a gate that does not know, suspicion) makes it wait; then its step bakes, has to have seen enough units, to prove what is
+/// asked for, and to be approved; then comes the next step, at a time when shares may rise. Never more than one: a share that nobody was served
+/// has not baked.
 pub fn plan(spec: &Spec, status: &Status, seen: &Observation, now: Timestamp) -> Plan {
     if status.is_ended() {
         let (decision, reason) = (Decision::Wait, Reason::Ended);
         return Plan { decision, reason, status: status.clone(), next_look: None };
     }
-    let Some(step) = status.step else {
-        return match status.state {
-            State::Paused => wait(status, Reason::Paused, status.bake, now),
-            _ => act(Decision::Advance { step: 0 }, Reason::Begin, status.at_step(0, now), now),
-        };
-    };
+    if status.state == State::Guarding {
+        return guard(spec, status, seen, now);
+    }
+    let Some(step) = status.step else { return begin(spec, status, seen, now) };
+    let heeded = Heeded { spec, status, seen, step };
     let sample_ratio = sample_ratio(seen);
-    if let Some(judgement) = harm(spec, seen, sample_ratio.is_some())
+    if let Some(judgement) = heeded.harm(sample_ratio.is_some())
         && let Some((decision, state)) = ending(spec.on_harm(), status.state)
     {
         return act(decision, Reason::Harm(judgement.clone()), status.moved(state, now), now);
     }
     let next = |reason| match spec.steps().get(step + 1) {
         Some(_) => act(Decision::Advance { step: step + 1 }, reason, status.at_step(step + 1, now), now),
+        None if spec.guard_ms().is_some() => act(Decision::Guard, reason, status.moved(State::Guarding, now), now),
         None => act(Decision::Complete, reason, status.moved(State::Completed, now), now),
     };
     if status.state == State::Running && status.skipped {
@@ -203,7 +262,7 @@ pub fn plan(spec: &Spec, status: &Status, seen: &Observation, now: Timestamp) ->
     }
     let baked_ms = baked_ms(status.bake, seen.watched_since, now);
     let stopped = Bake { done_ms: baked_ms, since: None };
-    if let Some(reason) = hindrance(spec, status, seen, sample_ratio, now) {
+    if let Some(reason) = heeded.hindrance(sample_ratio, now) {
         return wait(status, reason, stopped, now);
     }
     let baking = Bake { since: Some(status.bake.since.unwrap_or(now)), ..status.bake };
@@ -214,15 +273,67 @@ pub fn plan(spec: &Spec, status: &Status, seen: &Observation, now: Timestamp) ->
         let left_ms = wanted.bake_ms - baked_ms;
         return wait(status, Reason::Baking { left_ms }, baking, now);
     }
-    let needed = wanted.min_units;
-    let compares = seen.judgements.iter().any(|judgement| judgement.verdict != Verdict::Unopposed);
-    if compares && seen.seen.treatment.min(seen.seen.control) < needed.max(1) {
-        return wait(status, Reason::Units { seen: seen.seen, needed: needed.max(1) }, baking, now);
+    let needed = wanted.min_units.max(1);
+    if heeded.compares() && seen.seen.treatment.min(seen.seen.control) < needed {
+        return wait(status, Reason::Units { seen: seen.seen, needed }, baking, now);
+    }
+    if let Some(judgement) = heeded.find(|judgement| judgement.verdict == Verdict::Unproved) {
+        return wait(status, Reason::Unproved(judgement.clone()), baking, now);
     }
     if wanted.approval && !status.approved {
         return wait(status, Reason::Approval, baking, now);
     }
+    let rises = step + 1 < spec.steps().len();
+    if let Some(reason) = closed(spec, seen, now).filter(|_| rises) {
+        return wait(status, reason, baking, now);
+    }
     next(Reason::Baked)
+}
+
+/// Before the first step.
+fn begin(spec: &Spec, status: &Status, seen: &Observation, now: Timestamp) -> Plan {
+    let begin = |reason| act(Decision::Advance { step: 0 }, reason, status.at_step(0, now), now);
+    if status.state == State::Paused {
+        return wait(status, Reason::Paused, status.bake, now);
+    }
+    if status.skipped {
+        return begin(Reason::Skipped);
+    }
+    let scheduled = spec.start_at().filter(|at| *at > now).map(|at| Reason::Scheduled { at });
+    match scheduled.or_else(|| closed(spec, seen, now)) {
+        Some(reason) => wait(status, reason, status.bake, now),
+        None => begin(Reason::Begin),
+    }
+}
+
+/// After the last step: nobody is left to compare with, and absolute gates are watched.
+fn guard(spec: &Spec, status: &Status, seen: &Observation, now: Timestamp) -> Plan {
+    let mut gates = spec.gates().iter().zip(&seen.judgements);
+    let is_harm = |(gate, judgement): &(&Gate, &Judgement)| {
+        gate.severity == Severity::Harm && judgement.verdict == Verdict::Limit && !status.overridden.contains(&gate.key)
+    };
+    if let Some((_, judgement)) = gates.find(is_harm) {
+        return act(Decision::Kill, Reason::Harm(judgement.clone()), status.moved(State::Killed, now), now);
+    }
+    let watched_ms = u64::try_from(now.0.saturating_sub(status.since.0)).unwrap_or(0);
+    match spec.guard_ms().unwrap_or(0).saturating_sub(watched_ms) {
+        0 => act(Decision::Complete, Reason::Guarded, status.moved(State::Completed, now), now),
+        left_ms => wait(status, Reason::Guarding { left_ms }, status.bake, now),
+    }
+}
+
+/// Why no share may rise now.
+fn closed(spec: &Spec, seen: &Observation, now: Timestamp) -> Option<Reason> {
+    if let Some(of) = &seen.turn_of {
+        return Some(Reason::Turn { of: of.clone() });
+    }
+    if let Some(until) = seen.frozen_until {
+        return Some(Reason::Frozen { until });
+    }
+    if spec.windows().is_empty() || window::open_until(spec.windows(), now).is_some() {
+        return None;
+    }
+    Some(Reason::Window { opens: window::opens_after(spec.windows(), now) })
 }
 
 fn act(decision: Decision, reason: Reason, status: Status, now: Timestamp) -> Plan {
@@ -232,26 +343,12 @@ fn act(decision: Decision, reason: Reason, status: Status, now: Timestamp) -> Pl
 
 fn wait(status: &Status, reason: Reason, bake: Bake, now: Timestamp) -> Plan {
     let left_ms = match reason {
-        Reason::Baking { left_ms } => i64::try_from(left_ms).unwrap_or(i64::MAX),
+        Reason::Baking { left_ms } | Reason::Guarding { left_ms } => i64::try_from(left_ms).unwrap_or(i64::MAX),
         _ => i64::MAX,
     };
     let waiting = reason.waiting();
     let next_look = Some(Timestamp(now.0.saturating_add(left_ms.min(LOOK_MS))));
     Plan { decision: Decision::Wait, reason, status: Status { bake, waiting, ..status.clone() }, next_look }
-}
-
-/// The strongest harm that counts: where the arms are broken, only limits do.
-fn harm<'o>(spec: &Spec, seen: &'o Observation, arms_are_broken: bool) -> Option<&'o Judgement> {
-    let gates = spec.gates().iter().zip(&seen.judgements);
-    let harmful = gates.filter(|(gate, judgement)| {
-        gate.severity == Severity::Harm
-            && match judgement.verdict {
-                Verdict::Limit => true,
-                Verdict::Harm => !arms_are_broken,
-                _ => false,
-            }
-    });
-    harmful.map(|(_, judgement)| judgement).max_by(|a, b| a.evidence.total_cmp(&b.evidence))
 }
 
 /// How harm ends it; `None`: it is as it should be already.
@@ -271,48 +368,98 @@ fn sample_ratio(seen: &Observation) -> Option<f64> {
     (ln_evidence >= SampleRatio::ALARM).then(|| ln_evidence.exp().min(1e12))
 }
 
-/// Why the step does not even bake.
-fn hindrance(
-    spec: &Spec,
-    status: &Status,
-    seen: &Observation,
-    sample_ratio: Option<f64>,
-    now: Timestamp,
-) -> Option<Reason> {
-    if status.state == State::Paused {
-        return Some(Reason::Paused);
+/// The gates that count at a step: those that it asks for, and that no person overrode.
+#[derive(Clone, Copy)]
+struct Heeded<'o> {
+    spec: &'o Spec,
+    status: &'o Status,
+    seen: &'o Observation,
+    step: usize,
+}
+
+impl<'o> Heeded<'o> {
+    fn gates(self) -> impl Iterator<Item = (&'o Gate, &'o Judgement)> {
+        let gates = self.spec.gates().iter().zip(&self.seen.judgements);
+        gates.filter(move |(gate, _)| {
+            self.spec.asks(self.step, &gate.key) && !self.status.overridden.contains(&gate.key)
+        })
     }
-    if seen.is_off {
-        return Some(Reason::Off);
+
+    fn find(self, is_it: impl Fn(&Judgement) -> bool) -> Option<&'o Judgement> {
+        self.gates().map(|(_, judgement)| judgement).find(|judgement| is_it(judgement))
     }
-    if seen.n_behind > 0 {
-        return Some(Reason::Converging { behind: seen.n_behind });
+
+    /// Whether units are compared at this step.
+    fn compares(self) -> bool {
+        self.gates().any(|(gate, judgement)| gate.events().is_some() && judgement.verdict != Verdict::Unopposed)
     }
-    if spec.gates().is_empty() {
-        return None;
+
+    /// The strongest harm that counts: where the arms are broken, only limits do; in an A/A bake nobody is harmed.
+    fn harm(self, arms_are_broken: bool) -> Option<&'o Judgement> {
+        if self.spec.is_a_a(self.step) {
+            return None;
+        }
+        let harmful = self.gates().filter(|(gate, judgement)| {
+            gate.severity == Severity::Harm
+                && match judgement.verdict {
+                    Verdict::Limit => true,
+                    Verdict::Harm => !arms_are_broken,
+                    _ => false,
+                }
+        });
+        harmful.map(|(_, judgement)| judgement).max_by(|a, b| a.evidence.total_cmp(&b.evidence))
     }
-    if seen.elsewhere {
-        return Some(Reason::Elsewhere);
+
+    /// Why the step does not even bake.
+    fn hindrance(self, sample_ratio: Option<f64>, now: Timestamp) -> Option<Reason> {
+        let Self { spec, status, seen, step } = self;
+        if status.state == State::Paused {
+            return Some(Reason::Paused);
+        }
+        if seen.is_off {
+            return Some(Reason::Off);
+        }
+        if seen.n_behind > 0 {
+            return Some(Reason::Converging { behind: seen.n_behind });
+        }
+        if self.gates().any(|(gate, _)| gate.events().is_some())
+            && let Some(reason) = self.broken_telemetry(sample_ratio, now)
+        {
+            return Some(reason);
+        }
+        if let Some(judgement) = self.find(|judgement| judgement.verdict == Verdict::Inconclusive) {
+            return Some(Reason::Inconclusive(judgement.clone()));
+        }
+        let holds = matches!(status.waiting, Some(Waiting::Suspect | Waiting::Differs));
+        let suspicious = |judgement: &Judgement| match judgement.verdict {
+            Verdict::Suspect | Verdict::Harm | Verdict::Limit => true,
+            Verdict::Pass | Verdict::Pending | Verdict::Unproved => holds && judgement.evidence >= RELEASE,
+            Verdict::Unopposed | Verdict::Inconclusive => false,
+        };
+        let judgement = self.find(suspicious)?.clone();
+        Some(if spec.is_a_a(step) { Reason::Differs(judgement) } else { Reason::Suspect(judgement) })
     }
-    if let Some(evidence) = sample_ratio {
-        return Some(Reason::SampleRatio { evidence, units: seen.entered });
+
+    /// Why nothing that SDKs tell means anything.
+    fn broken_telemetry(self, sample_ratio: Option<f64>, now: Timestamp) -> Option<Reason> {
+        let Self { status, seen, .. } = self;
+        if seen.elsewhere {
+            return Some(Reason::Elsewhere);
+        }
+        if let Some(evidence) = sample_ratio {
+            return Some(Reason::SampleRatio { evidence, units: seen.entered });
+        }
+        // What was told before the step began says nothing of it.
+        let heard = seen.heard_at.filter(|at| *at >= status.since);
+        let quiet_since = heard.unwrap_or(status.since);
+        if now.0.saturating_sub(quiet_since.0) > STALE_MS {
+            return Some(Reason::NoTelemetry { since: seen.heard_at });
+        }
+        if seen.lost.is_nan() || seen.lost > MAX_LOST {
+            return Some(Reason::Lost { share: seen.lost });
+        }
+        None
     }
-    // What was told before the step began says nothing of it.
-    let heard = seen.heard_at.filter(|at| *at >= status.since);
-    let quiet_since = heard.unwrap_or(status.since);
-    if now.0.saturating_sub(quiet_since.0) > STALE_MS {
-        return Some(Reason::NoTelemetry { since: seen.heard_at });
-    }
-    if seen.lost.is_nan() || seen.lost > MAX_LOST {
-        return Some(Reason::Lost { share: seen.lost });
-    }
-    let holds = status.waiting == Some(Waiting::Suspect);
-    let suspicious = |judgement: &&Judgement| match judgement.verdict {
-        Verdict::Suspect | Verdict::Harm | Verdict::Limit => true,
-        Verdict::Pass | Verdict::Pending => holds && judgement.evidence >= RELEASE,
-        Verdict::Unopposed => false,
-    };
-    seen.judgements.iter().find(suspicious).cloned().map(Reason::Suspect)
 }
 
 fn baked_ms(bake: Bake, watched_since: Timestamp, now: Timestamp) -> u64 {
@@ -329,6 +476,7 @@ impl Decision {
                 let share = spec.steps().get(step).map_or(0, |step| step.share);
                 format!("advances to {} %", f64::from(share) / 1_000.0)
             }
+            Self::Guard => "is through, and its gates stay on".to_owned(),
             Self::Complete => "completes".to_owned(),
             Self::Pause => "pauses".to_owned(),
             Self::RollBack => "rolls back".to_owned(),
@@ -341,15 +489,23 @@ impl Reason {
     /// What it waits for, where it does.
     pub fn waiting(&self) -> Option<Waiting> {
         match self {
-            Self::Begin | Self::Baked | Self::Skipped | Self::Harm(_) | Self::Ended => None,
+            Self::Begin | Self::Baked | Self::Skipped | Self::Guarded | Self::Harm(_) | Self::Ended => None,
             Self::Paused => Some(Waiting::Paused),
+            Self::Scheduled { .. } => Some(Waiting::Scheduled),
+            Self::Frozen { .. } => Some(Waiting::Frozen),
+            Self::Window { .. } => Some(Waiting::Window),
+            Self::Turn { .. } => Some(Waiting::Turn),
+            Self::Guarding { .. } => Some(Waiting::Guarding),
             Self::Off => Some(Waiting::Off),
             Self::Elsewhere => Some(Waiting::Elsewhere),
             Self::Converging { .. } => Some(Waiting::Converging),
             Self::SampleRatio { .. } => Some(Waiting::SampleRatio),
             Self::NoTelemetry { .. } => Some(Waiting::NoTelemetry),
             Self::Lost { .. } => Some(Waiting::Lost),
+            Self::Differs(_) => Some(Waiting::Differs),
+            Self::Inconclusive(_) => Some(Waiting::Inconclusive),
             Self::Suspect(_) => Some(Waiting::Suspect),
+            Self::Unproved(_) => Some(Waiting::Unproved),
             Self::Baking { .. } => Some(Waiting::Baking),
             Self::Units { .. } => Some(Waiting::Units),
             Self::Approval => Some(Waiting::Approval),
@@ -363,10 +519,19 @@ impl fmt::Display for Reason {
         match self {
             Self::Begin => f.write_str("the rollout begins"),
             Self::Baked => f.write_str("the step has baked, and no gate has anything against going on"),
-            Self::Skipped => f.write_str("a person ended the step's bake"),
+            Self::Skipped => f.write_str("a person ended the wait"),
+            Self::Guarded => f.write_str("its gates were watched for as long as was asked for"),
             Self::Harm(judgement) => write!(f, "harm: {judgement}"),
             Self::Ended => f.write_str("the rollout has ended"),
             Self::Paused => f.write_str("paused until a person resumes it"),
+            Self::Scheduled { at } => write!(f, "begins at {}", Moment(*at)),
+            Self::Frozen { until } => write!(f, "the environment is frozen until {}", Moment(*until)),
+            Self::Window { opens: Some(at) } => write!(f, "the next window opens at {}", Moment(*at)),
+            Self::Window { opens: None } => f.write_str("none of its windows opens ever again"),
+            Self::Turn { of } => write!(f, "one rollout goes at a time, and it is the turn of that of `{of}`"),
+            Self::Guarding { left_ms } => {
+                write!(f, "everybody has the variant; gates are watched for another {}", Time(*left_ms))
+            }
             Self::Off => f.write_str("the flag is killed or disabled"),
             Self::Elsewhere => {
                 f.write_str("other servers work on this database, and what their SDKs tell is not gathered")
@@ -381,7 +546,15 @@ impl fmt::Display for Reason {
             Self::NoTelemetry { since: None } => f.write_str("nothing was heard of the flag's evaluations yet"),
             Self::NoTelemetry { since: Some(_) } => f.write_str("nothing is heard of the flag's evaluations any more"),
             Self::Lost { share } => write!(f, "SDKs lose {:.0} % of their events", share * 100.0),
+            Self::Differs(judgement) => {
+                write!(
+                    f,
+                    "the arms differ, though both have the old variant; assignment or telemetry is broken: {judgement}"
+                )
+            }
+            Self::Inconclusive(judgement) => write!(f, "not known: {judgement}"),
             Self::Suspect(judgement) => write!(f, "suspicious: {judgement}"),
+            Self::Unproved(judgement) => write!(f, "not proved yet: {judgement}"),
             Self::Baking { left_ms } => write!(f, "baking for another {}", Time(*left_ms)),
             Self::Units { seen, needed } => write!(
                 f,
@@ -395,7 +568,10 @@ impl fmt::Display for Reason {
 
 impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { gate, verdict, evidence, met: Arms { treatment, control }, .. } = self;
+        let Self { gate, verdict, evidence, met: Arms { treatment, control }, problem, .. } = self;
+        if let Some(problem) = problem {
+            return write!(f, "`{gate}` {problem}");
+        }
         if *verdict == Verdict::Limit {
             return write!(f, "`{gate}` is beyond its limit");
         }
@@ -454,6 +630,7 @@ mod tests {
                 bake_ms: 60_000 * (1 + self.below(5)),
                 min_units: self.of(&[0, 10]),
                 approval: self.below(4) == 0,
+                ..Step::default()
             };
             let steps = (1..=n_steps).map(step).collect();
             let gates = (0..self.below(3))
@@ -463,11 +640,26 @@ mod tests {
         }
 
         fn observation(&mut self, spec: &Spec, now: Timestamp) -> Observation {
-            use Verdict::{Harm, Limit, Pass, Pending, Suspect, Unopposed};
+            use Verdict::{Harm, Inconclusive, Limit, Pass, Pending, Suspect, Unopposed, Unproved};
             let judge = |gate: &Gate| {
-                let verdict = self.of(&[Pass, Pass, Pass, Pass, Pass, Pass, Suspect, Harm, Limit, Pending, Unopposed]);
+                let verdict = self.of(&[
+                    Pass,
+                    Pass,
+                    Pass,
+                    Pass,
+                    Pass,
+                    Pass,
+                    Pass,
+                    Suspect,
+                    Harm,
+                    Limit,
+                    Pending,
+                    Unopposed,
+                    Unproved,
+                    Inconclusive,
+                ]);
                 let evidence = self.of(&[0.1, 7.0, 30.0, 200.0]);
-                Judgement { gate: gate.key.clone(), verdict, evidence, met: Arms::default(), ratio: None }
+                Judgement { verdict, evidence, ..Judgement::nothing(&gate.key) }
             };
             let judgements = spec.gates().iter().map(judge).collect();
             let units =
@@ -482,6 +674,8 @@ mod tests {
                 entered: units,
                 seen: units,
                 judgements,
+                frozen_until: self.of(&[None, None, None, Some(Timestamp(now.0 + 1))]),
+                turn_of: self.of(&[None, None, None, Some("other")]).map(str::to_owned),
             }
         }
     }
@@ -514,9 +708,11 @@ mod tests {
                     Decision::Advance { step } => {
                         assert_eq!(step, status.step.map_or(0, |step| step + 1), "{}", told());
                         assert_eq!((plan.status.step, plan.status.bake), (Some(step), Bake::default()), "{}", told());
-                        let may = is_known || step == 0 || plan.reason == Reason::Skipped;
+                        let may = (is_known || step == 0) && seen.frozen_until.is_none() && seen.turn_of.is_none()
+                            || plan.reason == Reason::Skipped;
                         assert!(may && status.state == State::Running, "{}", told());
                     }
+                    Decision::Guard => unreachable!("no gate is absolute"),
                     Decision::Complete => {
                         assert_eq!(status.step, Some(spec.steps().len() - 1), "{}", told());
                         assert!(is_known || plan.reason == Reason::Skipped, "{}", told());

@@ -10,9 +10,13 @@ use tidegate_core::{
 };
 
 use crate::{
-    Arms, Decision, Direction, Exposed, Gate, Limit, Observation, OnHarm, Plan, Severity, Spec, State, Status, Step,
-    Tally, judge, plan,
+    Arms, Decision, Direction, EventGate, Exposed, Gate, Limit, Observation, OnHarm, Plan, Severity, Spec, State,
+    Status, Step, Tally, Watched, Window, judge, plan,
+    window::{self, WindowText},
 };
+
+/// When the scripts begin: 2026-11-02, a Monday, at 0:00 UTC.
+const BEGIN: Timestamp = Timestamp(1_793_577_600_000);
 
 /// How often the script's controller looks, in milliseconds.
 const TICK_MS: i64 = 5_000;
@@ -29,6 +33,12 @@ struct Play {
     elsewhere: bool,
     is_off: bool,
     lost: f64,
+    freezes: Vec<Window>,
+    turn_of: Option<String>,
+    /// What share of units is in a segment.
+    segments: BTreeMap<String, f64>,
+    /// Whether units in an A/A bake are treated as if they had the new variant.
+    leaks: bool,
     /// The share of treatment's units that telemetry loses.
     skew: f64,
     per_minute: u32,
@@ -43,7 +53,7 @@ struct Play {
 
 impl Play {
     fn new(spec: Spec) -> Self {
-        let zero = Timestamp(0);
+        let zero = BEGIN;
         Self {
             tally: Tally::new(spec.gates(), Tally::CAPACITY),
             spec,
@@ -55,6 +65,10 @@ impl Play {
             elsewhere: false,
             is_off: false,
             lost: 0.0,
+            freezes: Vec::new(),
+            turn_of: None,
+            segments: BTreeMap::new(),
+            leaks: false,
             skew: 0.0,
             per_minute: 0,
             population: 0,
@@ -77,6 +91,8 @@ impl Play {
                 entered: self.tally.entered(),
                 seen: self.tally.seen(),
                 judgements: judge(self.spec.gates(), &self.tally),
+                frozen_until: window::open_until(&self.freezes, self.now),
+                turn_of: self.turn_of.clone(),
             };
             let Plan { decision, reason, status, next_look } = plan(&self.spec, &self.status, &seen, self.now);
             assert_eq!(next_look.is_none(), status.is_ended());
@@ -86,7 +102,7 @@ impl Play {
             }
             let code = format!("{decision:?} {:?} {:?}", reason.waiting(), status.state);
             if let Decision::Advance { step } = decision {
-                self.tally.begin_step(self.spec.steps()[step].share);
+                self.begin(step);
             }
             let what = decision.told(&self.spec);
             if code != self.told {
@@ -100,22 +116,36 @@ impl Play {
         }
     }
 
+    fn begin(&mut self, step: usize) {
+        let share = self.spec.compared_share(step);
+        if self.spec.is_a_a(step) {
+            self.tally.begin_a_a(share);
+        } else {
+            self.tally.begin_step(share);
+        }
+    }
+
+    fn elapsed_ms(&self) -> i64 {
+        self.now.0 - BEGIN.0
+    }
+
     fn say(&mut self, text: &str) {
-        let s = self.now.0 / 1_000;
+        let s = self.elapsed_ms() / 1_000;
         self.said.push(format!("> {}:{:02}:{:02} {text}", s / 3_600, s / 60 % 60, s % 60));
     }
 
     /// Time passes, with traffic; `watched`: somebody looks.
     fn pass(&mut self, ms: i64, watched: bool) {
-        let end = self.now.0 + ms;
-        while self.now.0 < end {
-            let before = self.now.0;
-            self.now.0 = (before + TICK_MS).min(end);
-            if self.status.step.is_some() && self.now.0 / HOUR_MS > before / HOUR_MS {
+        let end = self.elapsed_ms() + ms;
+        while self.elapsed_ms() < end {
+            let before = self.elapsed_ms();
+            let after = (before + TICK_MS).min(end);
+            self.now.0 = BEGIN.0 + after;
+            if self.status.step.is_some() && after / HOUR_MS > before / HOUR_MS {
                 self.tally.begin_hour();
             }
             let up_to = |ms: i64| u64::from(self.per_minute) * u64::try_from(ms).unwrap() / 60_000;
-            for number in up_to(before)..up_to(self.now.0) {
+            for number in up_to(before)..up_to(after) {
                 self.serve(if self.population == 0 { number } else { number % self.population });
             }
             if watched {
@@ -129,18 +159,24 @@ impl Play {
         self.n_units += 1;
         let key = format!("unit-{number}");
         let Some(step) = self.status.step.filter(|_| !self.status.is_ended()) else { return };
-        let share = self.spec.steps()[step].share;
+        let is_in = |segment: &str| chance(segment, &key) < *self.segments.get(segment).unwrap_or(&0.0);
+        if self.spec.segments_at(step).into_iter().any(is_in) {
+            self.heard_at = Some(self.now);
+            return;
+        }
         let bucket = Seed::new("scenario").bucket(&key);
-        let treated = bucket < share;
-        if treated && chance("skew", &key) < self.skew {
+        let treated = bucket < self.spec.steps()[step].share;
+        let in_treatment = bucket < self.spec.compared_share(step);
+        if in_treatment && chance("skew", &key) < self.skew {
             return;
         }
         self.heard_at = Some(self.now);
         let unit = tidegate_core::bucket::hash(&key);
         self.tally.expose(Exposed { unit, bucket, treated });
+        let has_it = treated || in_treatment && self.leaks;
         for (metric, (treatment, control)) in &self.rates {
             // A unit that comes again tries its luck again.
-            if chance(&format!("{metric} {}", self.n_units), &key) < if treated { *treatment } else { *control } {
+            if chance(&format!("{metric} {}", self.n_units), &key) < if has_it { *treatment } else { *control } {
                 self.tally.measure(unit, metric, None);
             }
         }
@@ -160,6 +196,10 @@ impl Play {
             ["behind", n] => self.n_behind = n.parse().unwrap(),
             ["lost", share] => self.lost = percent(share),
             ["skew", share] => self.skew = percent(share),
+            ["leak"] => self.leaks = true,
+            ["segment", key, share] => drop(self.segments.insert(key.to_owned(), percent(share))),
+            ["freeze", ref rest @ ..] => self.freezes.push(window(rest)),
+            ["turn", "of", flag] => self.turn_of = (flag != "nobody").then(|| flag.to_owned()),
             ["wait", time] => self.pass(duration(time), true),
             ["away", time] => {
                 self.pass(duration(time), false);
@@ -170,6 +210,9 @@ impl Play {
             ["resume"] => self.person(self.status.resumed(self.now), "resumed"),
             ["approve"] => self.person(self.status.approved(), "approved"),
             ["skip"] => self.person(self.status.skipped(), "skipped"),
+            ["override", gate] => self.person(self.status.overriding(gate), &format!("`{gate}` overridden")),
+            ["heed", gate] => self.person(self.status.heeding(gate), &format!("`{gate}` heeded again")),
+            ["complete"] => self.person(self.status.completed(self.now), "completed"),
             ["roll", "back"] => self.person(self.status.rolled_back(self.now), "rolled back"),
             ["show"] => {
                 for judgement in judge(self.spec.gates(), &self.tally) {
@@ -217,15 +260,22 @@ fn duration(text: &str) -> i64 {
     number.parse::<i64>().unwrap() * unit
 }
 
-/// `steps 10% 15m, 50% 15m 500 units approval, 100% 15m`, `gate errors down margin 0.2 signal limit 20% 20 above 300`,
-/// `on harm kill`.
+/// `steps 0% 5m segments internal, 10% 15m gates errors, 50% 15m 500 units approval, 100% 15m`, `gate errors down margin 0.2 signal limit 20%
+/// 20`, `on harm kill`, `start at 2h`, `window 2026-11-02T09:00 Europe/Berlin 8h FREQ=DAILY`, `guard 1h`.
 fn spec(lines: &[&str]) -> Spec {
     let (mut steps, mut gates, mut on_harm) = (Spec::default().steps().to_vec(), Vec::new(), OnHarm::RollBack);
+    let (mut windows, mut guard_ms, mut start_at) = (Vec::new(), None, None);
     for line in lines {
         if let Some(list) = line.strip_prefix("steps ") {
             steps = list.split(',').map(step).collect();
         } else if let Some(rest) = line.strip_prefix("gate ") {
             gates.push(gate(rest));
+        } else if let Some(rest) = line.strip_prefix("window ") {
+            windows.push(window(&rest.split_whitespace().collect::<Vec<_>>()));
+        } else if let Some(time) = line.strip_prefix("guard ") {
+            guard_ms = Some(duration(time).unsigned_abs());
+        } else if let Some(time) = line.strip_prefix("start at ") {
+            start_at = Some(Timestamp(BEGIN.0 + duration(time)));
         } else if let Some(how) = line.strip_prefix("on harm ") {
             on_harm = match how {
                 "roll back" => OnHarm::RollBack,
@@ -237,7 +287,9 @@ fn spec(lines: &[&str]) -> Spec {
             panic!("what is `{line}`?");
         }
     }
-    Spec::new(steps, gates, on_harm).unwrap()
+    let spec = Spec::new(steps, gates, on_harm).unwrap().within(windows).unwrap();
+    let spec = start_at.map_or(spec.clone(), |at| spec.starting_at(at));
+    guard_ms.map_or(spec.clone(), |ms| spec.guarded(ms).unwrap())
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
@@ -246,15 +298,29 @@ fn step(text: &str) -> Step {
     let share = (percent(words[0]) * f64::from(BUCKETS)).round() as u32;
     let min_units = words.iter().position(|word| *word == "units").map_or(0, |at| words[at - 1].parse().unwrap());
     let bake_ms = duration(words[1]).unsigned_abs();
-    Step { share, bake_ms, min_units, approval: words.contains(&"approval") }
+    let list = |name| {
+        let at = words.iter().position(|word| *word == name)?;
+        let is_key = |word: &&&str| !["segments", "gates", "approval"].contains(*word);
+        Some(words[at + 1..].iter().take_while(is_key).map(|key| (*key).to_owned()).collect::<Vec<_>>())
+    };
+    Step {
+        share,
+        bake_ms,
+        min_units,
+        approval: words.contains(&"approval"),
+        segments: list("segments").unwrap_or_default(),
+        gates: list("gates"),
+    }
 }
 
 fn gate(text: &str) -> Gate {
     let mut words = text.split_whitespace();
-    let mut gate = Gate::named(words.next().unwrap());
+    let key = words.next().unwrap();
+    let mut gate = EventGate::named(key);
+    let mut severity = Severity::Harm;
     while let Some(word) = words.next() {
         match word {
-            "signal" => gate.severity = Severity::Signal,
+            "signal" => severity = Severity::Signal,
             "down" => gate.worse = Direction::Down,
             "margin" => gate.margin = words.next().unwrap().parse().unwrap(),
             "limit" => {
@@ -264,13 +330,21 @@ fn gate(text: &str) -> Gate {
             _ => panic!("what is `{word}`?"),
         }
     }
-    gate
+    Gate { key: key.to_owned(), severity, watches: Watched::Events(gate) }
+}
+
+/// `2026-11-02T09:00 Europe/Berlin 8h FREQ=DAILY`, the last absent for once.
+fn window(words: &[&str]) -> Window {
+    let (start, zone, rrule) = (words[0].to_owned(), words[1].to_owned(), words.get(3).map(|rule| (*rule).to_owned()));
+    Window::new(WindowText { start, zone, rrule, duration_ms: duration(words[2]).unsigned_abs() }).unwrap()
 }
 
 /// The script with what came out.
 fn played(script: &str) -> String {
     let lines: Vec<&str> = script.lines().filter(|line| !line.starts_with('>')).collect();
-    let is_setting = |line: &str| ["steps ", "gate ", "on harm "].iter().any(|word| line.starts_with(word));
+    let is_setting = |line: &str| {
+        ["steps ", "gate ", "on harm ", "window ", "guard ", "start at "].iter().any(|word| line.starts_with(word))
+    };
     let settings: Vec<&str> = lines.iter().copied().filter(|line| is_setting(line)).collect();
     let mut play = Play::new(spec(&settings));
     let mut text = String::new();

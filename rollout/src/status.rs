@@ -30,6 +30,9 @@ pub struct Status {
     /// What it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
+    /// The keys of gates that a person said not to heed, until the rollout ends: they are judged and shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overridden: Vec<String>,
 }
 
 /// Whether a rollout goes on.
@@ -41,6 +44,8 @@ pub enum State {
     Running,
     /// It does not rise until a person resumes it. Harm still ends it.
     Paused,
+    /// Everybody has the variant, and gates are watched for a while: where one finds harm, the flag is killed.
+    Guarding,
     /// The last step's bake is done. Ended.
     Completed,
     /// The share is 0 again. Ended.
@@ -74,6 +79,20 @@ pub enum Refusal {
     /// It is not paused.
     #[error("the rollout is not paused")]
     NotPaused,
+    /// Everybody has the variant; only its gates are watched.
+    #[error(
+        "the rollout is through, and only its gates are watched: kill the flag, or roll out the old variant; `complete` ends the watch"
+    )]
+    Guarding,
+    /// Its gates are not watched after the last step, or it is not there yet.
+    #[error("the rollout is not through yet: it completes by itself, or after `skip` at its last step")]
+    NotGuarding,
+    /// A person said before not to heed the gate.
+    #[error("the gate is overridden already")]
+    Overridden,
+    /// Nobody said not to heed the gate.
+    #[error("the gate is not overridden")]
+    NotOverridden,
     /// No step is in force yet.
     #[error("the rollout's first step has not begun yet; try again in a moment")]
     NotBegun,
@@ -91,6 +110,7 @@ impl Status {
             approved: false,
             skipped: false,
             waiting: None,
+            overridden: Vec::new(),
         }
     }
 
@@ -107,7 +127,7 @@ impl Status {
         match self.state {
             State::Running => Ok(self.moved(State::Paused, now)),
             State::Paused => Err(Refusal::Paused),
-            _ => Err(Refusal::Ended),
+            _ => Err(self.is_through()),
         }
     }
 
@@ -119,7 +139,7 @@ impl Status {
         match self.state {
             State::Paused => Ok(self.moved(State::Running, now)),
             State::Running => Err(Refusal::NotPaused),
-            _ => Err(Refusal::Ended),
+            _ => Err(self.is_through()),
         }
     }
 
@@ -132,13 +152,13 @@ impl Status {
         Ok(Self { generation: self.generation + 1, approved: true, ..self.clone() })
     }
 
-    /// A person ends the step's bake: the next step begins, or the rollout completes, whatever the gates do not know. Also approves.
-    /// Harm still ends it.
+    /// A person ends the wait: the first or the next step begins, or the rollout completes, whatever the gates do not know, and whatever
+    /// windows and freezes say. Also approves. Harm still ends it.
     ///
     /// # Errors
     /// [`Refusal`].
     pub fn skipped(&self) -> Result<Self, Refusal> {
-        self.at_a_step()?;
+        self.at_work()?;
         let generation = self.generation + 1;
         Ok(Self { generation, state: State::Running, approved: true, skipped: true, ..self.clone() })
     }
@@ -148,18 +168,66 @@ impl Status {
     /// # Errors
     /// [`Refusal`].
     pub fn rolled_back(&self, now: Timestamp) -> Result<Self, Refusal> {
-        if self.is_ended() {
-            return Err(Refusal::Ended);
-        }
+        self.at_work()?;
         Ok(self.moved(State::RolledBack, now))
     }
 
-    fn at_a_step(&self) -> Result<(), Refusal> {
-        match self.step {
+    /// A person ends the watch after the last step.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn completed(&self, now: Timestamp) -> Result<Self, Refusal> {
+        match self.state {
+            State::Guarding => Ok(self.moved(State::Completed, now)),
             _ if self.is_ended() => Err(Refusal::Ended),
-            None => Err(Refusal::NotBegun),
-            Some(_) => Ok(()),
+            _ => Err(Refusal::NotGuarding),
         }
+    }
+
+    /// A person says not to heed a gate of the rollout: it holds nothing and ends nothing any more.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn overriding(&self, gate: &str) -> Result<Self, Refusal> {
+        let mut overridden = self.overridden.clone();
+        match overridden.binary_search_by(|key| key.as_str().cmp(gate)) {
+            _ if self.is_ended() => Err(Refusal::Ended),
+            Ok(_) => Err(Refusal::Overridden),
+            Err(place) => {
+                overridden.insert(place, gate.to_owned());
+                Ok(Self { generation: self.generation + 1, overridden, ..self.clone() })
+            }
+        }
+    }
+
+    /// A person says to heed a gate again.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn heeding(&self, gate: &str) -> Result<Self, Refusal> {
+        let mut overridden = self.overridden.clone();
+        overridden.retain(|key| key != gate);
+        match overridden.len() == self.overridden.len() {
+            _ if self.is_ended() => Err(Refusal::Ended),
+            true => Err(Refusal::NotOverridden),
+            false => Ok(Self { generation: self.generation + 1, overridden, ..self.clone() }),
+        }
+    }
+
+    fn at_a_step(&self) -> Result<(), Refusal> {
+        self.at_work()?;
+        self.step.map(|_| ()).ok_or(Refusal::NotBegun)
+    }
+
+    fn at_work(&self) -> Result<(), Refusal> {
+        match self.state {
+            State::Running | State::Paused => Ok(()),
+            _ => Err(self.is_through()),
+        }
+    }
+
+    fn is_through(&self) -> Refusal {
+        if self.state == State::Guarding { Refusal::Guarding } else { Refusal::Ended }
     }
 
     /// In another state. What is baked so far is found out by the next plan, which knows whether somebody watched.

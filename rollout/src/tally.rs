@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use tidegate_core::bucket::BUCKETS;
 
-use crate::spec::Gate;
+use crate::spec::{Gate, Test};
 
 /// A count of each arm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -47,7 +47,11 @@ pub struct Tally {
     /// Only units whose mixed hash ends in so many zeros are kept.
     n_zeros: u32,
     share: u32,
+    /// Whether the arms both have the old variant.
+    is_a_a: bool,
     step: u16,
+    /// Steps that were not A/A bakes.
+    n_steps: u16,
     index: HashMap<u64, u32>,
     units: Vec<Unit>,
     /// For each unit and gate: how many windows there were when it last happened.
@@ -66,8 +70,20 @@ pub struct Tally {
 /// What of a gate is counted.
 #[derive(Clone, Debug)]
 struct Watched {
-    metric: String,
+    /// `None`: nothing is.
+    metric: Option<String>,
     above: Option<f64>,
+}
+
+impl Watched {
+    fn of(gate: &Gate) -> Self {
+        let events = gate.events();
+        let above = events.and_then(|gate| match gate.test {
+            Test::Happened { above } => above,
+            _ => None,
+        });
+        Self { metric: events.map(|gate| gate.metric.clone()), above }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -121,13 +137,15 @@ impl Tally {
 
     /// Counts for these gates; nobody is exposed yet. Keeps at most `capacity` units.
     pub fn new(gates: &[Gate], capacity: usize) -> Self {
-        let watched = gates.iter().map(|gate| Watched { metric: gate.metric.clone(), above: gate.above }).collect();
+        let watched = gates.iter().map(Watched::of).collect();
         Self {
             watched,
             capacity: capacity.max(1),
             n_zeros: 0,
             share: 0,
+            is_a_a: false,
             step: 0,
+            n_steps: 0,
             index: HashMap::new(),
             units: Vec::new(),
             last: Vec::new(),
@@ -140,12 +158,27 @@ impl Tally {
         }
     }
 
-    /// A step with that share begins.
+    /// A step with that share begins. What was counted in an A/A bake says nothing of the variant, and is forgotten; who was seen is not.
     pub fn begin_step(&mut self, share: u32) {
-        let weight = match self.step {
+        if std::mem::take(&mut self.is_a_a) {
+            self.windows.clear();
+            self.last.fill(0);
+        }
+        let weight = match self.n_steps {
             0 => Self::FIRST,
             step => Self::LATER * 0.5_f64.powi(i32::from(step)),
         };
+        self.n_steps += 1;
+        self.begin(share, weight);
+    }
+
+    /// An A/A bake begins: both arms that the share will have are served the old variant.
+    pub fn begin_a_a(&mut self, share: u32) {
+        self.is_a_a = true;
+        self.begin(share, Self::FIRST);
+    }
+
+    fn begin(&mut self, share: u32, weight: f64) {
         self.share = share;
         self.step += 1;
         self.seen = Arms::default();
@@ -168,7 +201,7 @@ impl Tally {
     /// A unit was served. What was served under another share than the present one, and shows it, is not counted.
     pub fn expose(&mut self, exposed: Exposed) {
         let (treated, control) = (exposed.bucket < self.share, self.is_control(exposed.bucket));
-        if exposed.treated != treated || !(treated || control) || !self.is_kept(exposed.unit) {
+        if exposed.treated != (treated && !self.is_a_a) || !(treated || control) || !self.is_kept(exposed.unit) {
             return;
         }
         let known = self.index.get(&exposed.unit).copied();
@@ -198,7 +231,8 @@ impl Tally {
         let n_gates = self.watched.len();
         let n_windows = self.windows.len();
         for (gate, watched) in self.watched.iter().enumerate() {
-            if watched.metric != metric || watched.above.is_some_and(|above| !value.is_some_and(|value| value > above))
+            if watched.metric.as_deref() != Some(metric)
+                || watched.above.is_some_and(|above| !value.is_some_and(|value| value > above))
             {
                 continue;
             }
@@ -318,7 +352,7 @@ fn is_sampled(unit: u64, n_zeros: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Gate;
+    use crate::spec::EventGate;
 
     fn errors() -> Tally {
         let mut tally = Tally::new(&[Gate::named("errors")], Tally::CAPACITY);
@@ -387,7 +421,13 @@ mod tests {
 
     #[test]
     fn only_values_above_count_where_the_gate_says_so() {
-        let mut tally = Tally::new(&[Gate { above: Some(300.0), ..Gate::named("ms") }], Tally::CAPACITY);
+        let mut tally = Tally::new(
+            &[Gate::on_events(
+                "ms",
+                EventGate { test: Test::Happened { above: Some(300.0) }, ..EventGate::named("ms") },
+            )],
+            Tally::CAPACITY,
+        );
         tally.begin_step(50_000);
         for (bucket, value) in [(1, Some(300.0)), (2, Some(300.1)), (3, None), (4, Some(f64::NAN))] {
             expose(&mut tally, bucket);

@@ -142,11 +142,16 @@ impl Rollout {
         }
     }
 
+    /// Whether everybody has the variant for good.
+    fn is_through(&self) -> bool {
+        matches!(self.status.state, State::Guarding | State::Completed)
+    }
+
     /// What the flag's default is, as far as the rollout has come.
     fn default(&self) -> Serve {
         match self.share() {
             0 => Serve::Variant(self.baseline.clone()),
-            BUCKETS if self.status.is_ended() => Serve::Variant(self.variant.clone()),
+            BUCKETS if self.is_through() => Serve::Variant(self.variant.clone()),
             share => {
                 let ranges = [(0, share, &self.variant), (share, BUCKETS, &self.baseline)];
                 let ranges = ranges.into_iter().filter(|(start, end, _)| start < end);
@@ -305,6 +310,7 @@ impl App {
         let action = match plan.decision {
             Decision::Wait => "rollout.wait",
             Decision::Advance { .. } => "rollout.advance",
+            Decision::Guard => "rollout.guard",
             Decision::Complete => "rollout.complete",
             Decision::Pause => "rollout.pause",
             Decision::RollBack => "rollout.rollBack",

@@ -119,6 +119,8 @@ impl Watches {
             entered: watch.tally.entered(),
             seen: watch.tally.seen(),
             judgements: judge(rollout.spec.gates(), &watch.tally),
+            frozen_until: None,
+            turn_of: None,
         }
     }
 
@@ -165,10 +167,15 @@ impl Watch {
     /// Goes to the step and hour where the rollout is.
     fn follow(&mut self, rollout: &Rollout, status: &Status, now: Timestamp) {
         if status.step != self.step
-            && let Some(step) = status.step.and_then(|step| rollout.spec.steps().get(step))
+            && let Some(step) = status.step
         {
             self.step = status.step;
-            self.tally.begin_step(step.share);
+            let share = rollout.spec.compared_share(step);
+            if rollout.spec.is_a_a(step) {
+                self.tally.begin_a_a(share);
+            } else {
+                self.tally.begin_step(share);
+            }
         }
         let n_hours = now.0.saturating_sub(self.since.0) / HOUR_MS;
         if n_hours > self.n_hours {
