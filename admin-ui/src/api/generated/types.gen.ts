@@ -827,9 +827,17 @@ export type GateJudgement = {
      */
     met: RolloutArms;
     /**
+     * What else there is to say of it, in words: why it is inconclusive, say.
+     */
+    problem?: string | null;
+    /**
      * How many times as often it happened to treatment as to control; absent where it did not happen to control.
      */
     ratio?: number | null;
+    /**
+     * What was measured, where that is one number: what a source answered, a relative difference of means.
+     */
+    value?: number | null;
     /**
      * What it says.
      */
@@ -856,9 +864,14 @@ export type GateLimit = {
 export type GateSeverity = 'harm' | 'signal';
 
 /**
+ * What a gate compares of a metric's events.
+ */
+export type GateTest = 'happened' | 'mean' | 'ratio' | 'quantile';
+
+/**
  * What a gate says.
  */
-export type GateVerdict = 'pass' | 'suspect' | 'harm' | 'limit' | 'pending' | 'unopposed';
+export type GateVerdict = 'pass' | 'suspect' | 'harm' | 'limit' | 'pending' | 'unopposed' | 'unproved' | 'inconclusive';
 
 /**
  * Who killed a flag, when and why.
@@ -2610,31 +2623,75 @@ export type RolloutBake = {
 };
 
 /**
- * A metric that is watched, from the first step to the last.
+ * A gate: a metric that is watched, from the first step to the last. It has a `metric`, which applications `track`, or a `source` and
+ * a `query`.
  */
 export type RolloutGate = {
     /**
-     * Only measurements above this count: requests that took longer than so many milliseconds, say. Absent: all.
+     * For `happened`: only measurements above this count. Absent: all.
      */
     above?: number | null;
     /**
+     * What is asked of control, to compare `query` with; absent: `min` and `max` are absolute.
+     */
+    controlQuery?: string | null;
+    /**
+     * How often the source is asked, in milliseconds; absent: 15,000.
+     */
+    everyMs?: number | null;
+    /**
+     * It acts when the answers were beyond for so long, without a gap, in milliseconds.
+     */
+    forMs?: number | null;
+    /**
      * Names the gate in judgements and the audit log; unique among the gates.
      */
-    key: string;
+    key?: string;
     limit?: GateLimit | null;
     /**
-     * How much worse is no harm yet, relative to control: with 0.1, up to 1.1 times as many units with an error are let pass. Above 0, as
-     * nothing is ever exactly as before; at most 10, and below 1 where less is worse.
+     * How much worse is no harm yet, relative to control: above 0, at most 10, and below 1 where less is worse; absent: 0.1.
      */
-    margin?: number;
+    margin?: number | null;
+    /**
+     * The most that is no harm.
+     */
+    max?: number | null;
     /**
      * The name of the metric: what applications `track`.
      */
-    metric: string;
+    metric?: string | null;
+    /**
+     * The least answer that is no harm.
+     */
+    min?: number | null;
+    /**
+     * The step ends only when it is proved that it happens to less than so many times as many units of treatment as of control.
+     */
+    proof?: number | null;
+    /**
+     * For `quantile`: between 0 and 1, like 0.95.
+     */
+    quantile?: number | null;
+    /**
+     * What is asked: `PromQL`, or the path of an HTTP source.
+     */
+    query?: string | null;
     /**
      * What is done where the metric gets worse.
      */
     severity?: GateSeverity;
+    /**
+     * The key of a metric source of the project.
+     */
+    source?: string | null;
+    /**
+     * What of the metric is compared.
+     */
+    test?: GateTest;
+    /**
+     * For `mean` and `ratio`: what is measured of a unit within so long after its first exposure, in milliseconds; absent: 10 minutes.
+     */
+    withinMs?: number | null;
     /**
      * Which way is worse.
      */
@@ -2653,14 +2710,27 @@ export type RolloutOnHarm = 'rollBack' | 'kill' | 'hold';
  */
 export type RolloutSpec = {
     gates?: Array<RolloutGate>;
+    /**
+     * For so long after the last step, the absolute gates of severity `harm` are still watched, and kill the flag where one finds harm, in
+     * milliseconds. Absent: the rollout ends with its last step.
+     */
+    guardMs?: number | null;
     onHarm?: RolloutOnHarm;
+    /**
+     * Not before this time; RFC 3339.
+     */
+    startAt?: string | null;
     steps: Array<RolloutStep>;
+    /**
+     * The share rises within them only; none: at any time. Lowering it needs no window.
+     */
+    windows?: Array<RolloutWindow>;
 };
 
 /**
  * Whether a rollout goes on.
  */
-export type RolloutState = 'running' | 'paused' | 'completed' | 'rolledBack' | 'killed';
+export type RolloutState = 'running' | 'paused' | 'guarding' | 'completed' | 'rolledBack' | 'killed';
 
 /**
  * How far a rollout has come. Only [`plan`](crate::plan()) and the methods here make another one.
@@ -2678,6 +2748,10 @@ export type RolloutStatus = {
      * Grows by one with each transition: with each change of state or step. Whoever moves a rollout says which generation they saw.
      */
     generation: number;
+    /**
+     * The keys of gates that a person said not to heed, until the rollout ends: they are judged and shown.
+     */
+    overridden?: Array<string>;
     /**
      * When state or step last changed.
      */
@@ -2711,12 +2785,21 @@ export type RolloutStep = {
      */
     bakeMs: number;
     /**
+     * The keys of the gates that count at this step; absent: all do.
+     */
+    gates?: Array<string> | null;
+    /**
      * How many units of treatment, and as many of control, must have been seen at this step. Counts where there are gates;
      * at least one of each must have been seen then.
      */
     minUnits?: number;
     /**
-     * Units with a bucket below it are in: 1 to 100,000 (everybody).
+     * From this step on, whoever is in one of these segments has the variant, whatever their bucket; they are not compared.
+     */
+    segments?: Array<string>;
+    /**
+     * Units with a bucket below it are in: 0 to 100,000 (everybody). A first step of 0 without segments is an A/A bake: both arms of
+     * the next step are watched while they have the same variant.
      */
     share: number;
 };
@@ -2768,7 +2851,29 @@ export type RolloutView = {
 /**
  * What a rollout waits for: its [`Reason`] without the numbers, which change all the time.
  */
-export type RolloutWaiting = 'paused' | 'off' | 'elsewhere' | 'converging' | 'sampleRatio' | 'noTelemetry' | 'lost' | 'suspect' | 'baking' | 'units' | 'approval';
+export type RolloutWaiting = 'paused' | 'scheduled' | 'frozen' | 'window' | 'turn' | 'guarding' | 'off' | 'elsewhere' | 'converging' | 'sampleRatio' | 'noTelemetry' | 'lost' | 'differs' | 'inconclusive' | 'suspect' | 'unproved' | 'baking' | 'units' | 'approval';
+
+/**
+ * A stretch of time, once or again and again.
+ */
+export type RolloutWindow = {
+    /**
+     * How long it lasts, in milliseconds: a minute to 366 days.
+     */
+    durationMs: number;
+    /**
+     * How it recurs, as in RFC 5545: `FREQ=WEEKLY;BYDAY=MO,TU,WE,TH`; daily at the most. Absent: it does not.
+     */
+    rrule?: string | null;
+    /**
+     * When it begins for the first time, by the clocks of the zone: `2026-11-02T09:00`.
+     */
+    start: string;
+    /**
+     * A time zone of the IANA database: `Europe/Berlin`.
+     */
+    zone: string;
+};
 
 /**
  * Conditions, and what is served where they all hold.
