@@ -15,6 +15,8 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
+    outgoing::AllowList,
+    ports::outgoing::Secret,
     store::{Location, MalformedLocation},
     telemetry::LogFormat,
 };
@@ -40,6 +42,14 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How long requests may go on once the server has been told to stop.
     pub shutdown_deadline: Duration,
+    /// Hosts and networks of other systems that are asked although they are not public.
+    pub outgoing_allow: AllowList,
+    /// A file of certificates of authorities, beside those of the web, for the TLS with other systems.
+    pub outgoing_ca: Option<PathBuf>,
+    /// A file of credentials for other systems.
+    pub credentials: Option<PathBuf>,
+    /// Credentials given as variables, by the end of the variable's name.
+    pub credential_variables: Vec<(String, Secret)>,
 }
 
 /// What the configuration is made of, before anybody has looked at it.
@@ -54,7 +64,7 @@ pub struct Sources {
 }
 
 /// Every setting's name.
-pub const SETTINGS: [&str; 9] = [
+pub const SETTINGS: [&str; 12] = [
     "data_dir",
     "database",
     "listen",
@@ -64,10 +74,16 @@ pub const SETTINGS: [&str; 9] = [
     "log_level",
     "log_format",
     "shutdown_deadline",
+    "outgoing_allow",
+    "outgoing_ca",
+    "credentials",
 ];
 
 /// Names the file; a setting of the command line, and so in no file.
 pub const FILE_VARIABLE: &str = "TIDEGATE_CONFIG";
+
+/// Begins the name of each variable that holds a credential.
+const CREDENTIAL_VARIABLE: &str = "TIDEGATE_CREDENTIAL_";
 
 /// What SDKs and the example application read: none of ours, and no mistake where a shell has them.
 const OF_SDKS: [&str; 2] = ["TIDEGATE_URL", "TIDEGATE_SDK_KEY"];
@@ -130,6 +146,10 @@ impl Config {
             log_level: setting(&given, "log_level", || "info".to_owned())?,
             log_format: setting_by(&given, "log_format", parse_log_format, LogFormat::default)?,
             shutdown_deadline: setting_by(&given, "shutdown_deadline", parse_seconds, || Duration::from_secs(20))?,
+            outgoing_allow: setting_by(&given, "outgoing_allow", str::parse, AllowList::default)?,
+            outgoing_ca: setting_by(&given, "outgoing_ca", parse_path, || None)?,
+            credentials: setting_by(&given, "credentials", parse_path, || None)?,
+            credential_variables: credential_variables(&sources.variables),
             data_dir,
         })
     }
@@ -142,6 +162,7 @@ impl Config {
     /// Every setting as it would stand in the file, secrets left out.
     pub fn redacted(&self) -> Vec<(&'static str, String)> {
         let proxies: Vec<_> = self.trusted_proxies.iter().map(IpNet::to_string).collect();
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         vec![
             ("data_dir", self.data_dir.display().to_string()),
             ("database", self.database.to_string()),
@@ -152,6 +173,9 @@ impl Config {
             ("log_level", self.log_level.clone()),
             ("log_format", format!("{:?}", self.log_format).to_lowercase()),
             ("shutdown_deadline", self.shutdown_deadline.as_secs().to_string()),
+            ("outgoing_allow", self.outgoing_allow.to_string()),
+            ("outgoing_ca", path(&self.outgoing_ca)),
+            ("credentials", path(&self.credentials)),
         ]
     }
 }
@@ -208,7 +232,7 @@ fn read_variables(variables: &[(String, String)]) -> Result<Vec<(&'static str, G
     let mut given = Vec::new();
     for (variable, text) in variables {
         let Some(rest) = variable.strip_prefix("TIDEGATE_") else { continue };
-        if variable == FILE_VARIABLE || OF_SDKS.contains(&variable.as_str()) {
+        if variable == FILE_VARIABLE || OF_SDKS.contains(&variable.as_str()) || is_credential(variable) {
             continue;
         }
         let key = rest.to_lowercase();
@@ -223,6 +247,18 @@ fn read_variables(variables: &[(String, String)]) -> Result<Vec<(&'static str, G
         given.push((name, Given { text: text.clone(), place: format!("`{variable}`") }));
     }
     Ok(given)
+}
+
+fn is_credential(variable: &str) -> bool {
+    variable.starts_with(CREDENTIAL_VARIABLE)
+}
+
+fn credential_variables(variables: &[(String, String)]) -> Vec<(String, Secret)> {
+    let credential = |(variable, text): &(String, String)| {
+        let name = variable.strip_prefix(CREDENTIAL_VARIABLE)?;
+        Some((name.to_owned(), Secret::new(text)))
+    };
+    variables.iter().filter_map(credential).collect()
 }
 
 fn known(key: &str) -> Option<&'static str> {
@@ -286,6 +322,11 @@ fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
     items.map(network).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as other settings are parsed")]
+fn parse_path(text: &str) -> Result<Option<PathBuf>, String> {
+    Ok(Some(text).filter(|text| !text.is_empty()).map(PathBuf::from))
+}
+
 fn parse_log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),
@@ -337,7 +378,8 @@ mod tests {
     fn every_setting_can_stand_in_the_file() {
         let file = "data_dir = '/data'\nlisten = '[::]:80'\npublic_url = 'https://flags.example.org/'\n\
             trusted_proxies = ['10.0.0.0/8', '192.0.2.1']\npublic_metrics = true\nlog_level = 'debug'\n\
-            log_format = 'json'\nshutdown_deadline = 5";
+            log_format = 'json'\nshutdown_deadline = 5\noutgoing_allow = ['10.0.0.0/8', 'prometheus:9090']\n\
+            outgoing_ca = 'ca.pem'\ncredentials = '/run/secrets/tidegate.toml'";
         let config = Config::read(&sources(&[], &[], file)).unwrap();
         let redacted: Vec<_> = config.redacted().into_iter().map(|(name, text)| format!("{name} {text}")).collect();
         let expected = [
@@ -350,6 +392,9 @@ mod tests {
             "log_level debug",
             "log_format json",
             "shutdown_deadline 5",
+            "outgoing_allow 10.0.0.0/8,prometheus:9090",
+            "outgoing_ca ca.pem",
+            "credentials /run/secrets/tidegate.toml",
         ];
         assert_eq!(redacted, expected);
         assert_eq!(redacted.len(), SETTINGS.len());
@@ -400,5 +445,10 @@ mod tests {
         check("postgres://tide:secret@db/flags", "db/flags");
         check("sqlite:flags.db", "flags.db");
         check("flags.db", "flags.db");
+
+        let credential = ("TIDEGATE_CREDENTIAL_GRAFANA", "secret");
+        let config = Config::read(&sources(&[], &[credential], "")).unwrap();
+        assert_eq!(config.credential_variables, [("GRAFANA".to_owned(), Secret::new("secret"))]);
+        assert!(!format!("{config:?}").contains("secret"), "{config:?}");
     }
 }

@@ -15,6 +15,7 @@ pub mod wiring;
 pub mod app;
 pub mod audit;
 
+pub mod outgoing;
 pub mod ports;
 pub mod store;
 pub mod system;

@@ -1,7 +1,12 @@
 //! Puts the adapters behind the ports and runs the whole: the one place that knows them all.
 
 use std::{
-    fs::DirBuilder, future::Future, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc,
+    fs::{self, DirBuilder},
+    future::Future,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,8 +23,9 @@ use crate::{
     config::Config,
     controller::{Controller, Receipts},
     http::{self, AppState, HttpConfig, MetricsAccess},
+    outgoing::{self, Credentials, SystemResolver},
     ports::{
-        Clock as _, IdSource as _, Store,
+        Clock as _, IdSource as _, Outgoing, Store,
         store::{EnvironmentId, StoreError},
     },
     store::{Location, SqlStore},
@@ -62,6 +68,17 @@ fn make_private_folder(folder: &Path) -> Result<()> {
     made.with_context(|| format!("cannot make the folder `{}`", folder.display()))
 }
 
+/// The way to other systems, as the operator has it.
+fn outgoing(config: &Config) -> Result<Arc<dyn Outgoing>> {
+    let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()));
+    let authorities = config.outgoing_ca.as_deref().map(read).transpose()?;
+    let file = config.credentials.as_deref().map(read).transpose()?;
+    let credentials = Credentials::read(file.as_deref(), &config.credential_variables)?;
+    let settings = outgoing::Settings { allow: config.outgoing_allow.clone(), authorities, credentials };
+    let client = outgoing::Client::new(settings, Arc::new(SystemResolver)).context("`outgoing_ca`")?;
+    Ok(Arc::new(client))
+}
+
 /// A server that has its address and does not answer yet.
 pub struct Server {
     listener: TcpListener,
@@ -74,8 +91,9 @@ impl Server {
     /// Takes the configured address.
     ///
     /// # Errors
-    /// Where somebody else has it.
+    /// Where somebody else has it, or a file that the configuration names cannot be read.
     pub async fn bind(app: App, config: &Config) -> Result<Self> {
+        let app = App { outgoing: outgoing(config)?, ..app };
         let listen = config.listen;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr()?;

@@ -25,12 +25,13 @@ const IMPURE: [&str; 12] =
     ["axum", "fastrand", "getrandom", "hyper", "log", "mio", "rand", "reqwest", "socket2", "sqlx", "tokio", "tracing"];
 
 /// Which modules of the server each one may name. `wiring` and `main` put everything together and may name all.
-const MODULES: [(&str, &[&str]); 12] = [
+const MODULES: [(&str, &[&str]); 13] = [
     ("audit", &["ports"]),
     ("telemetry", &[]),
-    ("config", &["store", "telemetry"]),
+    ("config", &["outgoing", "ports", "store", "telemetry"]),
     ("ports", &["audit"]),
     ("app", &["audit", "ports"]),
+    ("outgoing", &["ports"]),
     ("store", &["audit", "ports"]),
     ("system", &["ports"]),
     ("testing", &["ports", "system"]),
@@ -41,11 +42,13 @@ const MODULES: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that only these modules of the server may name.
-const CONFINED: [(&str, &[&str]); 4] = [
+const CONFINED: [(&str, &[&str]); 6] = [
     ("sqlx", &["store"]),
     ("axum", &["http", "stream", "wiring"]),
     ("clap", &["cli", "config", "main"]),
     ("getrandom", &["system"]),
+    ("hyper", &["outgoing"]),
+    ("rustls", &["outgoing"]),
 ];
 
 fn root() -> &'static Path {

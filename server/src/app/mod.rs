@@ -49,7 +49,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use crate::ports::{Clock, IdSource, Store, store::EnvironmentId};
+use crate::ports::{Clock, IdSource, Outgoing, Store, outgoing::Offline, store::EnvironmentId};
 
 pub use documents::{BrokenDocument, Stored};
 pub use error::AppError;
@@ -65,6 +65,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Where ids and secrets come from.
     pub ids: Arc<dyn IdSource>,
+    /// The way to other systems; none until there is one.
+    pub outgoing: Arc<dyn Outgoing>,
     /// Told which environments a commit touched: a hint, never data.
     pub changes: tokio::sync::broadcast::Sender<EnvironmentId>,
     /// Compiled rulesets, to check changes and to evaluate for people.
@@ -88,6 +90,7 @@ impl App {
             store,
             clock,
             ids,
+            outgoing: Arc::new(Offline),
             changes,
             rulesets: Arc::default(),
             keys: Arc::default(),

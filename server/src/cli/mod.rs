@@ -205,6 +205,18 @@ struct ConfigArgs {
     /// [default: 20]
     #[arg(long, global = true, value_name = "SECONDS")]
     shutdown_deadline: Option<String>,
+    /// Hosts and networks of metric sources and webhooks that are asked although they are private, by commas:
+    /// `prometheus.internal:9090`, `10.0.0.0/8` [variable: TIDEGATE_OUTGOING_ALLOW]
+    #[arg(long, global = true, value_name = "PLACES")]
+    outgoing_allow: Option<String>,
+    /// Certificates of authorities for the TLS with other systems, beside those of the web, as PEM [variable:
+    /// TIDEGATE_OUTGOING_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    outgoing_ca: Option<String>,
+    /// A TOML file of credentials for other systems; or one variable TIDEGATE_CREDENTIAL_NAME each [variable:
+    /// TIDEGATE_CREDENTIALS]
+    #[arg(long, global = true, value_name = "FILE")]
+    credentials: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -415,6 +427,9 @@ impl ConfigArgs {
             ("log_level", self.log_level),
             ("log_format", self.log_format),
             ("shutdown_deadline", self.shutdown_deadline),
+            ("outgoing_allow", self.outgoing_allow),
+            ("outgoing_ca", self.outgoing_ca),
+            ("credentials", self.credentials),
         ];
         all.into_iter().filter_map(|(name, text)| Some((name, text?))).collect()
     }
