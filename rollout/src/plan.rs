@@ -246,7 +246,7 @@ pub fn plan(spec: &Spec, status: &Status, seen: &Observation, now: Timestamp) ->
     }
     let Some(step) = status.step else { return begin(spec, status, seen, now) };
     let heeded = Heeded { spec, status, seen, step };
-    let sample_ratio = sample_ratio(seen);
+    let sample_ratio = sample_ratio(status, seen);
     if let Some(judgement) = heeded.harm(sample_ratio.is_some())
         && let Some((decision, state)) = ending(spec.on_harm(), status.state)
     {
@@ -284,8 +284,12 @@ pub fn plan(spec: &Spec, status: &Status, seen: &Observation, now: Timestamp) ->
         return wait(status, Reason::Approval, baking, now);
     }
     let rises = step + 1 < spec.steps().len();
-    if let Some(reason) = closed(spec, seen, now).filter(|_| rises) {
-        return wait(status, reason, baking, now);
+    if rises {
+        // What the next step's gates know already would take it back at once.
+        let ahead = Heeded { step: step + 1, ..heeded }.suspicion(false).cloned().map(Reason::Suspect);
+        if let Some(reason) = ahead.or_else(|| closed(spec, seen, now)) {
+            return wait(status, reason, baking, now);
+        }
     }
     next(Reason::Baked)
 }
@@ -362,10 +366,12 @@ fn ending(on_harm: OnHarm, state: State) -> Option<(Decision, State)> {
 }
 
 /// The evidence that the arms are broken, where it is strong enough.
-fn sample_ratio(seen: &Observation) -> Option<f64> {
+fn sample_ratio(status: &Status, seen: &Observation) -> Option<f64> {
     let Arms { treatment, control } = seen.entered;
     let ln_evidence = SampleRatio::new([0.5, 0.5]).ln_evidence(&[treatment, control]);
-    (ln_evidence >= SampleRatio::ALARM).then(|| ln_evidence.exp().min(1e12))
+    let held = status.waiting == Some(Waiting::SampleRatio);
+    let alarm = if held { SampleRatio::RELEASE } else { SampleRatio::ALARM };
+    (ln_evidence >= alarm).then(|| ln_evidence.exp().min(1e12))
 }
 
 /// The gates that count at a step: those that it asks for, and that no person overrode.
@@ -431,13 +437,17 @@ impl<'o> Heeded<'o> {
             return Some(Reason::Inconclusive(judgement.clone()));
         }
         let holds = matches!(status.waiting, Some(Waiting::Suspect | Waiting::Differs));
-        let suspicious = |judgement: &Judgement| match judgement.verdict {
-            Verdict::Suspect | Verdict::Harm | Verdict::Limit => true,
-            Verdict::Pass | Verdict::Pending | Verdict::Unproved => holds && judgement.evidence >= RELEASE,
-            Verdict::Unopposed | Verdict::Inconclusive => false,
-        };
-        let judgement = self.find(suspicious)?.clone();
+        let judgement = self.suspicion(holds)?.clone();
         Some(if spec.is_a_a(step) { Reason::Differs(judgement) } else { Reason::Suspect(judgement) })
+    }
+
+    /// The gate that speaks against going on; where one `held` already, it does so for longer.
+    fn suspicion(self, held: bool) -> Option<&'o Judgement> {
+        self.find(|judgement| match judgement.verdict {
+            Verdict::Suspect | Verdict::Harm | Verdict::Limit => true,
+            Verdict::Pass | Verdict::Pending | Verdict::Unproved => held && judgement.evidence >= RELEASE,
+            Verdict::Unopposed | Verdict::Inconclusive => false,
+        })
     }
 
     /// Why nothing that SDKs tell means anything.
@@ -472,9 +482,12 @@ impl Decision {
     pub fn told(self, spec: &Spec) -> String {
         match self {
             Self::Wait => "waits".to_owned(),
+            Self::Advance { step } if spec.is_a_a(step) => "begins with an A/A bake".to_owned(),
             Self::Advance { step } => {
-                let share = spec.steps().get(step).map_or(0, |step| step.share);
-                format!("advances to {} %", f64::from(share) / 1_000.0)
+                let Some(step) = spec.steps().get(step) else { return "advances".to_owned() };
+                let share = (step.share > 0).then(|| format!("{} %", f64::from(step.share) / 1_000.0));
+                let segments = step.segments.iter().map(|segment| format!("`{segment}`"));
+                format!("advances to {}", share.into_iter().chain(segments).collect::<Vec<_>>().join(" and "))
             }
             Self::Guard => "is through, and its gates stay on".to_owned(),
             Self::Complete => "completes".to_owned(),

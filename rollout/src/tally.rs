@@ -205,7 +205,7 @@ impl Tally {
             return;
         }
         let known = self.index.get(&exposed.unit).copied();
-        let Some(place) = known.or_else(|| self.enter(exposed)) else { return };
+        let Some(place) = known.or_else(|| self.enter(exposed, treated)) else { return };
         let step = self.step;
         let compared = self.is_compared(exposed.bucket);
         let Some(unit) = self.units.get_mut(place as usize) else { return };
@@ -288,7 +288,7 @@ impl Tally {
     }
 
     /// Where a new unit is kept; `None`: the sample has become one that it does not belong to.
-    fn enter(&mut self, exposed: Exposed) -> Option<u32> {
+    fn enter(&mut self, exposed: Exposed, treated: bool) -> Option<u32> {
         while self.units.len() >= self.capacity {
             self.thin_out();
         }
@@ -296,7 +296,7 @@ impl Tally {
             return None;
         }
         if self.is_compared(exposed.bucket) {
-            *arm(&mut self.entered, exposed.treated) += 1;
+            *arm(&mut self.entered, treated) += 1;
         }
         let place = u32::try_from(self.units.len()).ok()?;
         self.index.insert(exposed.unit, place);

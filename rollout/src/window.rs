@@ -131,6 +131,8 @@ impl PartialEq for Window {
     }
 }
 
+impl Eq for Window {}
+
 impl TryFrom<WindowText> for Window {
     type Error = SpecError;
 

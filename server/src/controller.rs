@@ -16,7 +16,7 @@ use std::{
 
 use async_trait::async_trait;
 use tidegate_core::Timestamp;
-use tidegate_rollout::{Decision, plan, plan::LOOK_MS};
+use tidegate_rollout::{Decision, Observation, plan, plan::LOOK_MS};
 use tokio::{
     sync::broadcast::error::RecvError,
     time::{MissedTickBehavior, interval},
@@ -162,11 +162,14 @@ impl Controller {
             return Ok(Some(Timestamp(self.app.clock.now().0.saturating_add(FOLLOW_MS))));
         };
         let reach = self.receipts.reach(environment).await?;
+        let restrictions = self.app.restrictions(environment).await?;
         let mut next = Timestamp(i64::MAX);
         for (stored, configuration) in running {
             let (id, rollout) = (&stored.id.key, &stored.body);
             let now = self.app.clock.now();
             let seen = self.app.watches.look(environment, id, rollout, configuration.is_off(), reach, now);
+            let (frozen_until, turn_of) = (restrictions.frozen_until, restrictions.turn_of_another(id));
+            let seen = Observation { frozen_until, turn_of, ..seen };
             let plan = plan(&rollout.spec, &rollout.status, &seen, now);
             next = next.min(plan.next_look.unwrap_or(next));
             if plan.status != rollout.status {

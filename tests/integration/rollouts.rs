@@ -18,7 +18,9 @@ use tidegate_server::{
     testing::SeededIds,
 };
 
-use crate::support::app::{Caller, TestApp};
+use crate::support::app::{Answer, Caller, TestApp};
+
+mod kinds;
 
 const ROLLOUTS: &str = "/api/v1/projects/shop/environments/test/rollouts";
 const FLAG: &str = "/api/v1/projects/shop/flags/checkout/environments/test";
@@ -104,6 +106,14 @@ impl Shop {
         self.test.post("/api/v1/events", batch).by(&self.sdk).send().await.expect(StatusCode::ACCEPTED);
     }
 
+    /// Whether a user is served `on`.
+    async fn served(&self, user: &str) -> bool {
+        let hub = self.test.state.streams.hub(&environment()).await.unwrap();
+        let front = hub.front().await;
+        let now = self.test.app.clock.now();
+        evaluate(&front.compiled.ruleset, "checkout", &Context::new(user), now).variant == Some("on")
+    }
+
     /// How many of 1,000 users are served `on`.
     async fn n_on(&self) -> usize {
         let hub = self.test.state.streams.hub(&environment()).await.unwrap();
@@ -115,7 +125,7 @@ impl Shop {
         (0..1_000).filter(is_on).count()
     }
 
-    async fn act(&self, id: &str, action: &str, generation: Option<u64>) -> crate::support::app::Answer {
+    async fn act(&self, id: &str, action: &str, generation: Option<u64>) -> Answer {
         let body = json!({ "action": action, "reason": "because" });
         let call = self.test.post(&format!("{ROLLOUTS}/{id}/actions"), body).by(&self.operator);
         match generation {

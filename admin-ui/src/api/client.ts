@@ -83,12 +83,12 @@ export const api = {
   rollout: (project: string, environment: string, rollout: string) => settled(sdk.getRollout({ path: { project, environment, rollout } })),
   startRollout: (project: string, environment: string, body: sdk.ReasonedStartRollout) =>
     settled(sdk.startRollout({ path: { project, environment }, body })),
-  moveRollout: (project: string, environment: string, rollout: Pick<sdk.RolloutView, "id" | "status">, action: sdk.RolloutAction, reason: string) =>
+  moveRollout: (project: string, environment: string, rollout: Pick<sdk.RolloutView, "id" | "status">, move: { action: sdk.RolloutAction; gate?: string }, reason: string) =>
     settled(
       sdk.moveRollout({
         path: { project, environment, rollout: rollout.id },
         headers: ifMatch(rollout.status.generation),
-        body: { action, reason },
+        body: { ...move, reason },
       }),
     ),
 

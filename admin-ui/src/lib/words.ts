@@ -172,7 +172,7 @@ const record = (value: unknown): Record<string, unknown> =>
   value !== null && typeof value === "object" && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
 
 /** Versions and stamps change with everything: they are no news. */
-const NO_NEWS = new Set(["version", "snapshotVersion", "updatedAt", "revision", "rollout"]);
+const NO_NEWS = new Set(["version", "snapshotVersion", "updatedAt", "revision", "rollout", "guard"]);
 
 /** The top-level members that differ. */
 export function changedMembers(before: unknown, after: unknown): string[] {
@@ -200,7 +200,11 @@ const VERBS: Record<string, string> = {
   pause: "paused",
   resume: "resumed",
   approve: "approved the next step of",
-  skip: "ended the bake of",
+  skip: "ended the wait of",
+  guard: "is through, and watches",
+  restart: "ended, to begin anew,",
+  override: "overrode a gate of",
+  heed: "heeds a gate again of",
   rollBack: "rolled back",
 };
 

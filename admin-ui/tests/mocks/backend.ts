@@ -422,8 +422,9 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
         if (method === "GET") return json(rollout, 200, rollout.status.generation);
         if (rank < 3) return problem(403, "forbidden", "this needs the role operator");
         if (request.headers.get("if-match") !== `"${rollout.status.generation}"`) return problem(412, "stale", "it was moved in between");
-        const state = body["action"] === "rollBack" ? "rolledBack" : "paused";
-        const moved: Rollout = { ...rollout, status: { ...rollout.status, state, generation: rollout.status.generation + 1 } };
+        const overridden = body["action"] === "override" ? [String(body["gate"])] : (rollout.status.overridden ?? []);
+        const state = body["action"] === "rollBack" ? "rolledBack" : body["action"] === "pause" ? "paused" : rollout.status.state;
+        const moved: Rollout = { ...rollout, status: { ...rollout.status, state, overridden, generation: rollout.status.generation + 1 } };
         backend.rollouts.set(moved.id, moved);
         if (state === "rolledBack") {
           const config = { ...backend.config(moved.flag, environment), default: { variant: moved.baseline }, rollout: null };

@@ -17,6 +17,9 @@ impl SampleRatio {
     /// Evidence of 1,000 to 1, as a natural logarithm: then it is believed.
     pub const ALARM: f64 = 6.907_755_278_982_137;
 
+    /// Evidence of 100 to 1: what was believed is believed until it is below, or it would go back and forth.
+    pub const RELEASE: f64 = 4.605_170_185_988_091;
+
     /// How sure the prior is of the shares, in units: it finds small deviations of large rollouts.
     pub const CONCENTRATION: f64 = 100.0;
 

@@ -341,6 +341,7 @@ pub enum TestName {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct GateText {
     /// Names the gate in judgements and the audit log; unique among the gates.
+    #[cfg_attr(feature = "schema", schema(required = true))]
     key: String,
     /// What is done where the metric gets worse.
     severity: Severity,

@@ -71,6 +71,9 @@ pub struct Configuration {
     /// The id of the rollout that moves the default; absent: none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<String>,
+    /// The id of the rollout that is through, and whose gates kill the flag where they find harm; absent: none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<String>,
     /// What compiling it finds; none of it stops the flag from being saved.
     pub issues: Vec<CompileIssue>,
     /// What is wrong with the stored configuration, where it cannot be read. The other fields are then what a change
@@ -94,6 +97,28 @@ pub struct KillState {
     pub at: Moment,
 }
 
+/// What a change does with the rollout that moves the flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnderRollout {
+    /// A change of what is served to whom is refused.
+    Refuse,
+    /// The rollout ends, and another begins anew with the changed flag.
+    Restart,
+}
+
+/// A change of a flag's configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigurationChange<'a> {
+    /// The version that the caller read.
+    pub expected: u64,
+    /// A JSON merge patch.
+    pub patch: &'a Json,
+    /// Whether it is carried out.
+    pub mode: Mode,
+    /// What becomes of the rollout that moves the flag.
+    pub under_rollout: UnderRollout,
+}
+
 /// Whether a change is carried out or only shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -109,6 +134,7 @@ const PATCHABLE: Patchable = Patchable {
         ("salt", "a salt never changes: every unit would draw a new bucket"),
         ("killed", "kill and restore flags with the environment's `kill` and `restore`: both need a reason"),
         ("kill", "kill and restore flags with the environment's `kill` and `restore`: both need a reason"),
+        ("guard", "start, move and end rollouts with the environment's `rollouts`"),
         ("rollout", "start, move and end rollouts with the environment's `rollouts`"),
         ("version", "send the version as `If-Match`"),
         ("variants", "variants are the same in all environments: change them on the flag"),
@@ -181,6 +207,7 @@ impl Configured {
             availability,
             salt,
             rollout,
+            guard,
         } = body;
         Configuration {
             flag: key,
@@ -199,6 +226,7 @@ impl Configured {
             availability,
             salt,
             rollout,
+            guard,
             issues,
             broken: broken.map(|broken| broken.to_string()),
             changes: None,
@@ -236,6 +264,19 @@ impl App {
         patch: &Json,
         mode: Mode,
     ) -> Result<Configuration, AppError> {
+        let change = ConfigurationChange { expected, patch, mode, under_rollout: UnderRollout::Refuse };
+        self.change_configuration(request, environment, flag, change).await
+    }
+
+    /// The same, saying what becomes of the rollout that moves the flag.
+    pub async fn change_configuration(
+        &self,
+        request: &Request,
+        environment: &EnvironmentId,
+        flag: &str,
+        change: ConfigurationChange<'_>,
+    ) -> Result<Configuration, AppError> {
+        let ConfigurationChange { expected, patch, mode, under_rollout } = change;
         authorize(&request.principal, Action::Edit, Some(&environment.project))?;
         limits::check_reason(&request.reason)?;
         self.live_environment(environment).await?;
@@ -246,7 +287,11 @@ impl App {
 
         let asked_for = name_rules(input::patch(&before.body, patch, &PATCHABLE)?);
         limits::check_configuration(&asked_for)?;
-        rollouts::check_lock(&before.body, &asked_for)?;
+        let (asked_for, restart) = match rollouts::check_lock(&before.body, &asked_for) {
+            Ok(()) => (asked_for, None),
+            Err(refused) if under_rollout == UnderRollout::Refuse => return Err(refused),
+            Err(_) => self.restart_with(environment, &before.body, asked_for).await?,
+        };
         let compiled = self.ruleset(environment).await?;
         let verdict = judge(&compiled.ruleset, vec![before.put(&key, &asked_for)]);
         refuse(verdict.stopping, |issue| place(issue, flag))?;
@@ -273,6 +318,9 @@ impl App {
         require_new_references(&mut draft, environment, &before.body, &after);
         let present = (before.document.as_ref(), &before.body);
         let stored = draft.configure(environment, flag, present, &after, "flag.configure");
+        if let Some(restart) = restart {
+            restart.enter(&mut draft, environment);
+        }
         self.commit(request, draft.into_commit()).await?;
         Ok(Configured::new(environment, before.flag, Some(stored)).into_view(key, issues))
     }

@@ -89,6 +89,13 @@ impl<'r> Draft<'r> {
         self.write(expected, write, action, (before, documents::value(body)));
     }
 
+    /// What is written under that id is archived.
+    pub fn archive_written(&mut self, id: &DocumentId) {
+        for write in self.commit.writes.iter_mut().filter(|write| write.id == *id) {
+            write.archived = true;
+        }
+    }
+
     /// The document must still be there, and not be archived, when the commit goes through.
     pub fn require(&mut self, id: DocumentId, expected: Expected) {
         self.commit.expected.push((id, expected));

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tidegate_core::EnvironmentKey;
+use tidegate_rollout::{Window, window::WindowText};
 use utoipa::ToSchema;
 
 use super::{
@@ -34,6 +35,10 @@ pub struct CreateEnvironment {
     /// A color for the UI, like `#d92d20`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
+    /// When no rollout may raise a share here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<WindowText>)]
+    pub freezes: Vec<Window>,
 }
 
 /// An environment and where its snapshot stands.
@@ -50,7 +55,7 @@ pub struct EnvironmentState {
 }
 
 const PATCHABLE: Patchable = Patchable {
-    fields: &["name", "production", "color"],
+    fields: &["name", "production", "color", "freezes"],
     fixed: &[("key", "an environment's key never changes: create another environment")],
 };
 
@@ -95,8 +100,8 @@ impl App {
         authorize(&request.principal, Action::Administer, Some(project))?;
         self.begin(request).await?;
         limits::check_reason(&request.reason)?;
-        let CreateEnvironment { key, name, production, color } = command;
-        let environment = Environment { name, production, color };
+        let CreateEnvironment { key, name, production, color, freezes } = command;
+        let environment = Environment { name, production, color, freezes };
         limits::check_environment(&environment)?;
         self.live::<Project>(&project_id(project)).await?;
         let id = environment_id(project, key.as_str());
@@ -114,7 +119,7 @@ impl App {
         Ok(state)
     }
 
-    /// Changes an environment's name, color, or whether it is production.
+    /// Changes an environment's name, color, freezes, or whether it is production.
     pub async fn update_environment(
         &self,
         request: &Request,

@@ -154,6 +154,7 @@ fn describe(id: &DocumentId) -> String {
         DocumentKind::Segment => "segment",
         DocumentKind::SdkKey => "SDK key",
         DocumentKind::Rollout => "rollout",
+        DocumentKind::RolloutTemplate => "rollout template",
         DocumentKind::User => "user",
         DocumentKind::Token => "token",
     };

@@ -420,6 +420,7 @@ fn plan_flag(present: &Present, config: &FlagConfig, new_salt: impl Fn() -> Stri
         availability: config.availability,
         salt,
         rollout: present.rollout.clone(),
+        guard: present.guard.clone(),
     });
     rollouts::check_lock(&present, &asked_for)?;
     limits::check_flag(&flag)?;

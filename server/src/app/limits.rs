@@ -57,6 +57,7 @@ pub fn check_project(project: &Project) -> Result<(), AppError> {
 /// Refuses an environment that is too big, or whose color is none.
 pub fn check_environment(environment: &Environment) -> Result<(), AppError> {
     check_name("/name", &environment.name)?;
+    check_length("/freezes", environment.freezes.len(), tidegate_rollout::window::MAX_WINDOWS, "freezes")?;
     let is_color = |color: &str| {
         color.strip_prefix('#').is_some_and(|hex| hex.len() == 6 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
     };
@@ -143,7 +144,8 @@ pub fn check_reason(reason: &str) -> Result<(), AppError> {
     check_length("/reason", reason.chars().count(), MAX_REASON, "characters")
 }
 
-fn check_name(field: &str, name: &str) -> Result<(), AppError> {
+/// Refuses a name that is empty or too long.
+pub fn check_name(field: &str, name: &str) -> Result<(), AppError> {
     if name.trim().is_empty() {
         return Err(AppError::invalid(field, "a name has at least one character"));
     }

@@ -43,6 +43,7 @@ pub mod kill;
 pub mod projects;
 pub mod rollouts;
 pub mod segments;
+pub mod templates;
 pub mod watches;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use tidegate_core::{
     FlagKey, Timestamp, VariantKey,
     config::{Availability, FlagKind, Prerequisite, Rule, SegmentRule, Serve, Target},
 };
+use tidegate_rollout::{Window, window::WindowText};
 use utoipa::ToSchema;
 
 /// A project: flags that belong together, and the environments they are served in.
@@ -18,6 +19,9 @@ use utoipa::ToSchema;
 pub struct Project {
     /// What people call it.
     pub name: String,
+    /// Whether only one rollout at a time goes on in the production environments; the others wait for their turn.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_rollout_at_a_time: bool,
 }
 
 /// An environment: where a project's flags are configured and served.
@@ -32,6 +36,10 @@ pub struct Environment {
     /// A color for the UI, like `#d92d20`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
+    /// When no rollout may raise a share here. Lowering one, and killing a flag, is always possible.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<WindowText>)]
+    pub freezes: Vec<Window>,
 }
 
 /// What a flag has in common in all environments.
@@ -104,6 +112,9 @@ pub struct FlagEnvironment {
     /// The rollout that moves the default; absent: none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<String>,
+    /// The rollout that is through, and whose gates kill the flag where they find harm; absent: none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<String>,
 }
 
 /// Who killed a flag, when and why.
@@ -156,6 +167,7 @@ impl Flag {
             availability: Availability::default(),
             salt: format!("{}/{environment}", self.salt),
             rollout: None,
+            guard: None,
         }
     }
 }

@@ -25,10 +25,15 @@ pub struct CreateProject {
     pub key: ProjectKey,
     /// What people call it.
     pub name: String,
+    /// Whether only one rollout at a time goes on in the production environments; the others wait for their turn.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_rollout_at_a_time: bool,
 }
 
-const PATCHABLE: Patchable =
-    Patchable { fields: &["name"], fixed: &[("key", "a project's key never changes: create another project")] };
+const PATCHABLE: Patchable = Patchable {
+    fields: &["name", "oneRolloutAtATime"],
+    fixed: &[("key", "a project's key never changes: create another project")],
+};
 
 impl App {
     /// The projects that the principal may read.
@@ -81,9 +86,10 @@ impl App {
         authorize(&request.principal, Action::AdministerInstance, None)?;
         self.begin(request).await?;
         limits::check_reason(&request.reason)?;
-        let project = Project { name: command.name };
+        let CreateProject { key, name, one_rollout_at_a_time } = command;
+        let project = Project { name, one_rollout_at_a_time };
         limits::check_project(&project)?;
-        let id = project_id(command.key.as_str());
+        let id = project_id(key.as_str());
         self.check_free(&id).await?;
 
         let mut draft = Draft::new(self, request);
@@ -92,7 +98,7 @@ impl App {
         Ok(created)
     }
 
-    /// Changes a project's name.
+    /// Changes a project's name, or how many rollouts go on at a time.
     pub async fn update_project(
         &self,
         request: &Request,

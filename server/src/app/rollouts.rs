@@ -9,9 +9,9 @@ use serde_json::Value as Json;
 use tidegate_core::{
     FlagKey, Timestamp, VariantKey,
     bucket::BUCKETS,
-    config::{BucketRange, Distribution, Serve, Split},
+    config::{BucketRange, Condition, Distribution, Rule, Serve, Split, Test},
 };
-use tidegate_rollout::{Arms, Decision, Judgement, Plan, Reason, Refusal, Spec, State, Status};
+use tidegate_rollout::{Arms, Decision, Judgement, Plan, Reason, Refusal, Spec, State, Status, window};
 use utoipa::ToSchema;
 
 use super::{
@@ -22,9 +22,11 @@ use super::{
     draft::Draft,
     flags::flag_id,
     input, limits,
-    model::{FlagEnvironment, Kill},
+    model::{FlagEnvironment, Kill, Project},
     moment::Moment,
-    projects::environment_id,
+    projects::{environment_id, project_id},
+    segments::segment_id,
+    templates,
     watches::Look,
 };
 use crate::ports::store::{Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentId, Expected, Fence};
@@ -67,10 +69,14 @@ pub struct StartRollout {
     /// Whether other units begin than in the attempt before; else the same.
     #[serde(default)]
     pub fresh_cohort: bool,
-    /// What is to be done; absent: 10, 25, 50, 100 %, 15 minutes each, without gates.
+    /// What is to be done; absent: as the template says.
     #[serde(default)]
     #[schema(value_type = Option<Spec>)]
     pub spec: Option<Json>,
+    /// The key of a template that says what is to be done; absent, without `spec`: `default`, which is 10, 25, 50, 100 %, 15 minutes each, without
+    /// gates.
+    #[serde(default)]
+    pub template: Option<String>,
 }
 
 /// What a person does to a rollout.
@@ -83,10 +89,26 @@ pub enum RolloutAction {
     Resume,
     /// The next step may begin.
     Approve,
-    /// The step's bake ends now, whatever the gates do not know. Harm still ends it.
+    /// The wait ends now, whatever the gates do not know, and whatever windows and freezes say: the first or the next step begins. Harm still
+    /// ends it.
     Skip,
     /// The share goes to 0, and the rollout ends.
     RollBack,
+    /// The named gate holds nothing and ends nothing any more; it is still judged and shown.
+    Override,
+    /// The named gate is heeded again.
+    Heed,
+    /// The watch after the last step ends.
+    Complete,
+}
+
+/// What a person does to a rollout, and to which gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutMove {
+    /// What is done.
+    pub action: RolloutAction,
+    /// The gate's key, to override and to heed it.
+    pub gate: Option<String>,
 }
 
 /// A rollout, as the API shows it.
@@ -147,10 +169,41 @@ impl Rollout {
         matches!(self.status.state, State::Guarding | State::Completed)
     }
 
-    /// What the flag's default is, as far as the rollout has come.
+    /// The flag's configuration, as far as the rollout `id` has come.
+    fn applied(&self, id: &str, configuration: &FlagEnvironment) -> FlagEnvironment {
+        let rule_id = format!("rollout-{id}");
+        let others = configuration.rules.iter().filter(|rule| rule.id != rule_id).cloned();
+        FlagEnvironment {
+            default: self.default(),
+            rules: self.rule(rule_id.clone()).into_iter().chain(others).collect(),
+            rollout: Some(id.to_owned()).filter(|_| !self.status.is_ended() && self.status.state != State::Guarding),
+            guard: Some(id.to_owned()).filter(|_| self.status.state == State::Guarding),
+            ..configuration.clone()
+        }
+    }
+
+    /// Serves the variant to the segments that have it.
+    fn rule(&self, id: String) -> Option<Rule> {
+        let step = self.status.step.filter(|_| !self.status.is_ended() && !self.is_through())?;
+        let segments: Vec<Json> = self.spec.segments_at(step).into_iter().map(Json::from).collect();
+        (!segments.is_empty()).then(|| Rule {
+            id,
+            conditions: vec![Condition::Test(Test {
+                attribute: String::new(),
+                operator: "segment".to_owned(),
+                values: segments,
+                negate: false,
+                ignore_case: false,
+            })],
+            serve: Serve::Variant(self.variant.clone()),
+        })
+    }
+
+    /// What the flag's default is, as far as the rollout has come. From its first step on it is a split, so that evaluations have a bucket
+    /// by the rollout's salt, which says who is compared.
     fn default(&self) -> Serve {
         match self.share() {
-            0 => Serve::Variant(self.baseline.clone()),
+            0 if self.status.step.is_none() || self.status.is_ended() => Serve::Variant(self.baseline.clone()),
             BUCKETS if self.is_through() => Serve::Variant(self.variant.clone()),
             share => {
                 let ranges = [(0, share, &self.variant), (share, BUCKETS, &self.baseline)];
@@ -186,7 +239,7 @@ impl App {
         limits::check_reason(&request.reason)?;
         self.begin(request).await?;
         self.live_environment(environment).await?;
-        let spec = start.spec.map_or_else(|| Ok(Spec::default()), |spec| input::read_at("/spec", &spec))?;
+        let spec = self.wanted_spec(environment, start.spec.as_ref(), start.template.as_deref()).await?;
         let flag = self.live(&flag_id(&environment.project, start.flag.as_str())).await?;
         let configured = self.configured(environment, flag).await?;
         let before = &configured.body;
@@ -209,7 +262,18 @@ impl App {
         };
         draft.require(environment_id(&environment.project, &environment.environment), Expected::Live);
         draft.require(configured.flag.id.clone(), Expected::Version(configured.flag.version));
-        let after = FlagEnvironment { rollout: Some(id.clone()), ..before.clone() };
+        for (field, segment) in segments_of(&rollout.spec) {
+            self.check_segment_lives(environment, &field, segment).await?;
+            draft.require(segment_id(environment, segment), Expected::Live);
+        }
+        // What another rollout of the flag still watches, this one watches from now on.
+        if let Some(guard) = &before.guard {
+            let guarding = self.stored_rollout(environment, guard).await?;
+            if let Ok(status) = guarding.body.status.completed(draft.at()) {
+                draft.end(&guarding, Rollout { status, evidence: None, ..guarding.body.clone() }, "rollout.complete");
+            }
+        }
+        let after = FlagEnvironment { rollout: Some(id.clone()), guard: None, ..before.clone() };
         let present = (configured.document.as_ref(), before);
         draft.configure(environment, rollout.flag.as_str(), present, &after, "rollout.lock");
         let stored = draft.create(rollout_id(environment, &id), rollout, "rollout.start");
@@ -266,14 +330,14 @@ impl App {
         environment: &EnvironmentId,
         id: &str,
         expected: Option<u64>,
-        action: RolloutAction,
+        wanted: &RolloutMove,
     ) -> Result<RolloutView, AppError> {
         authorize(&request.principal, Action::Operate, Some(&environment.project))?;
         if request.reason.is_empty() {
             return Err(AppError::invalid("/reason", "say why: it is in the audit log, beside what the gates said"));
         }
         limits::check_reason(&request.reason)?;
-        let lowers = matches!(action, RolloutAction::Pause | RolloutAction::RollBack);
+        let lowers = matches!(wanted.action, RolloutAction::Pause | RolloutAction::RollBack | RolloutAction::Heed);
         if expected.is_none() && !lowers {
             return Err(AppError::VersionRequired);
         }
@@ -284,7 +348,7 @@ impl App {
             if let Some(expected) = expected.filter(|expected| *expected != generation) {
                 return Err(AppError::Stale { what: format!("rollout `{id}`"), expected, actual: generation });
             }
-            let (status, name) = moved(&before.body.status, action, self.clock.now())?;
+            let (status, name) = moved(&before.body, wanted, self.clock.now())?;
             let after = Rollout { status, evidence: None, ..before.body.clone() };
             match self.put_rollout(request, environment, &before, after, name, How::default()).await {
                 // The controller noted what it waits for, in between: that is no reason to ask the person again.
@@ -346,7 +410,8 @@ impl App {
             let configuration = self.store.document(&configuration_id(environment, stored.body.flag.as_str())).await?;
             let configuration = configuration.as_ref().and_then(|found| documents::read::<FlagEnvironment>(found).ok());
             let Some(configuration) = configuration else { continue };
-            if configuration.body.rollout.as_deref() == Some(&stored.id.key) {
+            let id = Some(&stored.id.key);
+            if configuration.body.rollout.as_ref() == id || configuration.body.guard.as_ref() == id {
                 running.push((stored, configuration.body));
             }
         }
@@ -369,28 +434,112 @@ impl App {
         let document = self.store.document(&id).await?;
         let present = document.as_ref().and_then(|document| documents::read::<FlagEnvironment>(document).ok());
         // One that cannot be read, or was repaired meanwhile, is not the rollout's any more; the rollout can still be ended.
-        let its = present.map(|stored| stored.body).filter(|present| present.rollout.as_ref() == Some(&before.id.key));
-        if let Some(present) = its
-            && (after.share() != before.body.share() || is_ended)
-        {
-            let configuration = FlagEnvironment {
-                default: after.default(),
-                rollout: Some(before.id.key.clone()).filter(|_| !is_ended),
-                kill: how.kill.or_else(|| present.kill.clone()),
-                ..present.clone()
+        let id_of_it = Some(&before.id.key);
+        let its = present
+            .map(|stored| stored.body)
+            .filter(|present| present.rollout.as_ref() == id_of_it || present.guard.as_ref() == id_of_it);
+        if let Some(present) = its {
+            // Who is through leaves the flag alone, but for the kill.
+            let configuration = match before.body.status.state {
+                State::Guarding => FlagEnvironment {
+                    guard: present.guard.clone().filter(|_| !is_ended),
+                    kill: how.kill.or_else(|| present.kill.clone()),
+                    ..present.clone()
+                },
+                _ => FlagEnvironment {
+                    kill: how.kill.or_else(|| present.kill.clone()),
+                    ..after.applied(&before.id.key, &present)
+                },
             };
-            draft.configure(environment, after.flag.as_str(), (document.as_ref(), &present), &configuration, action);
-        }
-        let stored = draft.update(before, after, action);
-        let mut commit = draft.into_commit();
-        commit.fence = how.fence;
-        if is_ended {
-            for write in commit.writes.iter_mut().filter(|write| write.id == stored.id) {
-                write.archived = true;
+            if configuration != present {
+                let present = (document.as_ref(), &present);
+                draft.configure(environment, after.flag.as_str(), present, &configuration, action);
             }
         }
+        let stored = if is_ended { draft.end(before, after, action) } else { draft.update(before, after, action) };
+        let mut commit = draft.into_commit();
+        commit.fence = how.fence;
         self.commit(request, commit).await?;
-        Ok(Stored { archived: is_ended, ..stored })
+        Ok(stored)
+    }
+
+    /// What a rollout is to do: its own spec, or that of a template.
+    async fn wanted_spec(
+        &self,
+        environment: &EnvironmentId,
+        spec: Option<&Json>,
+        template: Option<&str>,
+    ) -> Result<Spec, AppError> {
+        match (spec, template) {
+            (Some(_), Some(_)) => {
+                Err(AppError::invalid("/template", "either a `spec` or a `template`: read the template, and change it"))
+            }
+            (Some(spec), None) => input::read_at("/spec", spec),
+            (None, template) => self.template_spec(&environment.project, template.unwrap_or(templates::DEFAULT)).await,
+        }
+    }
+
+    async fn check_segment_lives(&self, environment: &EnvironmentId, field: &str, key: &str) -> Result<(), AppError> {
+        match self.store.document(&segment_id(environment, key)).await? {
+            Some(document) if !document.archived => Ok(()),
+            _ => Err(AppError::invalid(format!("/spec{field}"), format!("the environment has no segment `{key}`"))),
+        }
+    }
+
+    /// The rollouts that give, or will give, a segment the variant, as people read them.
+    pub(super) async fn rollouts_for(
+        &self,
+        environment: &EnvironmentId,
+        segment: &str,
+    ) -> Result<Vec<String>, AppError> {
+        let running = self.running_rollouts(environment).await?;
+        let uses = |spec: &Spec| segments_of(spec).any(|(_, key)| key == segment);
+        let named = |rollout: &Rollout| format!("the rollout of flag `{}`", rollout.flag.as_str());
+        Ok(running.iter().map(|(stored, _)| &stored.body).filter(|rollout| uses(&rollout.spec)).map(named).collect())
+    }
+
+    /// What the environment and the project say of when shares may rise.
+    pub async fn restrictions(&self, environment: &EnvironmentId) -> Result<Restrictions, AppError> {
+        let EnvironmentId { project, .. } = environment;
+        let here = self.live_environment(environment).await?.body;
+        let frozen_until = window::open_until(&here.freezes, self.clock.now());
+        let one_at_a_time = self.live::<Project>(&project_id(project)).await?.body.one_rollout_at_a_time;
+        if !one_at_a_time || !here.production {
+            return Ok(Restrictions { frozen_until, turn: None });
+        }
+        let mut candidates = Vec::new();
+        for id in self.environments_of(project).await? {
+            if self.live_environment(&id).await?.body.production {
+                let running = self.running_rollouts(&id).await?;
+                candidates.extend(running.into_iter().map(|(stored, _)| stored));
+            }
+        }
+        Ok(Restrictions { frozen_until, turn: turn(&candidates, self.clock.now()) })
+    }
+
+    /// The configuration that was asked for, with the rollout that moves the flag begun anew.
+    pub(super) async fn restart_with(
+        &self,
+        environment: &EnvironmentId,
+        before: &FlagEnvironment,
+        asked_for: FlagEnvironment,
+    ) -> Result<(FlagEnvironment, Option<Restart>), AppError> {
+        let Some(id) = &before.rollout else { return Ok((asked_for, None)) };
+        let old = self.stored_rollout(environment, id).await?;
+        let now = self.clock.now();
+        let new = Rollout { status: Status::new(now), evidence: None, ..old.body.clone() };
+        let default = if asked_for.default == before.default { new.default() } else { asked_for.default.clone() };
+        let baseline = startable(
+            &new.flag,
+            &FlagEnvironment { rollout: None, default: default.clone(), ..asked_for.clone() },
+            &new.variant,
+        )?;
+        let new = Rollout { baseline, ..new };
+        let new_id = self.ids.ulid(now);
+        // The rule of the old one goes.
+        let cleared = Rollout { status: old.body.status.rolled_back(now)?, ..old.body.clone() }.applied(id, &asked_for);
+        let after = FlagEnvironment { default, rollout: Some(new_id.clone()), ..cleared };
+        Ok((after, Some(Restart { old, new, new_id })))
     }
 
     async fn stored_rollout(&self, environment: &EnvironmentId, id: &str) -> Result<Stored<Rollout>, AppError> {
@@ -403,6 +552,75 @@ impl App {
         let look = self.watches.last(environment, &stored.id.key, &stored.body);
         view(stored, look)
     }
+}
+
+/// When shares may rise in an environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restrictions {
+    /// Until when it is frozen.
+    pub frozen_until: Option<Timestamp>,
+    /// The rollout whose turn it is, and its flag, where one goes on at a time.
+    pub turn: Option<(String, String)>,
+}
+
+impl Restrictions {
+    /// The flag whose turn it is, where it is not that of the rollout `id`.
+    pub fn turn_of_another(&self, id: &str) -> Option<String> {
+        self.turn.as_ref().filter(|(turn, _)| turn != id).map(|(_, flag)| flag.clone())
+    }
+}
+
+/// Whose turn it is: that of whoever has begun, else of whoever was started first and could begin.
+fn turn(rollouts: &[Stored<Rollout>], now: Timestamp) -> Option<(String, String)> {
+    let waits_for_nothing = |rollout: &Rollout| {
+        rollout.status.state == State::Running && rollout.spec.start_at().is_none_or(|at| at <= now)
+    };
+    let rank = |stored: &&Stored<Rollout>| {
+        let has_begun = stored.body.status.step.is_some();
+        (!has_begun, stored.created_at, stored.id.key.clone())
+    };
+    let mut candidates: Vec<_> = rollouts
+        .iter()
+        .filter(|stored| stored.body.status.state != State::Guarding)
+        .filter(|stored| stored.body.status.step.is_some() || waits_for_nothing(&stored.body))
+        .collect();
+    candidates.sort_by_key(rank);
+    candidates.first().map(|stored| (stored.id.key.clone(), stored.body.flag.as_str().to_owned()))
+}
+
+/// A rollout that begins anew.
+#[derive(Debug)]
+pub(super) struct Restart {
+    old: Stored<Rollout>,
+    new: Rollout,
+    new_id: String,
+}
+
+impl Restart {
+    /// Into the commit that changes the flag.
+    pub fn enter(self, draft: &mut Draft<'_>, environment: &EnvironmentId) {
+        let Self { old, new, new_id } = self;
+        let ended = old.body.status.rolled_back(draft.at()).map(|status| Rollout { status, ..old.body.clone() });
+        draft.end(&old, ended.unwrap_or_else(|_| old.body.clone()), "rollout.restart");
+        draft.create(rollout_id(environment, &new_id), new, "rollout.start");
+    }
+}
+
+impl Draft<'_> {
+    /// The rollout ends, as it is to be.
+    fn end(&mut self, before: &Stored<Rollout>, after: Rollout, action: &str) -> Stored<Rollout> {
+        let stored = self.update(before, after, action);
+        self.archive_written(&stored.id);
+        Stored { archived: true, ..stored }
+    }
+}
+
+/// The segments of a spec, each with where it stands in it.
+fn segments_of(spec: &Spec) -> impl Iterator<Item = (String, &str)> {
+    spec.steps().iter().enumerate().flat_map(|(index, step)| {
+        let named = step.segments.iter().enumerate();
+        named.map(move |(at, key)| (format!("/steps/{index}/segments/{at}"), key.as_str()))
+    })
 }
 
 /// What goes with a move of a rollout.
@@ -427,13 +645,29 @@ impl Request {
 }
 
 /// The status after a person's action, and the action's name in the audit log.
-fn moved(status: &Status, action: RolloutAction, now: Timestamp) -> Result<(Status, &'static str), Refusal> {
-    Ok(match action {
+fn moved(rollout: &Rollout, wanted: &RolloutMove, now: Timestamp) -> Result<(Status, &'static str), AppError> {
+    let status = &rollout.status;
+    let names_gate = matches!(wanted.action, RolloutAction::Override | RolloutAction::Heed);
+    let gate = match wanted.gate.as_deref() {
+        Some(_) if !names_gate => {
+            return Err(AppError::invalid("/gate", "only `override` and `heed` are about a gate"));
+        }
+        Some(gate) if !rollout.spec.gates().iter().any(|known| known.key == gate) => {
+            let known: Vec<_> = rollout.spec.gates().iter().map(|gate| format!("`{}`", gate.key)).collect();
+            return Err(AppError::invalid("/gate", format!("the rollout's gates are {}", known.join(", "))));
+        }
+        None if names_gate => return Err(AppError::invalid("/gate", "which gate")),
+        gate => gate.unwrap_or_default(),
+    };
+    Ok(match wanted.action {
         RolloutAction::Pause => (status.paused(now)?, "rollout.pause"),
         RolloutAction::Resume => (status.resumed(now)?, "rollout.resume"),
         RolloutAction::Approve => (status.approved()?, "rollout.approve"),
         RolloutAction::Skip => (status.skipped()?, "rollout.skip"),
         RolloutAction::RollBack => (status.rolled_back(now)?, "rollout.rollBack"),
+        RolloutAction::Override => (status.overriding(gate)?, "rollout.override"),
+        RolloutAction::Heed => (status.heeding(gate)?, "rollout.heed"),
+        RolloutAction::Complete => (status.completed(now)?, "rollout.complete"),
     })
 }
 
@@ -449,7 +683,7 @@ pub(super) fn check_lock(before: &FlagEnvironment, after: &FlagEnvironment) -> R
     }
     let detail = format!(
         "the rollout `{rollout}` moves this flag, and what it says of the new variant would mean nothing after a change: roll it back, \
-         or let it complete. To disable or kill the flag is possible"
+         let it complete, or say `restartRollout=true`. To disable or kill the flag is possible"
     );
     Err(AppError::InUse { detail })
 }

@@ -184,7 +184,8 @@ impl App {
         let document = self.store.document(&id).await?.filter(|document| !document.archived);
         let document = document.ok_or_else(|| AppError::not_found(&id))?;
         documents::check_version(&document, expected)?;
-        let users = users_of(&self.store.environment_snapshot(environment).await?, key);
+        let mut users = users_of(&self.store.environment_snapshot(environment).await?, key);
+        users.extend(self.rollouts_for(environment, key).await?);
         if !users.is_empty() {
             let detail = format!("segment `{key}` is used by {}: take it out there first", users.join(", "));
             return Err(AppError::InUse { detail });

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     app::{
         access::Action,
-        configurations::{Configuration, Mode},
+        configurations::{Configuration, ConfigurationChange, Mode, UnderRollout},
     },
     ports::store::EnvironmentId,
 };
@@ -43,6 +43,18 @@ impl From<DryRun> for Mode {
     fn from(DryRun { dry_run }: DryRun) -> Self {
         if dry_run { Self::DryRun } else { Self::Commit }
     }
+}
+
+/// `?restartRollout=`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+struct RestartRollout {
+    /// Where a rollout moves the flag, a change of what is served to whom ends it, and begins it anew with the changed flag; else such a
+    /// change is refused.
+    #[serde(default)]
+    #[param(default = false)]
+    restart_rollout: bool,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +110,7 @@ struct ConfigureFlag {
     operation_id = "configureFlag",
     params(
         ("project" = String, Path), ("flag" = String, Path), ("environment" = String, Path),
-        ("If-Match" = String, Header), DryRun,
+        ("If-Match" = String, Header), DryRun, RestartRollout,
     ),
     request_body = Reasoned<ConfigureFlag>, responses((status = 200, body = Configuration))
 )]
@@ -106,10 +118,13 @@ async fn configure_flag(
     State(state): State<AppState>,
     Path(ConfigurationPath { project, flag, environment }): Path<ConfigurationPath>,
     Query(dry_run): Query<DryRun>,
+    Query(RestartRollout { restart_rollout }): Query<RestartRollout>,
     IfMatch(version): IfMatch,
     Write { request, body }: Write<Value>,
 ) -> Result<Versioned<Configuration>, HttpError> {
     let environment = EnvironmentId { project, environment };
-    let configured = state.app.configure(&request, &environment, &flag, version, &body, dry_run.into()).await?;
+    let under_rollout = if restart_rollout { UnderRollout::Restart } else { UnderRollout::Refuse };
+    let change = ConfigurationChange { expected: version, patch: &body, mode: dry_run.into(), under_rollout };
+    let configured = state.app.change_configuration(&request, &environment, &flag, change).await?;
     Ok(Versioned::ok(configured.version, configured))
 }

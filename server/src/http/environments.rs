@@ -2,6 +2,7 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde_json::Value;
+use tidegate_rollout::window::WindowText;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -85,6 +86,8 @@ struct UpdateEnvironment {
     production: Option<bool>,
     /// A color for the UI, like `#d92d20`.
     color: Option<String>,
+    /// When no rollout may raise a share here. Lowering one, and killing a flag, is always possible.
+    freezes: Option<Vec<WindowText>>,
 }
 
 /// Changes an environment (JSON merge patch).

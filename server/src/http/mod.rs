@@ -40,6 +40,7 @@ mod kill;
 mod ofrep;
 mod projects;
 mod segments;
+mod templates;
 
 pub use error::{HttpError, Problem};
 pub use openapi::{openapi, openapi_json};

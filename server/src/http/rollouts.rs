@@ -14,7 +14,7 @@ use crate::{
     app::{
         Page,
         access::Action,
-        rollouts::{RolloutAction, RolloutView, StartRollout},
+        rollouts::{RolloutAction, RolloutMove, RolloutView, StartRollout},
     },
     ports::store::EnvironmentId,
 };
@@ -94,11 +94,14 @@ async fn get_rollout(
 struct MoveRollout {
     /// What is done.
     action: RolloutAction,
+    /// The gate's key, to override and to heed it.
+    #[serde(default)]
+    gate: Option<String>,
 }
 
-/// Pauses, resumes, approves, skips or rolls back a rollout.
+/// Pauses, resumes, approves, skips, rolls back or completes a rollout; overrides one of its gates, or heeds it again.
 ///
-/// `If-Match` is its generation: needed to resume, approve and skip, as the share may rise by it.
+/// `If-Match` is its generation: needed for all but to pause, to roll back and to heed, as the share may rise by it.
 #[utoipa::path(
     post, path = "/projects/{project}/environments/{environment}/rollouts/{rollout}/actions", tag = "rollouts",
     operation_id = "moveRollout",
@@ -115,6 +118,8 @@ async fn move_rollout(
     Write { request, body }: Write<MoveRollout>,
 ) -> Result<Versioned<RolloutView>, HttpError> {
     let environment = EnvironmentId { project, environment };
-    let moved = state.app.move_rollout(&request, &environment, &rollout, generation, body.action).await?;
+    let MoveRollout { action, gate } = body;
+    let wanted = RolloutMove { action, gate };
+    let moved = state.app.move_rollout(&request, &environment, &rollout, generation, &wanted).await?;
     Ok(Versioned::ok(moved.status.generation, moved))
 }

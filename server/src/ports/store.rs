@@ -27,6 +27,8 @@ pub enum DocumentKind {
     SdkKey,
     /// A rollout. Scope: `project/environment`; archived when it has ended.
     Rollout,
+    /// A template of rollouts. Scope: `project`.
+    RolloutTemplate,
     /// A person. Scope: empty; key: the id. Under the scope `email`: who has the address that is the key.
     User,
     /// An API token. Scope: empty; key: the public part.
@@ -35,7 +37,7 @@ pub enum DocumentKind {
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Project,
         Self::Environment,
         Self::Flag,
@@ -43,6 +45,7 @@ impl DocumentKind {
         Self::Segment,
         Self::SdkKey,
         Self::Rollout,
+        Self::RolloutTemplate,
         Self::User,
         Self::Token,
     ];
@@ -57,6 +60,7 @@ impl DocumentKind {
             Self::Segment => "segment",
             Self::SdkKey => "sdkKey",
             Self::Rollout => "rollout",
+            Self::RolloutTemplate => "rolloutTemplate",
             Self::User => "user",
             Self::Token => "token",
         }

@@ -84,7 +84,7 @@ impl TestApp {
     /// Makes a project and its environments.
     pub async fn project(&self, key: &str, environments: &[&str]) {
         let request = Self::request();
-        let project = CreateProject { key: key.parse().unwrap(), name: key.to_owned() };
+        let project = CreateProject { key: key.parse().unwrap(), name: key.to_owned(), one_rollout_at_a_time: false };
         self.app.create_project(&request, project).await.unwrap();
         for environment in environments {
             let command = CreateEnvironment {
@@ -92,6 +92,7 @@ impl TestApp {
                 name: (*environment).to_owned(),
                 production: *environment == "production",
                 color: None,
+                freezes: Vec::new(),
             };
             self.app.create_environment(&request, key, command).await.unwrap();
         }

@@ -289,6 +289,10 @@ export type Configuration = {
      */
     flag: FlagKey;
     /**
+     * The id of the rollout that is through, and whose gates kill the flag where they find harm; absent: none does.
+     */
+    guard?: string | null;
+    /**
      * What compiling it finds; none of it stops the flag from being saved.
      */
     issues: Array<CompileIssue>;
@@ -365,6 +369,10 @@ export type CreateEnvironment = {
      */
     color?: string | null;
     /**
+     * When no rollout may raise a share here.
+     */
+    freezes?: Array<RolloutWindow>;
+    /**
      * Names it within the project for ever.
      */
     key: EnvironmentKey;
@@ -422,6 +430,10 @@ export type CreateProject = {
      * What people call it.
      */
     name: string;
+    /**
+     * Whether only one rollout at a time goes on in the production environments; the others wait for their turn.
+     */
+    oneRolloutAtATime?: boolean;
 };
 
 /**
@@ -452,6 +464,28 @@ export type CreateSegment = {
      * A context is in where one rule holds.
      */
     rules?: Array<SegmentRule>;
+};
+
+/**
+ * Makes a template.
+ */
+export type CreateTemplate = {
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * Names it within the project for ever: 1 to 64 letters, digits, `-`, `_` and `.`.
+     */
+    key: string;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * What a rollout is to do.
+     */
+    spec: RolloutSpec;
 };
 
 /**
@@ -1035,6 +1069,10 @@ export type MoveRollout = {
      * What is done.
      */
     action: RolloutAction;
+    /**
+     * The gate's key, to override and to heed it.
+     */
+    gate?: string | null;
 };
 
 /**
@@ -1494,6 +1532,10 @@ export type PageListedResourceProject = {
          * What people call it.
          */
         name: string;
+        /**
+         * Whether only one rollout at a time goes on in the production environments; the others wait for their turn.
+         */
+        oneRolloutAtATime?: boolean;
     } & {
         /**
          * Whether it is archived.
@@ -1556,6 +1598,41 @@ export type PageListedSegmentItem = {
         name: string;
         /**
          * For `If-Match`.
+         */
+        version: number;
+    } | Broken>;
+    /**
+     * Where the next page begins: send it as `cursor`. Absent: this is the last page.
+     */
+    nextCursor?: string | null;
+};
+
+/**
+ * One page of a list.
+ */
+export type PageListedTemplateView = {
+    /**
+     * One item of a list: a resource, or the news that it is broken. One broken item never fails the list.
+     */
+    items: Array<{
+        /**
+         * What it is for.
+         */
+        description: string;
+        /**
+         * Names it.
+         */
+        key: string;
+        /**
+         * What people call it.
+         */
+        name: string;
+        /**
+         * What a rollout is to do.
+         */
+        spec: RolloutSpec;
+        /**
+         * Send it as `If-Match` with a change; 0 of what is always there and cannot be changed.
          */
         version: number;
     } | Broken>;
@@ -1850,6 +1927,10 @@ export type Project = {
      * What people call it.
      */
     name: string;
+    /**
+     * Whether only one rollout at a time goes on in the production environments; the others wait for their turn.
+     */
+    oneRolloutAtATime?: boolean;
 };
 
 /**
@@ -1935,6 +2016,10 @@ export type ReasonedCreateEnvironment = {
      */
     color?: string | null;
     /**
+     * When no rollout may raise a share here.
+     */
+    freezes?: Array<RolloutWindow>;
+    /**
      * Names it within the project for ever.
      */
     key: EnvironmentKey;
@@ -2002,6 +2087,10 @@ export type ReasonedCreateProject = {
      * What people call it.
      */
     name: string;
+    /**
+     * Whether only one rollout at a time goes on in the production environments; the others wait for their turn.
+     */
+    oneRolloutAtATime?: boolean;
 } & {
     /**
      * Why, for the audit log; at most 1000 characters.
@@ -2047,6 +2136,33 @@ export type ReasonedCreateSegment = {
 /**
  * The body of a write, for OpenAPI: a `T` and the reason.
  */
+export type ReasonedCreateTemplate = {
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * Names it within the project for ever: 1 to 64 letters, digits, `-`, `_` and `.`.
+     */
+    key: string;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * What a rollout is to do.
+     */
+    spec: RolloutSpec;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
 export type ReasonedKillTarget = {
     flag?: FlagKey | null;
     /**
@@ -2068,6 +2184,10 @@ export type ReasonedMoveRollout = {
      * What is done.
      */
     action: RolloutAction;
+    /**
+     * The gate's key, to override and to heed it.
+     */
+    gate?: string | null;
 } & {
     /**
      * Why, for the audit log; at most 1000 characters.
@@ -2203,6 +2323,11 @@ export type ReasonedStartRollout = {
     freshCohort?: boolean;
     spec?: RolloutSpec | null;
     /**
+     * The key of a template that says what is to be done; absent, without `spec`: `default`, which is 10, 25, 50, 100 %, 15 minutes each, without
+     * gates.
+     */
+    template?: string | null;
+    /**
      * The variant that goes out: another than the default.
      */
     variant: string;
@@ -2221,6 +2346,10 @@ export type ReasonedUpdateEnvironment = {
      * A color for the UI, like `#d92d20`.
      */
     color?: string | null;
+    /**
+     * When no rollout may raise a share here. Lowering one, and killing a flag, is always possible.
+     */
+    freezes?: Array<RolloutWindow> | null;
     /**
      * What people call it.
      */
@@ -2314,6 +2443,26 @@ export type ReasonedUpdateSegment = {
 /**
  * The body of a write, for OpenAPI: a `T` and the reason.
  */
+export type ReasonedUpdateTemplate = {
+    /**
+     * What it is for.
+     */
+    description?: string | null;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    spec?: RolloutSpec | null;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
 export type ReasonedUserPatch = {
     /**
      * The password until now: needed of those who change their own.
@@ -2394,6 +2543,10 @@ export type ResourceEnvironment = {
      * A color for the UI, like `#d92d20`.
      */
     color?: string | null;
+    /**
+     * When no rollout may raise a share here. Lowering one, and killing a flag, is always possible.
+     */
+    freezes?: Array<RolloutWindow>;
     /**
      * What people call it.
      */
@@ -2489,6 +2642,10 @@ export type ResourceProject = {
      * What people call it.
      */
     name: string;
+    /**
+     * Whether only one rollout at a time goes on in the production environments; the others wait for their turn.
+     */
+    oneRolloutAtATime?: boolean;
 } & {
     /**
      * Whether it is archived.
@@ -2595,7 +2752,7 @@ export type Rollout = {
 /**
  * What a person does to a rollout.
  */
-export type RolloutAction = 'pause' | 'resume' | 'approve' | 'skip' | 'rollBack';
+export type RolloutAction = 'pause' | 'resume' | 'approve' | 'skip' | 'rollBack' | 'override' | 'heed' | 'complete';
 
 /**
  * A count of each arm.
@@ -2646,7 +2803,7 @@ export type RolloutGate = {
     /**
      * Names the gate in judgements and the audit log; unique among the gates.
      */
-    key?: string;
+    key: string;
     limit?: GateLimit | null;
     /**
      * How much worse is no harm yet, relative to control: above 0, at most 10, and below 1 where less is worse; absent: 0.1.
@@ -3140,6 +3297,11 @@ export type StartRollout = {
     freshCohort?: boolean;
     spec?: RolloutSpec | null;
     /**
+     * The key of a template that says what is to be done; absent, without `spec`: `default`, which is 10, 25, 50, 100 %, 15 minutes each, without
+     * gates.
+     */
+    template?: string | null;
+    /**
      * The variant that goes out: another than the default.
      */
     variant: string;
@@ -3176,6 +3338,32 @@ export type Target = {
      * The variant served.
      */
     variant: VariantKey;
+};
+
+/**
+ * A template, as the API shows it.
+ */
+export type TemplateView = {
+    /**
+     * What it is for.
+     */
+    description: string;
+    /**
+     * Names it.
+     */
+    key: string;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * What a rollout is to do.
+     */
+    spec: RolloutSpec;
+    /**
+     * Send it as `If-Match` with a change; 0 of what is always there and cannot be changed.
+     */
+    version: number;
 };
 
 /**
@@ -3254,6 +3442,10 @@ export type UpdateEnvironment = {
      */
     color?: string | null;
     /**
+     * When no rollout may raise a share here. Lowering one, and killing a flag, is always possible.
+     */
+    freezes?: Array<RolloutWindow> | null;
+    /**
      * What people call it.
      */
     name?: string | null;
@@ -3321,6 +3513,21 @@ export type UpdateSegment = {
      * A context is in where one rule holds.
      */
     rules?: Array<SegmentRule> | null;
+};
+
+/**
+ * What may change of a template; what is left out stays.
+ */
+export type UpdateTemplate = {
+    /**
+     * What it is for.
+     */
+    description?: string | null;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    spec?: RolloutSpec | null;
 };
 
 /**
@@ -4721,6 +4928,11 @@ export type ConfigureFlagData = {
          * Show what would change; write nothing.
          */
         dryRun?: boolean;
+        /**
+         * Where a rollout moves the flag, a change of what is served to whom ends it, and begins it anew with the changed flag; else such a
+         * change is refused.
+         */
+        restartRollout?: boolean;
     };
     url: '/api/v1/projects/{project}/flags/{flag}/environments/{environment}';
 };
@@ -4845,6 +5057,164 @@ export type SetMemberResponses = {
 };
 
 export type SetMemberResponse = SetMemberResponses[keyof SetMemberResponses];
+
+export type ListRolloutTemplatesData = {
+    body?: never;
+    path: {
+        project: string;
+    };
+    query?: {
+        /**
+         * The longest page, 1 to 200.
+         */
+        limit?: number;
+        /**
+         * The `nextCursor` of the page before.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/projects/{project}/rollout-templates';
+};
+
+export type ListRolloutTemplatesErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ListRolloutTemplatesError = ListRolloutTemplatesErrors[keyof ListRolloutTemplatesErrors];
+
+export type ListRolloutTemplatesResponses = {
+    /**
+     * OK
+     */
+    200: PageListedTemplateView;
+};
+
+export type ListRolloutTemplatesResponse = ListRolloutTemplatesResponses[keyof ListRolloutTemplatesResponses];
+
+export type CreateRolloutTemplateData = {
+    body: ReasonedCreateTemplate;
+    path: {
+        project: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/rollout-templates';
+};
+
+export type CreateRolloutTemplateErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type CreateRolloutTemplateError = CreateRolloutTemplateErrors[keyof CreateRolloutTemplateErrors];
+
+export type CreateRolloutTemplateResponses = {
+    /**
+     * Created
+     */
+    201: TemplateView;
+};
+
+export type CreateRolloutTemplateResponse = CreateRolloutTemplateResponses[keyof CreateRolloutTemplateResponses];
+
+export type ArchiveRolloutTemplateData = {
+    body?: never;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        template: string;
+    };
+    query?: {
+        /**
+         * Why, for the audit log; at most 1000 characters.
+         */
+        reason?: string;
+    };
+    url: '/api/v1/projects/{project}/rollout-templates/{template}';
+};
+
+export type ArchiveRolloutTemplateErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ArchiveRolloutTemplateError = ArchiveRolloutTemplateErrors[keyof ArchiveRolloutTemplateErrors];
+
+export type ArchiveRolloutTemplateResponses = {
+    /**
+     * Archived
+     */
+    204: void;
+};
+
+export type ArchiveRolloutTemplateResponse = ArchiveRolloutTemplateResponses[keyof ArchiveRolloutTemplateResponses];
+
+export type GetRolloutTemplateData = {
+    body?: never;
+    path: {
+        project: string;
+        template: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/rollout-templates/{template}';
+};
+
+export type GetRolloutTemplateErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetRolloutTemplateError = GetRolloutTemplateErrors[keyof GetRolloutTemplateErrors];
+
+export type GetRolloutTemplateResponses = {
+    /**
+     * OK
+     */
+    200: TemplateView;
+};
+
+export type GetRolloutTemplateResponse = GetRolloutTemplateResponses[keyof GetRolloutTemplateResponses];
+
+export type UpdateRolloutTemplateData = {
+    body: ReasonedUpdateTemplate;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        template: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/rollout-templates/{template}';
+};
+
+export type UpdateRolloutTemplateErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type UpdateRolloutTemplateError = UpdateRolloutTemplateErrors[keyof UpdateRolloutTemplateErrors];
+
+export type UpdateRolloutTemplateResponses = {
+    /**
+     * OK
+     */
+    200: TemplateView;
+};
+
+export type UpdateRolloutTemplateResponse = UpdateRolloutTemplateResponses[keyof UpdateRolloutTemplateResponses];
 
 export type SignOutData = {
     body?: never;

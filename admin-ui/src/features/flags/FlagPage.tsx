@@ -126,6 +126,7 @@ function InEnvironment({ project, flag, environment }: { project: string; flag: 
   return (
     <>
       <State project={project} flag={flag} environment={environment} config={config} />
+      {config.guard ? <RolloutPanel project={project} environment={environment} id={config.guard} /> : null}
       {config.rollout ? (
         <RolloutPanel project={project} environment={environment} id={config.rollout} />
       ) : (

@@ -9,11 +9,17 @@ import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
 import { percent } from "../../lib/words";
 
+/** What is done to a rollout, and to which of its gates. */
+export interface RolloutMove {
+  action: RolloutAction;
+  gate?: string;
+}
+
 interface MoveProps {
   project: string;
   environment: Environment;
   rollout: Rollout;
-  action: RolloutAction;
+  move: RolloutMove;
   onClose(): void;
 }
 
@@ -23,9 +29,12 @@ const VERBS: Record<RolloutAction, string> = {
   approve: "Approve",
   skip: "Go to the next step",
   rollBack: "Roll back",
+  override: "Override",
+  heed: "Heed",
+  complete: "End the watch",
 };
 
-function meaning(action: RolloutAction, { share, variant, baseline }: Rollout): string {
+function meaning({ action, gate }: RolloutMove, { share, variant, baseline, status }: Rollout): string {
   switch (action) {
     case "pause":
       return `${percent(share)} of units keep ${variant}, and it does not rise until somebody resumes it. Harm still ends it.`;
@@ -34,18 +43,26 @@ function meaning(action: RolloutAction, { share, variant, baseline }: Rollout): 
     case "approve":
       return "The next step begins once this one has baked, if no gate has anything against it.";
     case "skip":
-      return "The rest of this step’s bake is left out, whatever the gates do not know. Harm still ends it.";
+      return status.step === undefined
+        ? "The first step begins now, whatever its schedule, windows and freezes say."
+        : "The rest of the wait is left out, whatever the gates do not know, and whatever windows and freezes say. Harm still ends it.";
     case "rollBack":
       return `At once, everyone gets ${baseline} again by default, and the rollout ends.`;
+    case "override":
+      return `Whatever ${gate} says, it holds nothing and ends nothing any more. It is still judged and shown.`;
+    case "heed":
+      return `${gate} counts again, with all that it has seen.`;
+    case "complete":
+      return `Everyone keeps ${variant}; the gates are not watched any more.`;
   }
 }
 
 /** Moves a rollout: with a reason, which the audit log keeps beside what the gates said. */
-export function MoveDialog({ project, environment, rollout, action, onClose }: MoveProps) {
+export function MoveDialog({ project, environment, rollout, move, onClose }: MoveProps) {
   const [reason, setReason] = useState("");
   const queryClient = useQueryClient();
-  const move = useMutation({
-    mutationFn: () => api.moveRollout(project, environment.key, rollout, action, reason.trim()),
+  const moving = useMutation({
+    mutationFn: () => api.moveRollout(project, environment.key, rollout, move, reason.trim()),
     onSuccess: async () => {
       await queryClient.invalidateQueries({ queryKey: ["project", project] });
       onClose();
@@ -53,21 +70,21 @@ export function MoveDialog({ project, environment, rollout, action, onClose }: M
   });
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (reason.trim() !== "") move.mutate();
+    if (reason.trim() !== "") moving.mutate();
   };
   return (
-    <Dialog onClose={onClose} size={520} title={`${VERBS[action]}: ${rollout.flag} in ${environment.name}`}>
+    <Dialog onClose={onClose} size={520} title={`${VERBS[move.action]}: ${move.gate ?? rollout.flag} in ${environment.name}`}>
       <form onSubmit={submit}>
         <Stack gap="md">
-          <Text size="sm">{meaning(action, rollout)}</Text>
-          {move.error ? <ProblemAlert error={move.error} /> : null}
+          <Text size="sm">{meaning(move, rollout)}</Text>
+          {moving.error ? <ProblemAlert error={moving.error} /> : null}
           <ReasonField value={reason} onChange={setReason} />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Cancel
             </Button>
-            <Button type="submit" color={action === "rollBack" ? "buoy" : "tide"} loading={move.isPending} disabled={reason.trim() === ""}>
-              {VERBS[action]}
+            <Button type="submit" color={move.action === "rollBack" ? "buoy" : "tide"} loading={moving.isPending} disabled={reason.trim() === ""}>
+              {VERBS[move.action]}
             </Button>
           </Group>
         </Stack>

@@ -8,7 +8,7 @@ import { Ago } from "../../components/Ago";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { percent } from "../../lib/words";
 import { useFlagActions } from "../flags/FlagActions";
-import { MoveDialog } from "./MoveDialog";
+import { MoveDialog, type RolloutMove } from "./MoveDialog";
 import styles from "./Rollouts.module.css";
 
 /** The controller looks every few seconds; so does the page, while it is looked at. */
@@ -17,24 +17,20 @@ const LOOK_MS = 2_000;
 /** How far a flag's rollout has come, what it waits for, what its gates say, and what a person can do about it. */
 export function RolloutPanel({ project, environment, id }: { project: string; environment: Environment; id: string }) {
   const read = useQuery({ ...queries.rollout(project, environment.key, id), refetchInterval: LOOK_MS });
-  const [action, setAction] = useState<RolloutAction | null>(null);
+  const [move, setMove] = useState<RolloutMove | null>(null);
   const actions = useFlagActions();
   const mayNot = actions.refusal("operate");
   const rollout = read.data;
   if (!rollout) {
     return read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loader type="dots" aria-label="Loading the rollout" />;
   }
-  const paused = rollout.status.state === "paused";
-  const offered: [RolloutAction, string][] = [
-    paused ? ["resume", "Resume…"] : ["pause", "Pause…"],
-    ...(rollout.status.waiting === "approval" ? ([["approve", "Approve…"]] satisfies [RolloutAction, string][]) : []),
-    ["skip", "Next step now…"],
-    ["rollBack", "Roll back…"],
-  ];
+  const offered = offeredFor(rollout);
   return (
     <section className={styles.panel} aria-labelledby="rollout">
       <div className={styles.head}>
-        <h2 id="rollout">Rolling out {rollout.variant}</h2>
+        <h2 id="rollout">
+          {rollout.status.state === "guarding" ? "Watching" : "Rolling out"} {rollout.variant}
+        </h2>
         <span className={styles.since}>
           started <Ago at={rollout.startedAt} />
         </span>
@@ -47,7 +43,7 @@ export function RolloutPanel({ project, environment, id }: { project: string; en
         <>
           <ul className={styles.gates}>
             {rollout.live.gates.map((gate) => (
-              <Gate key={gate.gate} gate={gate} rollout={rollout} />
+              <Gate key={gate.gate} gate={gate} rollout={rollout} mayNot={mayNot} onMove={setMove} />
             ))}
           </ul>
           <p className={styles.units}>
@@ -64,15 +60,27 @@ export function RolloutPanel({ project, environment, id }: { project: string; en
             color={each === "rollBack" ? "buoy" : "tide"}
             disabled={mayNot !== null}
             title={mayNot ?? undefined}
-            onClick={() => setAction(each)}
+            onClick={() => setMove({ action: each })}
           >
             {label}
           </Button>
         ))}
       </Group>
-      {action ? <MoveDialog project={project} environment={environment} rollout={rollout} action={action} onClose={() => setAction(null)} /> : null}
+      {move ? <MoveDialog project={project} environment={environment} rollout={rollout} move={move} onClose={() => setMove(null)} /> : null}
     </section>
   );
+}
+
+/** What may be done to a rollout as it is. */
+function offeredFor({ status }: Rollout): [RolloutAction, string][] {
+  if (status.state === "guarding") return [["complete", "End the watch…"]];
+  const approve: [RolloutAction, string][] = status.waiting === "approval" ? [["approve", "Approve…"]] : [];
+  return [
+    status.state === "paused" ? ["resume", "Resume…"] : ["pause", "Pause…"],
+    ...approve,
+    ["skip", status.step === undefined ? "Begin now…" : "Next step now…"],
+    ["rollBack", "Roll back…"],
+  ];
 }
 
 function Steps({ rollout }: { rollout: Rollout }) {
@@ -80,12 +88,19 @@ function Steps({ rollout }: { rollout: Rollout }) {
   return (
     <ol className={styles.steps} aria-label="Steps">
       {rollout.spec.steps.map((step, index) => (
-        <li key={step.share} data-done={index < present || undefined} aria-current={index === present ? "step" : undefined}>
-          {percent(step.share)}
+        // A share may stay while a segment is added: the place is what names a step.
+        <li key={`${index}-${step.share}`} data-done={index < present || undefined} aria-current={index === present ? "step" : undefined}>
+          {stepWords(step)}
         </li>
       ))}
     </ol>
   );
+}
+
+/** Like “10 %”, “internal”, “10 % and internal”; a first step for nobody compares the old variant with itself. */
+function stepWords({ share, segments = [] }: Rollout["spec"]["steps"][number]): string {
+  if (share === 0 && segments.length === 0) return "A/A";
+  return [...(share > 0 ? [percent(share)] : []), ...segments].join(" and ");
 }
 
 const VERDICTS: Record<GateJudgement["verdict"], [string, string]> = {
@@ -95,20 +110,42 @@ const VERDICTS: Record<GateJudgement["verdict"], [string, string]> = {
   limit: ["beyond its limit", "buoy"],
   pending: ["nothing seen yet", "gray"],
   unopposed: ["nobody to compare with", "gray"],
+  unproved: ["not proved yet", "yellow"],
+  inconclusive: ["not known", "yellow"],
 };
 
-function Gate({ gate, rollout }: { gate: GateJudgement; rollout: Rollout }) {
+interface GateProps {
+  gate: GateJudgement;
+  rollout: Rollout;
+  mayNot: string | null;
+  onMove(move: RolloutMove): void;
+}
+
+function Gate({ gate, rollout, mayNot, onMove }: GateProps) {
   const [words, color] = VERDICTS[gate.verdict];
   const { treatment, control } = gate.met;
+  const overridden = rollout.status.overridden?.includes(gate.gate) ?? false;
+  const action = overridden ? "heed" : "override";
   return (
     <li>
       <strong>{gate.gate}</strong>
       <Badge variant="light" color={color} tt="none">
         {words}
+        {overridden ? ", overridden" : ""}
       </Badge>
       <span className={styles.numbers}>
-        {treatment} with {rollout.variant}, {control} with {rollout.baseline}; evidence {evidence(gate.evidence)}
+        {gate.problem ?? `${treatment} with ${rollout.variant}, ${control} with ${rollout.baseline}; evidence ${evidence(gate.evidence)}`}
       </span>
+      <Button
+        size="compact-xs"
+        variant="subtle"
+        disabled={mayNot !== null}
+        title={mayNot ?? undefined}
+        aria-label={`${overridden ? "Heed" : "Override"} ${gate.gate}`}
+        onClick={() => onMove({ action, gate: gate.gate })}
+      >
+        {overridden ? "Heed…" : "Override…"}
+      </Button>
     </li>
   );
 }

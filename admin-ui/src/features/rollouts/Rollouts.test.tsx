@@ -22,6 +22,14 @@ it("starts a rollout, says how far it is and what its gates say, and rolls it ba
   expect(within(panel).getByText("render-error").closest("li")).toHaveTextContent(/no harm found.*12 with off, 9 with on; evidence 0.3 to 1/);
   expect(screen.queryByRole("textbox", { name: "Percentage that gets on" })).toBeNull();
 
+  await user.click(within(panel).getByRole("button", { name: "Override slow" }));
+  const override = await screen.findByRole("dialog");
+  expect(override).toHaveTextContent("Whatever slow says, it holds nothing and ends nothing any more.");
+  await user.type(within(override).getByRole("textbox", { name: "Reason" }), "the probe is broken");
+  await user.click(within(override).getByRole("button", { name: "Override" }));
+  await within(panel).findByText("no harm found, overridden");
+  expect(backend.requests.find(({ path }) => path.endsWith("/actions"))?.body).toEqual({ action: "override", gate: "slow", reason: "the probe is broken" });
+
   await user.click(within(panel).getByRole("button", { name: "Roll back…" }));
   const dialog = await screen.findByRole("dialog");
   expect(dialog).toHaveTextContent("everyone gets on again");
@@ -30,7 +38,7 @@ it("starts a rollout, says how far it is and what its gates say, and rolls it ba
   await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "support is swamped");
   await user.click(button);
   await waitFor(() => expect(screen.queryByRole("region", { name: "Rolling out off" })).toBeNull());
-  expect(backend.requests.find(({ path }) => path.endsWith("/actions"))?.body).toEqual({ action: "rollBack", reason: "support is swamped" });
+  expect(backend.requests.findLast(({ path }) => path.endsWith("/actions"))?.body).toEqual({ action: "rollBack", reason: "support is swamped" });
 });
 
 it("lets nobody move a rollout who may not", async () => {
