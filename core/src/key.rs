@@ -41,7 +41,11 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-fn check(text: &str) -> Result<(), KeyError> {
+/// Whether `text` may be a key.
+///
+/// # Errors
+/// [`KeyError`] says which rule of keys the text breaks.
+pub fn check(text: &str) -> Result<(), KeyError> {
     let first = text.chars().next().ok_or(KeyError::Empty)?;
     if text.len() > MAX_KEY_BYTES {
         return Err(KeyError::TooLong);

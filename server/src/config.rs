@@ -42,6 +42,10 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How long requests may go on once the server has been told to stop.
     pub shutdown_deadline: Duration,
+    /// The mail server, with user and password where it asks for them; absent: no mail is sent.
+    pub smtp_url: Option<Secret>,
+    /// Whom mail is from.
+    pub smtp_from: Option<String>,
     /// Hosts and networks of other systems that are asked although they are not public.
     pub outgoing_allow: AllowList,
     /// A file of certificates of authorities, beside those of the web, for the TLS with other systems.
@@ -64,7 +68,7 @@ pub struct Sources {
 }
 
 /// Every setting's name.
-pub const SETTINGS: [&str; 12] = [
+pub const SETTINGS: [&str; 14] = [
     "data_dir",
     "database",
     "listen",
@@ -74,6 +78,8 @@ pub const SETTINGS: [&str; 12] = [
     "log_level",
     "log_format",
     "shutdown_deadline",
+    "smtp_url",
+    "smtp_from",
     "outgoing_allow",
     "outgoing_ca",
     "credentials",
@@ -146,6 +152,8 @@ impl Config {
             log_level: setting(&given, "log_level", || "info".to_owned())?,
             log_format: setting_by(&given, "log_format", parse_log_format, LogFormat::default)?,
             shutdown_deadline: setting_by(&given, "shutdown_deadline", parse_seconds, || Duration::from_secs(20))?,
+            smtp_url: setting_by(&given, "smtp_url", parse_secret, || None)?,
+            smtp_from: setting_by(&given, "smtp_from", parse_text, || None)?,
             outgoing_allow: setting_by(&given, "outgoing_allow", str::parse, AllowList::default)?,
             outgoing_ca: setting_by(&given, "outgoing_ca", parse_path, || None)?,
             credentials: setting_by(&given, "credentials", parse_path, || None)?,
@@ -173,6 +181,8 @@ impl Config {
             ("log_level", self.log_level.clone()),
             ("log_format", format!("{:?}", self.log_format).to_lowercase()),
             ("shutdown_deadline", self.shutdown_deadline.as_secs().to_string()),
+            ("smtp_url", self.smtp_url.as_ref().map(without_user).unwrap_or_default()),
+            ("smtp_from", self.smtp_from.clone().unwrap_or_default()),
             ("outgoing_allow", self.outgoing_allow.to_string()),
             ("outgoing_ca", path(&self.outgoing_ca)),
             ("credentials", path(&self.credentials)),
@@ -322,6 +332,22 @@ fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
     items.map(network).collect()
 }
 
+/// The address without user and password.
+fn without_user(url: &Secret) -> String {
+    let (scheme, rest) = url.reveal().split_once("://").unwrap_or_default();
+    format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as other settings are parsed")]
+fn parse_secret(text: &str) -> Result<Option<Secret>, String> {
+    Ok(Some(text).filter(|text| !text.is_empty()).map(Secret::new))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as other settings are parsed")]
+fn parse_text(text: &str) -> Result<Option<String>, String> {
+    Ok(Some(text).filter(|text| !text.is_empty()).map(str::to_owned))
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "as other settings are parsed")]
 fn parse_path(text: &str) -> Result<Option<PathBuf>, String> {
     Ok(Some(text).filter(|text| !text.is_empty()).map(PathBuf::from))
@@ -378,7 +404,8 @@ mod tests {
     fn every_setting_can_stand_in_the_file() {
         let file = "data_dir = '/data'\nlisten = '[::]:80'\npublic_url = 'https://flags.example.org/'\n\
             trusted_proxies = ['10.0.0.0/8', '192.0.2.1']\npublic_metrics = true\nlog_level = 'debug'\n\
-            log_format = 'json'\nshutdown_deadline = 5\noutgoing_allow = ['10.0.0.0/8', 'prometheus:9090']\n\
+            log_format = 'json'\nshutdown_deadline = 5\nsmtp_url = 'smtps://ada:secret@mail.example.org:465'\n\
+            smtp_from = 'Tidegate <tidegate@example.org>'\noutgoing_allow = ['10.0.0.0/8', 'prometheus:9090']\n\
             outgoing_ca = 'ca.pem'\ncredentials = '/run/secrets/tidegate.toml'";
         let config = Config::read(&sources(&[], &[], file)).unwrap();
         let redacted: Vec<_> = config.redacted().into_iter().map(|(name, text)| format!("{name} {text}")).collect();
@@ -392,6 +419,8 @@ mod tests {
             "log_level debug",
             "log_format json",
             "shutdown_deadline 5",
+            "smtp_url smtps://mail.example.org:465",
+            "smtp_from Tidegate <tidegate@example.org>",
             "outgoing_allow 10.0.0.0/8,prometheus:9090",
             "outgoing_ca ca.pem",
             "credentials /run/secrets/tidegate.toml",
@@ -449,6 +478,11 @@ mod tests {
         let credential = ("TIDEGATE_CREDENTIAL_GRAFANA", "secret");
         let config = Config::read(&sources(&[], &[credential], "")).unwrap();
         assert_eq!(config.credential_variables, [("GRAFANA".to_owned(), Secret::new("secret"))]);
+        assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+
+        let mail = ("TIDEGATE_SMTP_URL", "smtp://ada:secret@mail:587");
+        let config = Config::read(&sources(&[], &[mail], "")).unwrap();
+        assert!(config.redacted().contains(&("smtp_url", "smtp://mail:587".to_owned())), "{config:?}");
         assert!(!format!("{config:?}").contains("secret"), "{config:?}");
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     controller::{Controller, Receipts},
     http::{self, AppState, HttpConfig, MetricsAccess},
+    notify::{Mailer, Notifier, Senders, notifier},
     outgoing::{self, Credentials, SystemResolver},
     ports::{
         Clock as _, IdSource as _, Outgoing, Store,
@@ -70,13 +71,24 @@ fn make_private_folder(folder: &Path) -> Result<()> {
 
 /// The way to other systems, as the operator has it.
 fn outgoing(config: &Config) -> Result<Arc<dyn Outgoing>> {
-    let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()));
     let authorities = config.outgoing_ca.as_deref().map(read).transpose()?;
     let file = config.credentials.as_deref().map(read).transpose()?;
     let credentials = Credentials::read(file.as_deref(), &config.credential_variables)?;
     let settings = outgoing::Settings { allow: config.outgoing_allow.clone(), authorities, credentials };
     let client = outgoing::Client::new(settings, Arc::new(SystemResolver)).context("`outgoing_ca`")?;
     Ok(Arc::new(client))
+}
+
+/// The operator's mail server, where there is one.
+fn mailer(config: &Config) -> Result<Option<Mailer>> {
+    let Some(url) = &config.smtp_url else { return Ok(None) };
+    let from = config.smtp_from.as_deref().context("`smtp_url` is set and `smtp_from` is not: whom is mail from?")?;
+    let authorities = config.outgoing_ca.as_deref().map(read).transpose()?;
+    Ok(Some(Mailer::new(url.reveal(), from, authorities.as_deref())?))
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
 /// A server that has its address and does not answer yet.
@@ -93,7 +105,7 @@ impl Server {
     /// # Errors
     /// Where somebody else has it, or a file that the configuration names cannot be read.
     pub async fn bind(app: App, config: &Config) -> Result<Self> {
-        let app = App { outgoing: outgoing(config)?, ..app };
+        let outgoing = outgoing(config)?;
         let listen = config.listen;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr()?;
@@ -104,6 +116,8 @@ impl Server {
             metrics: if config.public_metrics { MetricsAccess::Everyone } else { MetricsAccess::Loopback },
             ..HttpConfig::default()
         };
+        let messenger = Senders::new(Arc::clone(&outgoing), mailer(config)?, &http_config.public_url);
+        let app = App { outgoing, messenger: Arc::new(messenger), ..app };
         let state = AppState::new(app, http_config, Arc::new(Metrics::new()));
         Ok(Self { listener, address, state, shutdown_deadline: config.shutdown_deadline })
     }
@@ -131,6 +145,7 @@ impl Server {
         tasks.spawn(prune(state.clone(), shutdown.clone()));
         let receipts = StreamReceipts { streams: Arc::clone(&state.streams) };
         tasks.spawn(Controller::new(state.app.clone(), Arc::new(receipts)).run(shutdown.clone()));
+        tasks.spawn(Notifier::new(state.app.clone(), &state.metrics).run(shutdown.clone()));
         // The streams' goodbyes have had their time when this one begins to count: half each.
         let half = shutdown_deadline / 2;
         let mut serving = tokio::spawn(http::serve(listener, router, shutdown.clone(), half));
@@ -188,10 +203,11 @@ async fn prune(state: AppState, shutdown: CancellationToken) {
         let pruned = async {
             let n_changes = state.app.store.prune_changes(KEEP_REVISIONS).await?;
             let n_ended = sessions::prune(&state.app, state.config.sessions).await?;
-            Ok::<_, AppError>((n_changes, n_ended))
+            let n_deliveries = notifier::prune(&state.app).await?;
+            Ok::<_, AppError>((n_changes, n_ended, n_deliveries))
         };
         match pruned.await {
-            Ok((n_changes, n_ended)) => tracing::debug!(n_changes, n_ended, "pruned"),
+            Ok((n_changes, n_ended, n_deliveries)) => tracing::debug!(n_changes, n_ended, n_deliveries, "pruned"),
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "not pruned"),
         }
     }

@@ -19,7 +19,7 @@ use crate::support::{
     shop::RealShop,
 };
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
 }
 
@@ -86,7 +86,7 @@ async fn ofrep_is_what_its_description_says() {
 }
 
 /// A program of the virtual environment with the packages of `tests/clients/requirements.txt`.
-fn python(program: &str) -> PathBuf {
+pub fn python(program: &str) -> PathBuf {
     // Where `cargo xtask test` makes it: beside what cargo builds.
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../python/bin").join(program);
     assert!(

@@ -2,7 +2,10 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Poll, Waker},
 };
 
@@ -14,11 +17,21 @@ use tidegate_protocol::events::{EventBatch, Exposure, UnitHash};
 use tidegate_server::{
     app::{App, Role, SdkKeyKind, watches::Reach},
     controller::{Controller, Receipts},
+    notify::Notifier,
     ports::store::{Commit, DocumentId, DocumentKind, EnvironmentId, StoreError, Write},
+    ports::{
+        Messenger,
+        notify::{Attempt, Message, Target},
+    },
+    telemetry::Metrics,
     testing::SeededIds,
 };
+use tokio_util::sync::CancellationToken;
 
-use crate::support::app::{Answer, Caller, TestApp};
+use crate::support::{
+    app::{Answer, Caller, TestApp},
+    within,
+};
 
 mod kinds;
 
@@ -47,7 +60,11 @@ struct Shop {
 
 impl Shop {
     async fn new() -> Self {
-        let test = TestApp::with_projects().await;
+        Self::on(TestApp::with_projects().await).await
+    }
+
+    /// With that server, which has the shop's project.
+    async fn on(test: TestApp) -> Self {
         let operator = test.project_token("shop", Role::Operator).await;
         let sdk = test.sdk_key("shop", "test", SdkKeyKind::Server).await;
         let flag = json!({ "key": "checkout", "name": "Checkout", "kind": "boolean" });
@@ -464,4 +481,59 @@ async fn a_rollout_that_lost_its_flag_can_be_ended_and_leaves_the_flag_alone() {
     assert_eq!(shop.rollout(&id).await["share"], 10_000);
     shop.act(&id, "rollBack", None).await.expect(StatusCode::OK);
     assert_eq!(shop.n_on().await, 1_000, "what was repaired stays");
+}
+
+/// A messenger that never comes back from the first receiver.
+#[derive(Default)]
+struct Hangs(AtomicUsize);
+
+#[async_trait]
+impl Messenger for Hangs {
+    async fn send(&self, _: &Message) -> Attempt {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
+    }
+
+    fn check(&self, _: &Target) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_does_not_delay_a_rollback() {
+    let hangs = Arc::new(Hangs::default());
+    let test = TestApp::with_messenger(hangs.clone());
+    test.project("shop", &["test", "production"]).await;
+    let admin = test.instance_token().await;
+    let channel = json!({ "key": "ops", "name": "Ops", "target": { "kind": "webhook", "url": "https://x.example" } });
+    test.post("/api/v1/projects/shop/notification-channels", channel)
+        .by(&admin)
+        .send()
+        .await
+        .expect(StatusCode::CREATED);
+    let mut shop = Shop::on(test).await;
+    let shutdown = CancellationToken::new();
+    let notifier = Notifier::new(shop.test.app.clone(), &Metrics::new());
+    let notifier = tokio::spawn(notifier.run(shutdown.clone()));
+    let id = shop.start(gated()).await;
+    within(async {
+        while hangs.0.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    shop.pass(60, 200, (200, 10)).await;
+    assert_eq!(shop.rollout(&id).await["status"]["state"], "rolledBack");
+    assert_eq!(shop.n_on().await, 0);
+    assert_eq!(hangs.0.load(Ordering::SeqCst), 1, "the first message is still on its way");
+    within(async {
+        // Of the roll back, too, nothing is lost.
+        while shop.test.app.store.delivery_queue().await.unwrap().n_waiting < 3 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    shutdown.cancel();
+    within(notifier).await.unwrap();
 }

@@ -16,9 +16,10 @@ use tidegate_core::Timestamp;
 use tidegate_server::{
     audit::{self, AuditEntry, Broken, VerifyError},
     ports::store::{
-        AuditQuery, Commit, Committed, Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentDelta,
-        EnvironmentId, Expected, Fence, IdempotencyRecord, Lease, OneTimeLink, PutLease, Session, Store, StoreError,
-        ToldReceipts, Touched, TouchedKind, Write,
+        AuditQuery, Commit, Committed, Delivery, DeliveryAttempt, DeliveryPage, DeliveryQueue, DeliveryState, Document,
+        DocumentId, DocumentKind, DocumentQuery, Enqueue, EnvironmentDelta, EnvironmentId, Expected, Fence,
+        IdempotencyRecord, Lease, OneTimeLink, PutLease, Session, Store, StoreError, ToldReceipts, Touched,
+        TouchedKind, Write,
     },
     store::{Location, MemoryStore, OpenError, SqlStore},
 };
@@ -223,6 +224,10 @@ conformance!(
     receipts_are_told,
     a_lease_has_one_holder,
     a_commit_behind_the_fence_changes_nothing,
+    the_notifier_moves_on_once,
+    deliveries_are_taken_one_for_each_channel,
+    attempts_are_recorded_once,
+    deliveries_page_begin_anew_and_go,
 );
 
 async fn epoch_is_the_database_s(bench: &Bench) {
@@ -908,6 +913,168 @@ async fn links_work_once(bench: &Bench) {
     assert_eq!(pruned, 1, "`left` is past its end, `new` is not");
     assert_eq!(bench.store.take_link("left", Timestamp(1_000)).await.unwrap(), None);
     assert_eq!(bench.store.take_link("new", Timestamp(3_000)).await.unwrap().unwrap().user, None);
+}
+
+fn delivery(channel: &str, sequence: u64, subject: &str) -> Delivery {
+    Delivery {
+        id: format!("{channel}-{sequence}"),
+        project: "shop".to_owned(),
+        channel: channel.to_owned(),
+        sequence,
+        subject: subject.to_owned(),
+        notification: "{}".to_owned(),
+        state: DeliveryState::Waiting,
+        n_attempts: 0,
+        due_at: Timestamp(1_000),
+        created_at: Timestamp(1_000),
+        tried_at: None,
+        status: None,
+        duration_ms: None,
+        problem: None,
+    }
+}
+
+fn enqueue(from: u64, to: u64, deliveries: Vec<Delivery>) -> Enqueue {
+    Enqueue { from, to, deliveries, max_waiting: 100, at: Timestamp(1_000) }
+}
+
+fn attempt(id: &str, n_before: u32, state: DeliveryState, due_at: i64) -> DeliveryAttempt {
+    DeliveryAttempt {
+        id: id.to_owned(),
+        n_before,
+        state,
+        due_at: Timestamp(due_at),
+        tried_at: Timestamp(2_000),
+        status: Some(503),
+        duration_ms: 12,
+        problem: Some("busy".to_owned()),
+    }
+}
+
+async fn page(bench: &Bench, channel: &str) -> Vec<Delivery> {
+    let page = DeliveryPage { project: "shop".to_owned(), channel: channel.to_owned(), before: None, limit: 10 };
+    bench.replica.delivery_page(&page).await.unwrap()
+}
+
+async fn take(store: &Arc<dyn Store>, now: i64, limit: u32) -> Vec<String> {
+    let taken = store.take_deliveries(Timestamp(now), Timestamp(now + 60_000), limit).await.unwrap();
+    let mut ids: Vec<_> = taken.into_iter().map(|delivery| delivery.id).collect();
+    ids.sort();
+    ids
+}
+
+async fn the_notifier_moves_on_once(bench: &Bench) {
+    assert_eq!(bench.store.notifier_cursor().await.unwrap(), 0);
+    assert_eq!(bench.store.delivery_queue().await.unwrap(), DeliveryQueue::default());
+    let first = vec![delivery("ops", 3, "r1"), delivery("dev", 3, "r1")];
+    assert!(bench.store.enqueue_deliveries(&enqueue(0, 5, first.clone())).await.unwrap());
+    assert!(!bench.replica.enqueue_deliveries(&enqueue(0, 4, vec![delivery("ops", 4, "r1")])).await.unwrap());
+    assert_eq!(bench.replica.notifier_cursor().await.unwrap(), 5);
+    assert_eq!(page(bench, "ops").await, [first[0].clone()], "who came too late has enqueued nothing");
+
+    // What is there stays as it is.
+    let again = Delivery { notification: "other".to_owned(), ..delivery("ops", 3, "r1") };
+    assert!(bench.store.enqueue_deliveries(&enqueue(5, 6, vec![again])).await.unwrap());
+    assert_eq!(page(bench, "ops").await, [first[0].clone()]);
+    let queue = DeliveryQueue { n_waiting: 2, oldest: Some(Timestamp(1_000)), next_due: Some(Timestamp(1_000)) };
+    assert_eq!(bench.store.delivery_queue().await.unwrap(), queue);
+
+    // What is too much is dead from the start.
+    let many = Enqueue { max_waiting: 2, ..enqueue(6, 9, (7..10).map(|n| delivery("ops", n, "r1")).collect()) };
+    assert!(bench.store.enqueue_deliveries(&many).await.unwrap());
+    let states = page(bench, "ops").await.into_iter().map(|it| (it.sequence, it.state, it.problem.is_some()));
+    let (waiting, dead) = (DeliveryState::Waiting, DeliveryState::Dead);
+    let expected = [(9, dead, true), (8, dead, true), (7, waiting, false), (3, waiting, false)];
+    assert_eq!(states.collect::<Vec<_>>(), expected);
+}
+
+async fn deliveries_are_taken_one_for_each_channel(bench: &Bench) {
+    let late = Delivery { due_at: Timestamp(5_000), ..delivery("late", 1, "r1") };
+    let all =
+        vec![delivery("ops", 1, "r1"), delivery("ops", 2, "r2"), delivery("ops", 3, "r1"), delivery("dev", 3, "r1")];
+    assert!(bench.store.enqueue_deliveries(&enqueue(0, 3, all)).await.unwrap());
+    let late = Enqueue { at: Timestamp(5_000), ..enqueue(3, 3, vec![late]) };
+    assert!(bench.store.enqueue_deliveries(&late).await.unwrap());
+    assert_eq!(take(&bench.store, 999, 10).await, [""; 0], "nothing is due");
+    assert_eq!(take(&bench.store, 1_000, 10).await, ["dev-3", "ops-1"]);
+    assert_eq!(take(&bench.replica, 1_000, 10).await, [""; 0], "somebody is at both channels");
+    assert_eq!(bench.store.delivery_queue().await.unwrap().next_due, Some(Timestamp(1_000)));
+
+    // The first of a subject waits for another attempt: the next of that subject waits behind it, others do not.
+    assert!(bench.store.record_attempt(&attempt("ops-1", 0, DeliveryState::Waiting, 90_000)).await.unwrap());
+    assert_eq!(take(&bench.replica, 2_000, 10).await, ["ops-2"]);
+    // A success is good news for the whole channel, and for no other.
+    assert!(bench.store.record_attempt(&attempt("ops-2", 0, DeliveryState::Delivered, 0)).await.unwrap());
+    assert_eq!(take(&bench.store, 2_000, 10).await, ["ops-1"]);
+    assert!(bench.store.record_attempt(&attempt("ops-1", 1, DeliveryState::Dead, 0)).await.unwrap());
+    assert_eq!(take(&bench.store, 2_000, 10).await, ["ops-3"], "what is dead is in nobody's way");
+
+    // News of a subject sends what of it waits for another attempt.
+    assert!(bench.store.record_attempt(&attempt("ops-3", 0, DeliveryState::Waiting, 90_000)).await.unwrap());
+    let news = Enqueue { at: Timestamp(2_500), ..enqueue(3, 4, vec![delivery("ops", 4, "r1")]) };
+    assert!(bench.store.enqueue_deliveries(&news).await.unwrap());
+    assert_eq!(take(&bench.store, 2_500, 10).await, ["ops-3"]);
+
+    // Whoever took it and never came back.
+    assert_eq!(take(&bench.store, 61_000, 1).await, ["late-1"], "the one due first");
+    assert_eq!(take(&bench.replica, 61_000, 10).await, ["dev-3"]);
+    assert_eq!(take(&bench.replica, 62_500, 10).await, ["ops-3"]);
+}
+
+async fn attempts_are_recorded_once(bench: &Bench) {
+    assert!(bench.store.enqueue_deliveries(&enqueue(0, 1, vec![delivery("ops", 1, "r1")])).await.unwrap());
+    assert!(!bench.store.record_attempt(&attempt("none", 0, DeliveryState::Dead, 0)).await.unwrap());
+    assert_eq!(take(&bench.store, 1_000, 1).await, ["ops-1"]);
+    assert!(bench.store.record_attempt(&attempt("ops-1", 0, DeliveryState::Waiting, 9_000)).await.unwrap());
+    let expected = Delivery {
+        n_attempts: 1,
+        due_at: Timestamp(9_000),
+        tried_at: Some(Timestamp(2_000)),
+        status: Some(503),
+        duration_ms: Some(12),
+        problem: Some("busy".to_owned()),
+        ..delivery("ops", 1, "r1")
+    };
+    assert_eq!(page(bench, "ops").await, std::slice::from_ref(&expected));
+    // Somebody else was slower.
+    assert!(!bench.replica.record_attempt(&attempt("ops-1", 0, DeliveryState::Delivered, 0)).await.unwrap());
+    assert_eq!(page(bench, "ops").await, [expected]);
+    assert_eq!(take(&bench.store, 9_000, 1).await, ["ops-1"]);
+    let delivered = DeliveryAttempt { status: None, problem: None, ..attempt("ops-1", 1, DeliveryState::Delivered, 0) };
+    assert!(bench.replica.record_attempt(&delivered).await.unwrap());
+    assert!(!bench.store.record_attempt(&attempt("ops-1", 2, DeliveryState::Waiting, 0)).await.unwrap(), "it is over");
+    let [found] = &page(bench, "ops").await[..] else { panic!("it is not there") };
+    assert_eq!((found.state, found.n_attempts, found.status), (DeliveryState::Delivered, 2, None));
+    assert_eq!(bench.store.delivery_queue().await.unwrap(), DeliveryQueue::default());
+}
+
+async fn deliveries_page_begin_anew_and_go(bench: &Bench) {
+    let all = (1..=4).map(|n| delivery("ops", n, "r1")).chain([delivery("dev", 1, "r1")]).collect();
+    assert!(bench.store.enqueue_deliveries(&enqueue(0, 4, all)).await.unwrap());
+    let (project, channel) = ("shop".to_owned(), "ops".to_owned());
+    let page = DeliveryPage { project, channel, before: Some(4), limit: 2 };
+    let rows = bench.store.delivery_page(&page).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), [3, 2]);
+
+    for (id, state) in
+        [("ops-1", DeliveryState::Dead), ("ops-2", DeliveryState::Delivered), ("dev-1", DeliveryState::Dead)]
+    {
+        assert!(bench.store.record_attempt(&attempt(id, 0, state, 0)).await.unwrap());
+    }
+    let retry = async |channel: &str, id: &str| {
+        bench.store.retry_delivery("shop", channel, id, Timestamp(7_000)).await.unwrap()
+    };
+    assert_eq!(retry("dev", "ops-1").await, None, "another channel's");
+    assert_eq!(bench.store.retry_delivery("other", "ops", "ops-1", Timestamp(7_000)).await.unwrap(), None);
+    let anew = retry("ops", "ops-1").await.unwrap();
+    assert_eq!((anew.state, anew.n_attempts), (DeliveryState::Waiting, 0));
+    assert_eq!((anew.due_at, anew.created_at, anew.status), (Timestamp(7_000), Timestamp(7_000), Some(503)));
+    assert_eq!(take(&bench.replica, 7_000, 10).await, ["ops-1"]);
+
+    assert_eq!(bench.store.prune_deliveries(Timestamp(1_000), 10).await.unwrap(), 0, "they are not older");
+    assert_eq!(bench.store.prune_deliveries(Timestamp(1_001), 1).await.unwrap(), 1);
+    assert_eq!(bench.replica.prune_deliveries(Timestamp(9_000), 10).await.unwrap(), 1, "what waits stays");
+    assert_eq!(bench.store.delivery_queue().await.unwrap().n_waiting, 3);
 }
 
 /// What the port promises is called above: a new method without a case fails here.

@@ -25,7 +25,7 @@ const IMPURE: [&str; 12] =
     ["axum", "fastrand", "getrandom", "hyper", "log", "mio", "rand", "reqwest", "socket2", "sqlx", "tokio", "tracing"];
 
 /// Which modules of the server each one may name. `wiring` and `main` put everything together and may name all.
-const MODULES: [(&str, &[&str]); 13] = [
+const MODULES: [(&str, &[&str]); 14] = [
     ("audit", &["ports"]),
     ("telemetry", &[]),
     ("config", &["outgoing", "ports", "store", "telemetry"]),
@@ -38,14 +38,16 @@ const MODULES: [(&str, &[&str]); 13] = [
     ("stream", &["app", "audit", "ports", "telemetry"]),
     ("http", &["app", "audit", "ports", "stream", "telemetry"]),
     ("controller", &["app", "ports"]),
+    ("notify", &["app", "audit", "ports", "telemetry"]),
     ("demo", &["app", "audit", "ports", "system"]),
 ];
 
 /// Crates that only these modules of the server may name.
-const CONFINED: [(&str, &[&str]); 6] = [
+const CONFINED: [(&str, &[&str]); 7] = [
     ("sqlx", &["store"]),
     ("axum", &["http", "stream", "wiring"]),
     ("clap", &["cli", "config", "main"]),
+    ("lettre", &["notify"]),
     ("getrandom", &["system"]),
     ("hyper", &["outgoing"]),
     ("rustls", &["outgoing"]),

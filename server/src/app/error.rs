@@ -118,7 +118,7 @@ impl From<BrokenDocument> for AppError {
     /// What a project holds is told to whoever reads it; of accounts and keys, the log alone hears.
     fn from(broken: BrokenDocument) -> Self {
         match broken.id.kind {
-            DocumentKind::SdkKey | DocumentKind::User | DocumentKind::Token => {
+            DocumentKind::SdkKey | DocumentKind::NotificationChannel | DocumentKind::User | DocumentKind::Token => {
                 Self::Store(StoreError::Internal(broken.into()))
             }
             _ => Self::Broken(broken),
@@ -155,6 +155,7 @@ fn describe(id: &DocumentId) -> String {
         DocumentKind::SdkKey => "SDK key",
         DocumentKind::Rollout => "rollout",
         DocumentKind::RolloutTemplate => "rollout template",
+        DocumentKind::NotificationChannel => "notification channel",
         DocumentKind::User => "user",
         DocumentKind::Token => "token",
     };

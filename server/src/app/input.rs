@@ -122,8 +122,20 @@ fn is_left_out(name: &str, value: &Json) -> bool {
     }
 }
 
-const OPTIONAL: [&str; 10] =
-    ["offVariant", "bucketBy", "rollout", "salt", "name", "color", "reason", "defaultVariant", "flag", "tag"];
+const OPTIONAL: [&str; 12] = [
+    "offVariant",
+    "bucketBy",
+    "rollout",
+    "salt",
+    "name",
+    "color",
+    "reason",
+    "defaultVariant",
+    "flag",
+    "tag",
+    "credential",
+    "url",
+];
 
 const LISTS: [&str; 11] = [
     "prerequisites",

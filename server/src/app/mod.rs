@@ -34,6 +34,7 @@ pub mod draft;
 pub mod rulesets;
 pub mod wire;
 
+pub mod channels;
 pub mod configurations;
 pub mod environments;
 pub mod evaluation;
@@ -50,7 +51,9 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use crate::ports::{Clock, IdSource, Outgoing, Store, outgoing::Offline, store::EnvironmentId};
+use crate::ports::{
+    Clock, IdSource, Messenger, Outgoing, Store, notify::NoMessenger, outgoing::Offline, store::EnvironmentId,
+};
 
 pub use documents::{BrokenDocument, Stored};
 pub use error::AppError;
@@ -68,6 +71,8 @@ pub struct App {
     pub ids: Arc<dyn IdSource>,
     /// The way to other systems; none until there is one.
     pub outgoing: Arc<dyn Outgoing>,
+    /// Who sends messages to the outside.
+    pub messenger: Arc<dyn Messenger>,
     /// Told which environments a commit touched: a hint, never data.
     pub changes: tokio::sync::broadcast::Sender<EnvironmentId>,
     /// Compiled rulesets, to check changes and to evaluate for people.
@@ -84,7 +89,7 @@ impl App {
     /// How many hints a slow listener may be behind before it has to look for itself.
     const MAX_HINTS: usize = 1_024;
 
-    /// An application on these ports.
+    /// An application on these ports, which sends no messages.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
         let (changes, _) = tokio::sync::broadcast::channel(Self::MAX_HINTS);
         Self {
@@ -92,6 +97,7 @@ impl App {
             clock,
             ids,
             outgoing: Arc::new(Offline),
+            messenger: Arc::new(NoMessenger),
             changes,
             rulesets: Arc::default(),
             keys: Arc::default(),

@@ -205,6 +205,13 @@ struct ConfigArgs {
     /// [default: 20]
     #[arg(long, global = true, value_name = "SECONDS")]
     shutdown_deadline: Option<String>,
+    /// The mail server for notifications: `smtps://user:password@mail.example.org`, or `smtp://…` for STARTTLS [variable:
+    /// TIDEGATE_SMTP_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    smtp_url: Option<String>,
+    /// Whom notifications by mail are from: `Tidegate <tidegate@example.org>` [variable: TIDEGATE_SMTP_FROM]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    smtp_from: Option<String>,
     /// Hosts and networks of metric sources and webhooks that are asked although they are private, by commas:
     /// `prometheus.internal:9090`, `10.0.0.0/8` [variable: TIDEGATE_OUTGOING_ALLOW]
     #[arg(long, global = true, value_name = "PLACES")]
@@ -427,6 +434,8 @@ impl ConfigArgs {
             ("log_level", self.log_level),
             ("log_format", self.log_format),
             ("shutdown_deadline", self.shutdown_deadline),
+            ("smtp_url", self.smtp_url),
+            ("smtp_from", self.smtp_from),
             ("outgoing_allow", self.outgoing_allow),
             ("outgoing_ca", self.outgoing_ca),
             ("credentials", self.credentials),

@@ -31,6 +31,7 @@ mod stream;
 mod tokens;
 mod users;
 
+mod channels;
 mod configurations;
 mod environments;
 mod evaluate;

@@ -225,6 +225,7 @@ pub(super) fn routes() -> Routes {
         .merge(super::rollouts::routes())
         .merge(super::segments::routes())
         .merge(super::templates::routes())
+        .merge(super::channels::routes())
         .merge(super::evaluate::routes())
         .merge(super::flag_file::routes());
     let ofrep = super::ofrep::routes().under("/ofrep/v1");

@@ -1,11 +1,13 @@
-//! What the application needs from the outside: storage, time, ids and randomness, and the way to other systems.
+//! What the application needs from the outside: storage, time, ids and randomness, the way to other systems, messages.
 
 pub mod clock;
 pub mod ids;
+pub mod notify;
 pub mod outgoing;
 pub mod store;
 
 pub use clock::Clock;
 pub use ids::IdSource;
+pub use notify::Messenger;
 pub use outgoing::Outgoing;
 pub use store::Store;

@@ -29,6 +29,8 @@ pub enum DocumentKind {
     Rollout,
     /// A template of rollouts. Scope: `project`.
     RolloutTemplate,
+    /// Where notifications go. Scope: `project`.
+    NotificationChannel,
     /// A person. Scope: empty; key: the id. Under the scope `email`: who has the address that is the key.
     User,
     /// An API token. Scope: empty; key: the public part.
@@ -37,7 +39,7 @@ pub enum DocumentKind {
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Project,
         Self::Environment,
         Self::Flag,
@@ -46,6 +48,7 @@ impl DocumentKind {
         Self::SdkKey,
         Self::Rollout,
         Self::RolloutTemplate,
+        Self::NotificationChannel,
         Self::User,
         Self::Token,
     ];
@@ -61,6 +64,7 @@ impl DocumentKind {
             Self::SdkKey => "sdkKey",
             Self::Rollout => "rollout",
             Self::RolloutTemplate => "rolloutTemplate",
+            Self::NotificationChannel => "notificationChannel",
             Self::User => "user",
             Self::Token => "token",
         }
@@ -375,6 +379,142 @@ pub struct ToldReceipts {
     pub at: Timestamp,
 }
 
+/// A notification on its way to one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The same for the same row and channel, whoever enqueues it.
+    pub id: String,
+    /// The project's key.
+    pub project: String,
+    /// The channel's key.
+    pub channel: String,
+    /// The row of the audit log that it tells of: with project and channel, this names it, too.
+    pub sequence: u64,
+    /// What it is about: of one subject, a channel gets one message after the other.
+    pub subject: String,
+    /// JSON.
+    pub notification: String,
+    /// How far it has come.
+    pub state: DeliveryState,
+    /// How often it was tried, since it was enqueued or asked for again.
+    pub n_attempts: u32,
+    /// When it is tried next, where it waits.
+    pub due_at: Timestamp,
+    /// When it was enqueued, or asked for again.
+    pub created_at: Timestamp,
+    /// When it was last tried.
+    pub tried_at: Option<Timestamp>,
+    /// The last attempt's status of HTTP or SMTP.
+    pub status: Option<u16>,
+    /// How long the last attempt took, in milliseconds.
+    pub duration_ms: Option<u64>,
+    /// What was wrong at the last attempt, or why there was none.
+    pub problem: Option<String>,
+}
+
+impl Delivery {
+    /// As it is enqueued where `n_waiting` others of the channel wait: dead, where that is as many as may.
+    #[must_use]
+    pub fn admitted(self, n_waiting: u64, max_waiting: u32) -> Self {
+        if self.state == DeliveryState::Waiting && n_waiting >= u64::from(max_waiting) {
+            let problem = Some(format!("{max_waiting} others waited for the channel"));
+            return Self { state: DeliveryState::Dead, problem, ..self };
+        }
+        self
+    }
+}
+
+/// How far a delivery has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeliveryState {
+    /// It waits for its next attempt.
+    Waiting,
+    /// The receiver has it.
+    Delivered,
+    /// It is not tried any more.
+    Dead,
+}
+
+impl DeliveryState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Waiting, Self::Delivered, Self::Dead];
+
+    /// The name stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// The state of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+/// What the notifier made of the next rows of the audit log: one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enqueue {
+    /// The last row that was read before.
+    pub from: u64,
+    /// The last row that is read now.
+    pub to: u64,
+    /// What is to be sent, waiting or dead. Those that are there already stay as they are; others of the same channel and
+    /// subject that wait for another attempt are due at once, as they go first.
+    pub deliveries: Vec<Delivery>,
+    /// Of each channel, at most so many wait: what is too much is dead from the start.
+    pub max_waiting: u32,
+    /// The time.
+    pub at: Timestamp,
+}
+
+/// What waits to be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryQueue {
+    /// How many.
+    pub n_waiting: u64,
+    /// When the oldest was enqueued.
+    pub oldest: Option<Timestamp>,
+    /// When the next is due.
+    pub next_due: Option<Timestamp>,
+}
+
+/// How an attempt went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryAttempt {
+    /// The delivery.
+    pub id: String,
+    /// How often it was tried before: another number means that somebody else has written of this attempt.
+    pub n_before: u32,
+    /// What it is now.
+    pub state: DeliveryState,
+    /// When it is tried next, where it waits.
+    pub due_at: Timestamp,
+    /// When it was tried.
+    pub tried_at: Timestamp,
+    /// The status of HTTP or SMTP.
+    pub status: Option<u16>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// What was wrong.
+    pub problem: Option<String>,
+}
+
+/// Asks for a page of a channel's deliveries, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryPage {
+    /// The project's key.
+    pub project: String,
+    /// The channel's key.
+    pub channel: String,
+    /// Only those of rows with a lower sequence number.
+    pub before: Option<u64>,
+    /// At most this many.
+    pub limit: u32,
+}
+
 /// Why the store did not do it, by what the caller can do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -504,4 +644,36 @@ pub trait Store: Send + Sync {
 
     /// Takes a one-time link out: the second caller gets `None`. Expired ones are `None` too.
     async fn take_link(&self, secret_hash: &str, now: Timestamp) -> Result<Option<OneTimeLink>, StoreError>;
+    /// The last row of the audit log of which notifications were made. In a database that is older than notifications: the newest
+    /// row when they came.
+    async fn notifier_cursor(&self) -> Result<u64, StoreError>;
+
+    /// Enqueues deliveries and moves the cursor; see [`Enqueue`]. `false`, and nothing is done, where somebody else has moved it.
+    async fn enqueue_deliveries(&self, enqueue: &Enqueue) -> Result<bool, StoreError>;
+
+    /// What waits to be sent.
+    async fn delivery_queue(&self) -> Result<DeliveryQueue, StoreError>;
+
+    /// Takes deliveries that are due, the one due first before the others: they are due again at `until`, unless an attempt is
+    /// recorded. Of a channel that has taken ones, none is taken, and one at a time; of a subject, the oldest goes first.
+    async fn take_deliveries(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Records an attempt. Where it succeeded, everything else that waits for the channel is due at once. `false`, and nothing is
+    /// done, where it was recorded already.
+    async fn record_attempt(&self, attempt: &DeliveryAttempt) -> Result<bool, StoreError>;
+
+    /// A page of a channel's deliveries, newest first.
+    async fn delivery_page(&self, page: &DeliveryPage) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Lets a channel's delivery begin anew, whatever its state. Returns what it is then.
+    async fn retry_delivery(
+        &self,
+        project: &str,
+        channel: &str,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError>;
+
+    /// Forgets up to `limit` deliveries that do not wait and were enqueued before that. Returns how many went.
+    async fn prune_deliveries(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }

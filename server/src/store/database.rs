@@ -13,15 +13,16 @@ use super::{
     Location, OpenError, admit,
     engine::{Engine, Tx, args},
     postgres,
-    rows::{AuditLogRow, DocumentRow, IdempotencyRow, LeaseRow, LinkRow, SessionRow, TouchedRow, count},
+    rows::{AuditLogRow, DeliveryRow, DocumentRow, IdempotencyRow, LeaseRow, LinkRow, SessionRow, TouchedRow, count},
     sql, sqlite,
 };
 use crate::{
     audit::{self, AuditRow, GENESIS, canonical},
     ports::store::{
-        AuditQuery, Commit, Committed, Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentDelta,
-        EnvironmentId, EnvironmentSnapshot, Fence, IdempotencyRecord, Lease, LiveObject, OneTimeLink, PutLease,
-        Session, Store, StoreError, ToldReceipts, Touched, TouchedKind, Write,
+        AuditQuery, Commit, Committed, Delivery, DeliveryAttempt, DeliveryPage, DeliveryQueue, DeliveryState, Document,
+        DocumentId, DocumentKind, DocumentQuery, Enqueue, EnvironmentDelta, EnvironmentId, EnvironmentSnapshot, Fence,
+        IdempotencyRecord, Lease, LiveObject, OneTimeLink, PutLease, Session, Store, StoreError, ToldReceipts, Touched,
+        TouchedKind, Write,
     },
 };
 
@@ -293,6 +294,110 @@ impl Store for SqlStore {
         tx.commit().await?;
         Ok(row.map(OneTimeLink::from).filter(|link| link.expires_at > now))
     }
+
+    async fn notifier_cursor(&self) -> Result<u64, StoreError> {
+        let (cursor,): (i64,) = self.engine.reader().await?.on().one(sql::NOTIFIER_CURSOR, &[]).await?;
+        count(cursor)
+    }
+
+    async fn enqueue_deliveries(&self, enqueue: &Enqueue) -> Result<bool, StoreError> {
+        let Enqueue { from, to, deliveries, max_waiting, at } = enqueue;
+        let mut tx = self.engine.begin_write().await?;
+        if tx.on().execute(sql::MOVE_NOTIFIER_CURSOR, args![*from, *to]).await? == 0 {
+            return Ok(false);
+        }
+        for delivery in deliveries {
+            put_delivery(&mut tx, delivery, *max_waiting, *at).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn delivery_queue(&self) -> Result<DeliveryQueue, StoreError> {
+        let row: (i64, Option<i64>, Option<i64>) =
+            self.engine.reader().await?.on().one(sql::DELIVERY_QUEUE, &[]).await?;
+        let (n_waiting, oldest, next_due) = row;
+        Ok(DeliveryQueue {
+            n_waiting: count(n_waiting)?,
+            oldest: oldest.map(Timestamp),
+            next_due: next_due.map(Timestamp),
+        })
+    }
+
+    async fn take_deliveries(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        let mut tx = self.engine.begin_write().await?;
+        let rows: Vec<DeliveryRow> = tx.on().all(sql::TAKE_DELIVERIES, args![now, until, limit]).await?;
+        tx.commit().await?;
+        rows.into_iter().map(Delivery::try_from).collect()
+    }
+
+    async fn record_attempt(&self, attempt: &DeliveryAttempt) -> Result<bool, StoreError> {
+        let DeliveryAttempt { id, n_before, state, due_at, tried_at, status, duration_ms, problem } = attempt;
+        let status = status.map(u64::from);
+        let args = args![id, *n_before, state.as_str(), *due_at, *tried_at, status, *duration_ms, problem];
+        let mut tx = self.engine.begin_write().await?;
+        let recorded = tx.on().execute(sql::RECORD_ATTEMPT, args).await? > 0;
+        if recorded && *state == DeliveryState::Delivered {
+            tx.on().execute(sql::DELIVER_CHANNEL_NOW, args![id, *tried_at]).await?;
+        }
+        tx.commit().await?;
+        Ok(recorded)
+    }
+
+    async fn delivery_page(&self, page: &DeliveryPage) -> Result<Vec<Delivery>, StoreError> {
+        let DeliveryPage { project, channel, before, limit } = page;
+        let args = args![project, channel, before.unwrap_or(u64::MAX), *limit];
+        let rows: Vec<DeliveryRow> = self.engine.reader().await?.on().all(sql::DELIVERY_PAGE, args).await?;
+        rows.into_iter().map(Delivery::try_from).collect()
+    }
+
+    async fn retry_delivery(
+        &self,
+        project: &str,
+        channel: &str,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let mut tx = self.engine.begin_write().await?;
+        let row: Option<DeliveryRow> = tx.on().optional(sql::RETRY_DELIVERY, args![project, channel, id, now]).await?;
+        tx.commit().await?;
+        row.map(Delivery::try_from).transpose()
+    }
+
+    async fn prune_deliveries(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let mut tx = self.engine.begin_write().await?;
+        let n_pruned = tx.on().execute(sql::PRUNE_DELIVERIES, args![before, limit]).await?;
+        tx.commit().await?;
+        Ok(n_pruned)
+    }
+}
+
+/// One more delivery, unless it is there; dead where too many wait.
+async fn put_delivery(tx: &mut Tx, delivery: &Delivery, max_waiting: u32, at: Timestamp) -> Result<(), StoreError> {
+    let Delivery { id, project, channel, sequence, subject, notification, n_attempts, due_at, created_at, .. } =
+        delivery;
+    let (n_waiting,): (i64,) = tx.on().one(sql::N_WAITING, args![project, channel]).await?;
+    let delivery = &delivery.clone().admitted(count(n_waiting)?, max_waiting);
+    let Delivery { state, tried_at, status, duration_ms, problem, .. } = delivery;
+    let args = args![
+        id,
+        project,
+        channel,
+        *sequence,
+        subject,
+        notification,
+        state.as_str(),
+        *n_attempts,
+        *due_at,
+        *created_at,
+        *tried_at,
+        status.map(u64::from),
+        *duration_ms,
+        problem
+    ];
+    tx.on().execute(sql::PUT_DELIVERY, args).await?;
+    tx.on().execute(sql::DELIVER_SUBJECT_NOW, args![project, channel, subject, at]).await?;
+    Ok(())
 }
 
 /// Everything that a commit does, in a transaction that sees no other writer.

@@ -163,6 +163,7 @@ pub(super) enum Arg<'a> {
     Text(&'a str),
     OptionalText(Option<&'a str>),
     Integer(i64),
+    OptionalInteger(Option<i64>),
     Flag(bool),
 }
 
@@ -209,6 +210,18 @@ impl From<Timestamp> for Arg<'_> {
     }
 }
 
+impl From<Option<u64>> for Arg<'_> {
+    fn from(number: Option<u64>) -> Self {
+        Self::OptionalInteger(number.map(|number| i64::try_from(number).unwrap_or(i64::MAX)))
+    }
+}
+
+impl From<Option<Timestamp>> for Arg<'_> {
+    fn from(time: Option<Timestamp>) -> Self {
+        Self::OptionalInteger(time.map(|time| time.0))
+    }
+}
+
 impl From<bool> for Arg<'_> {
     fn from(flag: bool) -> Self {
         Self::Flag(flag)
@@ -221,6 +234,7 @@ where
     String: Encode<'a, D> + Type<D>,
     Option<&'a str>: Encode<'a, D> + Type<D>,
     i64: Encode<'a, D> + Type<D>,
+    Option<i64>: Encode<'a, D> + Type<D>,
     bool: Encode<'a, D> + Type<D>,
 {
     let mut bound = D::Arguments::default();
@@ -233,6 +247,7 @@ where
             Arg::Text(text) => bound.add(text),
             Arg::OptionalText(text) => bound.add(text),
             Arg::Integer(number) => bound.add(number),
+            Arg::OptionalInteger(number) => bound.add(number),
             Arg::Flag(flag) => bound.add(flag),
         }
         .map_err(StoreError::Internal)?;

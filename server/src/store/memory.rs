@@ -17,9 +17,10 @@ use super::admit;
 use crate::{
     audit::{self, AuditRow, GENESIS},
     ports::store::{
-        AuditQuery, Commit, Committed, Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentDelta,
-        EnvironmentId, EnvironmentSnapshot, Fence, IdempotencyRecord, Lease, LiveObject, OneTimeLink, PutLease,
-        Session, Store, StoreError, ToldReceipts, Touched, TouchedKind,
+        AuditQuery, Commit, Committed, Delivery, DeliveryAttempt, DeliveryPage, DeliveryQueue, DeliveryState, Document,
+        DocumentId, DocumentKind, DocumentQuery, Enqueue, EnvironmentDelta, EnvironmentId, EnvironmentSnapshot, Fence,
+        IdempotencyRecord, Lease, LiveObject, OneTimeLink, PutLease, Session, Store, StoreError, ToldReceipts, Touched,
+        TouchedKind,
     },
 };
 
@@ -43,6 +44,34 @@ struct State {
     /// By environment and process.
     receipts: BTreeMap<(EnvironmentId, String), ToldReceipts>,
     leases: BTreeMap<String, Lease>,
+    /// The last row of the audit log of which notifications were made.
+    cursor: u64,
+    /// By project, channel and row.
+    deliveries: BTreeMap<(String, String, u64), Claimable>,
+}
+
+#[derive(Debug)]
+struct Claimable {
+    delivery: Delivery,
+    /// Until then somebody is at it.
+    claimed_until: Timestamp,
+}
+
+impl Claimable {
+    fn is_of(&self, project: &str, channel: &str) -> bool {
+        self.delivery.project == project && self.delivery.channel == channel
+    }
+
+    fn waits(&self) -> bool {
+        self.delivery.state == DeliveryState::Waiting
+    }
+
+    /// If it waits for another attempt, it need not.
+    fn deliver_now(&mut self, now: Timestamp) {
+        if self.waits() && self.claimed_until <= now {
+            self.delivery.due_at = self.delivery.due_at.min(now);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -340,5 +369,124 @@ impl Store for MemoryStore {
 
     async fn take_link(&self, secret_hash: &str, now: Timestamp) -> Result<Option<OneTimeLink>, StoreError> {
         Ok(self.state().links.remove(secret_hash).filter(|link| link.expires_at > now))
+    }
+    async fn notifier_cursor(&self) -> Result<u64, StoreError> {
+        Ok(self.state().cursor)
+    }
+
+    async fn enqueue_deliveries(&self, enqueue: &Enqueue) -> Result<bool, StoreError> {
+        let Enqueue { from, to, deliveries, max_waiting, at } = enqueue;
+        let mut guard = self.state();
+        let State { cursor, deliveries: all, .. } = &mut *guard;
+        if *cursor != *from {
+            return Ok(false);
+        }
+        *cursor = *to;
+        for delivery in deliveries {
+            let Delivery { project, channel, sequence, subject, .. } = delivery;
+            let n_waiting = all.values().filter(|other| other.is_of(project, channel) && other.waits()).count();
+            all.entry((project.clone(), channel.clone(), *sequence)).or_insert_with(|| Claimable {
+                delivery: delivery.clone().admitted(n_waiting as u64, *max_waiting),
+                claimed_until: Timestamp(0),
+            });
+            let others = all.values_mut().filter(|other| other.is_of(project, channel));
+            others.filter(|other| other.delivery.subject == *subject).for_each(|other| other.deliver_now(*at));
+        }
+        Ok(true)
+    }
+
+    async fn delivery_queue(&self) -> Result<DeliveryQueue, StoreError> {
+        let state = self.state();
+        let waiting = || state.deliveries.values().filter(|it| it.waits()).map(|it| &it.delivery);
+        Ok(DeliveryQueue {
+            n_waiting: waiting().count() as u64,
+            oldest: waiting().map(|delivery| delivery.created_at).min(),
+            next_due: waiting().map(|delivery| delivery.due_at).min(),
+        })
+    }
+
+    async fn take_deliveries(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        let mut state = self.state();
+        let mut eligible: BTreeMap<(&String, &String), &Delivery> = BTreeMap::new();
+        for Claimable { delivery, .. } in state.deliveries.values().filter(|it| it.waits()) {
+            let Delivery { project, channel, sequence, subject, .. } = delivery;
+            let hinders = |other: &Claimable| {
+                let goes_first = other.delivery.subject == *subject && other.delivery.sequence < *sequence;
+                other.is_of(project, channel) && other.waits() && (other.claimed_until > now || goes_first)
+            };
+            if delivery.due_at <= now && !state.deliveries.values().any(hinders) {
+                // The first of each channel, as they are in the order of their rows.
+                eligible.entry((project, channel)).or_insert(delivery);
+            }
+        }
+        let mut eligible: Vec<Delivery> = eligible.into_values().cloned().collect();
+        eligible.sort_by(|a, b| (a.due_at, &a.id).cmp(&(b.due_at, &b.id)));
+        eligible.truncate(limit as usize);
+        for taken in &mut eligible {
+            taken.due_at = until;
+            let key = (taken.project.clone(), taken.channel.clone(), taken.sequence);
+            if let Some(it) = state.deliveries.get_mut(&key) {
+                it.claimed_until = until;
+                it.delivery.due_at = until;
+            }
+        }
+        Ok(eligible)
+    }
+
+    async fn record_attempt(&self, attempt: &DeliveryAttempt) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let Some(it) = state.deliveries.values_mut().find(|it| it.delivery.id == attempt.id) else { return Ok(false) };
+        if !it.waits() || it.delivery.n_attempts != attempt.n_before {
+            return Ok(false);
+        }
+        let DeliveryAttempt { id: _, n_before, state: now_is, due_at, tried_at, status, duration_ms, problem } =
+            attempt;
+        it.claimed_until = Timestamp(0);
+        let delivery = &mut it.delivery;
+        (delivery.state, delivery.n_attempts, delivery.due_at) = (*now_is, n_before + 1, *due_at);
+        (delivery.tried_at, delivery.status) = (Some(*tried_at), *status);
+        (delivery.duration_ms, delivery.problem) = (Some(*duration_ms), problem.clone());
+        let (project, channel) = (delivery.project.clone(), delivery.channel.clone());
+        if *now_is == DeliveryState::Delivered {
+            let others = state.deliveries.values_mut().filter(|other| other.is_of(&project, &channel));
+            others.for_each(|other| other.deliver_now(*tried_at));
+        }
+        Ok(true)
+    }
+
+    async fn delivery_page(&self, page: &DeliveryPage) -> Result<Vec<Delivery>, StoreError> {
+        let DeliveryPage { project, channel, before, limit } = page;
+        let state = self.state();
+        let all = state.deliveries.values().rev().filter(|it| it.is_of(project, channel)).map(|it| &it.delivery);
+        let wanted = all.filter(|delivery| before.is_none_or(|before| delivery.sequence < before));
+        Ok(wanted.take(*limit as usize).cloned().collect())
+    }
+
+    async fn retry_delivery(
+        &self,
+        project: &str,
+        channel: &str,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let mut state = self.state();
+        let found = state.deliveries.values_mut().find(|it| it.is_of(project, channel) && it.delivery.id == id);
+        Ok(found.map(|Claimable { delivery, .. }| {
+            (delivery.state, delivery.n_attempts) = (DeliveryState::Waiting, 0);
+            (delivery.due_at, delivery.created_at) = (now, now);
+            delivery.clone()
+        }))
+    }
+
+    async fn prune_deliveries(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let mut state = self.state();
+        let old = state.deliveries.iter().filter(|(_, it)| !it.waits() && it.delivery.created_at < before);
+        let mut old: Vec<_> = old.map(|(key, it)| (it.delivery.created_at, key.clone())).collect();
+        old.sort();
+        old.truncate(limit as usize);
+        for (_, key) in &old {
+            state.deliveries.remove(key);
+        }
+        Ok(old.len() as u64)
     }
 }

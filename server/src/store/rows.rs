@@ -7,8 +7,8 @@ use tidegate_core::Timestamp;
 use crate::{
     audit::{AuditEntry, AuditRow, canonical},
     ports::store::{
-        Document, DocumentId, DocumentKind, IdempotencyRecord, Lease, OneTimeLink, Session, StoreError, Touched,
-        TouchedKind,
+        Delivery, DeliveryState, Document, DocumentId, DocumentKind, IdempotencyRecord, Lease, OneTimeLink, Session,
+        StoreError, Touched, TouchedKind,
     },
 };
 
@@ -218,6 +218,49 @@ impl From<LinkRow> for OneTimeLink {
     fn from(row: LinkRow) -> Self {
         let LinkRow { secret_hash, user_id: user, expires_at } = row;
         Self { secret_hash, user, expires_at: Timestamp(expires_at) }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct DeliveryRow {
+    id: String,
+    project: String,
+    channel: String,
+    #[sqlx(try_from = "i64")]
+    sequence: u64,
+    subject: String,
+    notification: LossyText,
+    state: String,
+    #[sqlx(try_from = "i64")]
+    n_attempts: u32,
+    due_at: i64,
+    created_at: i64,
+    tried_at: Option<i64>,
+    status: Option<i64>,
+    duration_ms: Option<i64>,
+    problem: Option<String>,
+}
+
+impl TryFrom<DeliveryRow> for Delivery {
+    type Error = StoreError;
+
+    fn try_from(row: DeliveryRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id,
+            project: row.project,
+            channel: row.channel,
+            sequence: row.sequence,
+            subject: row.subject,
+            notification: row.notification.0,
+            state: DeliveryState::parse(&row.state).ok_or_else(|| unknown_kind(&row.state))?,
+            n_attempts: row.n_attempts,
+            due_at: Timestamp(row.due_at),
+            created_at: Timestamp(row.created_at),
+            tried_at: row.tried_at.map(Timestamp),
+            status: row.status.and_then(|status| u16::try_from(status).ok()),
+            duration_ms: row.duration_ms.map(count).transpose()?,
+            problem: row.problem,
+        })
     }
 }
 

@@ -200,3 +200,76 @@ pub(super) const TAKE_LINK: &str =
 
 /// `$1` time.
 pub(super) const PRUNE_LINKS: &str = "DELETE FROM links WHERE expires_at <= $1";
+
+/// Columns: `cursor`.
+pub(super) const NOTIFIER_CURSOR: &str = "SELECT cursor FROM notifier";
+
+/// `$1` the cursor expected, `$2` the next.
+pub(super) const MOVE_NOTIFIER_CURSOR: &str = "UPDATE notifier SET cursor = $2 WHERE cursor = $1";
+
+macro_rules! delivery_columns {
+    () => {
+        "id, project, channel, sequence, subject, notification, state, n_attempts, due_at, created_at, tried_at, status, \
+         duration_ms, problem"
+    };
+}
+
+/// The columns in their order; nobody is at it.
+pub(super) const PUT_DELIVERY: &str = concat!(
+    "INSERT INTO deliveries (",
+    delivery_columns!(),
+    ", claimed_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0) ON CONFLICT DO NOTHING"
+);
+
+/// `$1` project, `$2` channel. Columns: how many wait.
+pub(super) const N_WAITING: &str =
+    "SELECT COUNT(*) FROM deliveries WHERE project = $1 AND channel = $2 AND state = 'waiting'";
+
+/// `$1` project, `$2` channel, `$3` subject, `$4` time.
+pub(super) const DELIVER_SUBJECT_NOW: &str = "\
+    UPDATE deliveries SET due_at = $4 WHERE project = $1 AND channel = $2 AND subject = $3 AND state = 'waiting' \
+    AND due_at > $4 AND claimed_until <= $4";
+
+/// `$1` id, `$2` time.
+pub(super) const DELIVER_CHANNEL_NOW: &str = "\
+    UPDATE deliveries SET due_at = $2 WHERE state = 'waiting' AND due_at > $2 AND claimed_until <= $2 \
+    AND (project, channel) = (SELECT project, channel FROM deliveries WHERE id = $1)";
+
+/// Columns: how many wait, when the oldest was enqueued, when the next is due.
+pub(super) const DELIVERY_QUEUE: &str =
+    "SELECT COUNT(*), MIN(created_at), MIN(due_at) FROM deliveries WHERE state = 'waiting'";
+
+/// `$1` now, `$2` until, `$3` limit.
+pub(super) const TAKE_DELIVERIES: &str = concat!(
+    "UPDATE deliveries SET claimed_until = $2, due_at = $2 WHERE id IN (SELECT id FROM (\
+     SELECT d.id, d.due_at, ROW_NUMBER() OVER (PARTITION BY d.project, d.channel ORDER BY d.sequence) AS place \
+     FROM deliveries d WHERE d.state = 'waiting' AND d.due_at <= $1 AND NOT EXISTS (\
+     SELECT 1 FROM deliveries o WHERE o.project = d.project AND o.channel = d.channel AND o.state = 'waiting' \
+     AND (o.claimed_until > $1 OR (o.subject = d.subject AND o.sequence < d.sequence)))) AS eligible \
+     WHERE place = 1 ORDER BY due_at, id LIMIT $3) RETURNING ",
+    delivery_columns!()
+);
+
+/// `$1` id, `$2` how often it was tried before, `$3` state, `$4` due, `$5` tried, `$6` status, `$7` duration, `$8` problem.
+pub(super) const RECORD_ATTEMPT: &str = "\
+    UPDATE deliveries SET state = $3, n_attempts = n_attempts + 1, due_at = $4, claimed_until = 0, tried_at = $5, \
+    status = $6, duration_ms = $7, problem = $8 WHERE id = $1 AND n_attempts = $2 AND state = 'waiting'";
+
+/// `$1` project, `$2` channel, `$3` sequence, `$4` limit.
+pub(super) const DELIVERY_PAGE: &str = concat!(
+    "SELECT ",
+    delivery_columns!(),
+    " FROM deliveries WHERE project = $1 AND channel = $2 AND sequence < $3 ORDER BY sequence DESC LIMIT $4"
+);
+
+/// `$1` project, `$2` channel, `$3` id, `$4` time.
+pub(super) const RETRY_DELIVERY: &str = concat!(
+    "UPDATE deliveries SET state = 'waiting', n_attempts = 0, due_at = $4, created_at = $4 \
+     WHERE project = $1 AND channel = $2 AND id = $3 RETURNING ",
+    delivery_columns!()
+);
+
+/// `$1` time, `$2` limit.
+pub(super) const PRUNE_DELIVERIES: &str = "\
+    DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE state <> 'waiting' AND created_at < $1 \
+    ORDER BY created_at LIMIT $2)";

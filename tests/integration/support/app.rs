@@ -25,7 +25,11 @@ use tidegate_server::{
         users::{NewUser, User},
     },
     http::{AppState, HttpConfig, Peer, router},
-    ports::store::{EnvironmentId, Store},
+    ports::{
+        Messenger,
+        notify::NoMessenger,
+        store::{EnvironmentId, Store},
+    },
     store::MemoryStore,
     telemetry::Metrics,
     testing::{ManualClock, SeededIds},
@@ -65,10 +69,20 @@ impl TestApp {
         Self::on(Arc::new(MemoryStore::new("epoch-1")), config)
     }
 
+    /// A server as it comes out of the box, which sends messages that way.
+    pub fn with_messenger(messenger: Arc<dyn Messenger>) -> Self {
+        Self::built(Arc::new(MemoryStore::new("epoch-1")), HttpConfig::default(), messenger)
+    }
+
     /// A server on that store.
     pub fn on(store: Arc<dyn Store>, config: HttpConfig) -> Self {
+        Self::built(store, config, Arc::new(NoMessenger))
+    }
+
+    fn built(store: Arc<dyn Store>, config: HttpConfig, messenger: Arc<dyn Messenger>) -> Self {
         let clock = Arc::new(ManualClock::default());
         let app = App::new(store, clock.clone(), Arc::new(SeededIds::default()));
+        let app = App { messenger, ..app };
         let state = AppState::new(app.clone(), config, Arc::new(Metrics::new()));
         Self { router: OnceLock::new(), app, state, clock }
     }

@@ -361,6 +361,32 @@ export type ConfigureFlag = {
 };
 
 /**
+ * Makes a notification channel.
+ */
+export type CreateChannel = {
+    /**
+     * Only notifications of these environments are sent; absent or empty: of all.
+     */
+    environments?: Array<string>;
+    /**
+     * Names it within the project for ever.
+     */
+    key: string;
+    /**
+     * What is milder is not sent; absent: everything is.
+     */
+    minSeverity?: NotificationSeverity;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * Where its messages go.
+     */
+    target: NotificationTarget;
+};
+
+/**
  * Makes an environment. It has all flags of the project at once, each disabled.
  */
 export type CreateEnvironment = {
@@ -510,6 +536,63 @@ export type CreatedToken = Token & {
      * The token itself: shown this once. A repetition of the request with the same idempotency key lacks it.
      */
     token: string;
+};
+
+/**
+ * How far a delivery has come.
+ */
+export type DeliveryProgress = 'waiting' | 'delivered' | 'dead';
+
+/**
+ * A notification on its way to a channel, or arrived, or given up.
+ */
+export type DeliveryView = {
+    /**
+     * How often it was tried since then.
+     */
+    attempts: number;
+    /**
+     * When it was enqueued, or asked for again.
+     */
+    createdAt: Moment;
+    /**
+     * How long the last attempt took, in milliseconds.
+     */
+    durationMs?: number | null;
+    /**
+     * What happened, like `rollout.rolledBack`; empty where the row cannot be read.
+     */
+    event: string;
+    /**
+     * The id that receivers are told: the same for each attempt.
+     */
+    id: string;
+    nextAttemptAt?: Moment | null;
+    /**
+     * What was wrong at the last attempt, or why there was none.
+     */
+    problem?: string | null;
+    /**
+     * The row of the audit log that tells it.
+     */
+    sequence: number;
+    /**
+     * How much it matters.
+     */
+    severity: NotificationSeverity;
+    /**
+     * How far it has come.
+     */
+    state: DeliveryProgress;
+    /**
+     * The last attempt's status of HTTP or SMTP.
+     */
+    status?: number | null;
+    /**
+     * What happened, on one line.
+     */
+    title: string;
+    triedAt?: Moment | null;
 };
 
 /**
@@ -1011,6 +1094,16 @@ export type LiveRollout = {
 };
 
 /**
+ * A channel, with the key of its webhook where that was just made.
+ */
+export type MadeChannel = NotificationChannel & {
+    /**
+     * What its messages are signed with, `whsec_…`: shown this once. Only of webhooks, and not where the request is repeated.
+     */
+    signingKey?: string | null;
+};
+
+/**
  * Who is signed in.
  */
 export type Me = {
@@ -1269,6 +1362,75 @@ export type Nothing = {
 };
 
 /**
+ * A channel, as shown: nothing secret.
+ */
+export type NotificationChannel = {
+    /**
+     * Only notifications of these environments are sent; empty: of all.
+     */
+    environments: Array<string>;
+    /**
+     * What is milder is not sent.
+     */
+    minSeverity: NotificationSeverity;
+    /**
+     * What people call it.
+     */
+    name: string;
+    previousKeyUntil?: Moment | null;
+    /**
+     * Where its messages go.
+     */
+    target: NotificationTarget;
+};
+
+/**
+ * How much something matters.
+ */
+export type NotificationSeverity = 'info' | 'warning' | 'critical';
+
+/**
+ * Where the messages of a channel go. Nothing in here is a secret: credentials are the operator's, and named.
+ */
+export type NotificationTarget = {
+    /**
+     * The operator's credential that goes with it, where the receiver asks for one.
+     */
+    credential?: string | null;
+    kind: 'webhook';
+    /**
+     * Where to.
+     */
+    url: string;
+} | {
+    /**
+     * The operator's credential with the webhook's path.
+     */
+    credential: string;
+    kind: 'slack';
+    /**
+     * Scheme and host, where it is not `https://hooks.slack.com`.
+     */
+    url?: string | null;
+} | {
+    /**
+     * The operator's credential with the integration key.
+     */
+    credential: string;
+    kind: 'pagerDuty';
+    /**
+     * Scheme and host, where it is not `https://events.pagerduty.com`.
+     */
+    url?: string | null;
+} | {
+    kind: 'email';
+    /**
+     * The addresses.
+     */
+    to: Array<string>;
+};
+
+/**
  * What one flag says.
  */
 export type OfrepAnswer = OfrepSuccess | OfrepFailure;
@@ -1479,6 +1641,67 @@ export type PageAuditRecord = {
 /**
  * One page of a list.
  */
+export type PageDeliveryView = {
+    /**
+     * The items, in the order of the list.
+     */
+    items: Array<{
+        /**
+         * How often it was tried since then.
+         */
+        attempts: number;
+        /**
+         * When it was enqueued, or asked for again.
+         */
+        createdAt: Moment;
+        /**
+         * How long the last attempt took, in milliseconds.
+         */
+        durationMs?: number | null;
+        /**
+         * What happened, like `rollout.rolledBack`; empty where the row cannot be read.
+         */
+        event: string;
+        /**
+         * The id that receivers are told: the same for each attempt.
+         */
+        id: string;
+        nextAttemptAt?: Moment | null;
+        /**
+         * What was wrong at the last attempt, or why there was none.
+         */
+        problem?: string | null;
+        /**
+         * The row of the audit log that tells it.
+         */
+        sequence: number;
+        /**
+         * How much it matters.
+         */
+        severity: NotificationSeverity;
+        /**
+         * How far it has come.
+         */
+        state: DeliveryProgress;
+        /**
+         * The last attempt's status of HTTP or SMTP.
+         */
+        status?: number | null;
+        /**
+         * What happened, on one line.
+         */
+        title: string;
+        triedAt?: Moment | null;
+    }>;
+    /**
+     * Where the next page begins: send it as `cursor`. Absent: this is the last page.
+     */
+    nextCursor?: string | null;
+};
+
+/**
+ * One page of a list.
+ */
 export type PageListedEnvironmentState = {
     /**
      * One item of a list: a resource, or the news that it is broken. One broken item never fails the list.
@@ -1513,6 +1736,59 @@ export type PageListedFlagItem = {
         environments: {
             [key: string]: FlagStatus;
         };
+    }) | Broken>;
+    /**
+     * Where the next page begins: send it as `cursor`. Absent: this is the last page.
+     */
+    nextCursor?: string | null;
+};
+
+/**
+ * One page of a list.
+ */
+export type PageListedResourceNotificationChannel = {
+    /**
+     * One item of a list: a resource, or the news that it is broken. One broken item never fails the list.
+     */
+    items: Array<({
+        /**
+         * Only notifications of these environments are sent; empty: of all.
+         */
+        environments: Array<string>;
+        /**
+         * What is milder is not sent.
+         */
+        minSeverity: NotificationSeverity;
+        /**
+         * What people call it.
+         */
+        name: string;
+        previousKeyUntil?: Moment | null;
+        /**
+         * Where its messages go.
+         */
+        target: NotificationTarget;
+    } & {
+        /**
+         * Whether it is archived.
+         */
+        archived?: boolean;
+        /**
+         * When it was created.
+         */
+        createdAt: Moment;
+        /**
+         * Names it; never changes.
+         */
+        key: string;
+        /**
+         * When it last changed.
+         */
+        updatedAt: Moment;
+        /**
+         * Send it as `If-Match` with a change.
+         */
+        version: number;
     }) | Broken>;
     /**
      * Where the next page begins: send it as `cursor`. Absent: this is the last page.
@@ -2010,6 +2286,37 @@ export type ReasonedConfigureFlag = {
 /**
  * The body of a write, for OpenAPI: a `T` and the reason.
  */
+export type ReasonedCreateChannel = {
+    /**
+     * Only notifications of these environments are sent; absent or empty: of all.
+     */
+    environments?: Array<string>;
+    /**
+     * Names it within the project for ever.
+     */
+    key: string;
+    /**
+     * What is milder is not sent; absent: everything is.
+     */
+    minSeverity?: NotificationSeverity;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * Where its messages go.
+     */
+    target: NotificationTarget;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
 export type ReasonedCreateEnvironment = {
     /**
      * A color for the UI, like `#d92d20`.
@@ -2341,6 +2648,27 @@ export type ReasonedStartRollout = {
 /**
  * The body of a write, for OpenAPI: a `T` and the reason.
  */
+export type ReasonedUpdateChannel = {
+    /**
+     * Only notifications of these environments are sent; empty: of all.
+     */
+    environments?: Array<string> | null;
+    minSeverity?: NotificationSeverity | null;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    target?: NotificationTarget | null;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
 export type ReasonedUpdateEnvironment = {
     /**
      * A color for the UI, like `#d92d20`.
@@ -2611,6 +2939,81 @@ export type ResourceFlag = {
      * At least one; keys are unique.
      */
     variants: Array<FlagVariant>;
+} & {
+    /**
+     * Whether it is archived.
+     */
+    archived?: boolean;
+    /**
+     * When it was created.
+     */
+    createdAt: Moment;
+    /**
+     * Names it; never changes.
+     */
+    key: string;
+    /**
+     * When it last changed.
+     */
+    updatedAt: Moment;
+    /**
+     * Send it as `If-Match` with a change.
+     */
+    version: number;
+};
+
+/**
+ * A configured thing as the API shows it.
+ */
+export type ResourceMadeChannel = NotificationChannel & {
+    /**
+     * What its messages are signed with, `whsec_…`: shown this once. Only of webhooks, and not where the request is repeated.
+     */
+    signingKey?: string | null;
+} & {
+    /**
+     * Whether it is archived.
+     */
+    archived?: boolean;
+    /**
+     * When it was created.
+     */
+    createdAt: Moment;
+    /**
+     * Names it; never changes.
+     */
+    key: string;
+    /**
+     * When it last changed.
+     */
+    updatedAt: Moment;
+    /**
+     * Send it as `If-Match` with a change.
+     */
+    version: number;
+};
+
+/**
+ * A configured thing as the API shows it.
+ */
+export type ResourceNotificationChannel = {
+    /**
+     * Only notifications of these environments are sent; empty: of all.
+     */
+    environments: Array<string>;
+    /**
+     * What is milder is not sent.
+     */
+    minSeverity: NotificationSeverity;
+    /**
+     * What people call it.
+     */
+    name: string;
+    previousKeyUntil?: Moment | null;
+    /**
+     * Where its messages go.
+     */
+    target: NotificationTarget;
 } & {
     /**
      * Whether it is archived.
@@ -3397,6 +3800,28 @@ export type Test = {
 };
 
 /**
+ * How an attempt to send a message went.
+ */
+export type TestResult = {
+    /**
+     * Whether the receiver took it.
+     */
+    delivered: boolean;
+    /**
+     * How long it took, in milliseconds.
+     */
+    durationMs: number;
+    /**
+     * What went wrong.
+     */
+    problem?: string | null;
+    /**
+     * The status of HTTP or SMTP, where there was an answer.
+     */
+    status?: number | null;
+};
+
+/**
  * Milliseconds since 1970-01-01T00:00:00Z.
  */
 export type Timestamp = number;
@@ -3431,6 +3856,22 @@ export type Token = {
      * Always 1: a token never changes.
      */
     version: number;
+};
+
+/**
+ * What may change of a notification channel; what is left out stays, `null` takes back to the default.
+ */
+export type UpdateChannel = {
+    /**
+     * Only notifications of these environments are sent; empty: of all.
+     */
+    environments?: Array<string> | null;
+    minSeverity?: NotificationSeverity | null;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    target?: NotificationTarget | null;
 };
 
 /**
@@ -5057,6 +5498,294 @@ export type SetMemberResponses = {
 };
 
 export type SetMemberResponse = SetMemberResponses[keyof SetMemberResponses];
+
+export type ListChannelsData = {
+    body?: never;
+    path: {
+        project: string;
+    };
+    query?: {
+        /**
+         * The longest page, 1 to 200.
+         */
+        limit?: number;
+        /**
+         * The `nextCursor` of the page before.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/projects/{project}/notification-channels';
+};
+
+export type ListChannelsErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ListChannelsError = ListChannelsErrors[keyof ListChannelsErrors];
+
+export type ListChannelsResponses = {
+    /**
+     * OK
+     */
+    200: PageListedResourceNotificationChannel;
+};
+
+export type ListChannelsResponse = ListChannelsResponses[keyof ListChannelsResponses];
+
+export type CreateChannelData = {
+    body: ReasonedCreateChannel;
+    path: {
+        project: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/notification-channels';
+};
+
+export type CreateChannelErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type CreateChannelError = CreateChannelErrors[keyof CreateChannelErrors];
+
+export type CreateChannelResponses = {
+    /**
+     * Created
+     */
+    201: ResourceMadeChannel;
+};
+
+export type CreateChannelResponse = CreateChannelResponses[keyof CreateChannelResponses];
+
+export type ArchiveChannelData = {
+    body?: never;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        channel: string;
+    };
+    query?: {
+        /**
+         * Why, for the audit log; at most 1000 characters.
+         */
+        reason?: string;
+    };
+    url: '/api/v1/projects/{project}/notification-channels/{channel}';
+};
+
+export type ArchiveChannelErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ArchiveChannelError = ArchiveChannelErrors[keyof ArchiveChannelErrors];
+
+export type ArchiveChannelResponses = {
+    /**
+     * Archived
+     */
+    204: void;
+};
+
+export type ArchiveChannelResponse = ArchiveChannelResponses[keyof ArchiveChannelResponses];
+
+export type GetChannelData = {
+    body?: never;
+    path: {
+        project: string;
+        channel: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/notification-channels/{channel}';
+};
+
+export type GetChannelErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetChannelError = GetChannelErrors[keyof GetChannelErrors];
+
+export type GetChannelResponses = {
+    /**
+     * OK
+     */
+    200: ResourceNotificationChannel;
+};
+
+export type GetChannelResponse = GetChannelResponses[keyof GetChannelResponses];
+
+export type UpdateChannelData = {
+    body: ReasonedUpdateChannel;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        channel: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/notification-channels/{channel}';
+};
+
+export type UpdateChannelErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type UpdateChannelError = UpdateChannelErrors[keyof UpdateChannelErrors];
+
+export type UpdateChannelResponses = {
+    /**
+     * OK
+     */
+    200: ResourceNotificationChannel;
+};
+
+export type UpdateChannelResponse = UpdateChannelResponses[keyof UpdateChannelResponses];
+
+export type ListDeliveriesData = {
+    body?: never;
+    path: {
+        project: string;
+        channel: string;
+    };
+    query?: {
+        /**
+         * The longest page, 1 to 200.
+         */
+        limit?: number;
+        /**
+         * The `nextCursor` of the page before.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/projects/{project}/notification-channels/{channel}/deliveries';
+};
+
+export type ListDeliveriesErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ListDeliveriesError = ListDeliveriesErrors[keyof ListDeliveriesErrors];
+
+export type ListDeliveriesResponses = {
+    /**
+     * OK
+     */
+    200: PageDeliveryView;
+};
+
+export type ListDeliveriesResponse = ListDeliveriesResponses[keyof ListDeliveriesResponses];
+
+export type RetryDeliveryData = {
+    body?: never;
+    path: {
+        project: string;
+        channel: string;
+        delivery: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/notification-channels/{channel}/deliveries/{delivery}/retry';
+};
+
+export type RetryDeliveryErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type RetryDeliveryError = RetryDeliveryErrors[keyof RetryDeliveryErrors];
+
+export type RetryDeliveryResponses = {
+    /**
+     * OK
+     */
+    200: DeliveryView;
+};
+
+export type RetryDeliveryResponse = RetryDeliveryResponses[keyof RetryDeliveryResponses];
+
+export type ChangeChannelKeyData = {
+    body?: never;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        channel: string;
+    };
+    query?: {
+        /**
+         * Why, for the audit log; at most 1000 characters.
+         */
+        reason?: string;
+    };
+    url: '/api/v1/projects/{project}/notification-channels/{channel}/key';
+};
+
+export type ChangeChannelKeyErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ChangeChannelKeyError = ChangeChannelKeyErrors[keyof ChangeChannelKeyErrors];
+
+export type ChangeChannelKeyResponses = {
+    /**
+     * OK
+     */
+    200: ResourceMadeChannel;
+};
+
+export type ChangeChannelKeyResponse = ChangeChannelKeyResponses[keyof ChangeChannelKeyResponses];
+
+export type TestChannelData = {
+    body?: never;
+    path: {
+        project: string;
+        channel: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/notification-channels/{channel}/test';
+};
+
+export type TestChannelErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type TestChannelError = TestChannelErrors[keyof TestChannelErrors];
+
+export type TestChannelResponses = {
+    /**
+     * OK
+     */
+    200: TestResult;
+};
+
+export type TestChannelResponse = TestChannelResponses[keyof TestChannelResponses];
 
 export type ListRolloutTemplatesData = {
     body?: never;
