@@ -104,7 +104,7 @@ impl Release {
                     let is_treated = bucket < share;
                     treated += u64::from(is_treated);
                     let id = splitmix(seed ^ splitmix(unit));
-                    tally.expose(Exposed { unit: id, bucket, treated: is_treated });
+                    tally.expose(Exposed { unit: id, bucket: Some(bucket), treated: is_treated }, now);
                     self.measure(&mut tally, &mut chances, id, is_treated, now);
                 }
             }
@@ -159,7 +159,7 @@ impl Release {
         for gate in 0..self.gates {
             let luck = if gate == 0 || is_common { common } else { chances.share() };
             if luck < chance {
-                tally.measure(unit, METRICS.get(gate).copied().unwrap_or_default(), None);
+                tally.measure(unit, METRICS.get(gate).copied().unwrap_or_default(), None, now);
             }
         }
     }

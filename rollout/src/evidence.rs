@@ -30,7 +30,7 @@ mod oracles;
 
 pub use self::{
     beta_binomial::{BetaBinomial, null_share},
-    mean::{MeanDifference, Sample},
+    mean::{Estimate, MeanDifference, Totals},
     quantile::{Histogram, QuantileShift},
     sample_ratio::SampleRatio,
 };

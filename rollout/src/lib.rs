@@ -13,6 +13,8 @@ pub mod evidence;
 pub mod gate;
 mod moment;
 pub mod plan;
+
+pub mod simulation;
 pub mod spec;
 pub mod status;
 pub mod tally;

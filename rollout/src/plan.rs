@@ -277,6 +277,9 @@ pub fn plan(spec: &Spec, status: &Status, seen: &Observation, now: Timestamp) ->
     if heeded.compares() && seen.seen.treatment.min(seen.seen.control) < needed {
         return wait(status, Reason::Units { seen: seen.seen, needed }, baking, now);
     }
+    if let Some(judgement) = heeded.find(|judgement| judgement.verdict == Verdict::Pending) {
+        return wait(status, Reason::Inconclusive(judgement.clone()), baking, now);
+    }
     if let Some(judgement) = heeded.find(|judgement| judgement.verdict == Verdict::Unproved) {
         return wait(status, Reason::Unproved(judgement.clone()), baking, now);
     }
@@ -581,14 +584,20 @@ impl fmt::Display for Reason {
 
 impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { gate, verdict, evidence, met: Arms { treatment, control }, problem, .. } = self;
+        let Self { gate, verdict, evidence, met: Arms { treatment, control }, value, problem, .. } = self;
         if let Some(problem) = problem {
             return write!(f, "`{gate}` {problem}");
         }
         if *verdict == Verdict::Limit {
             return write!(f, "`{gate}` is beyond its limit");
         }
-        write!(f, "`{gate}` for {treatment} units in treatment, {control} in control, evidence ")?;
+        match value.filter(|_| treatment + control > 0) {
+            Some(change) => {
+                let change = change * 100.0;
+                write!(f, "`{gate}` {change:+.1} %, {treatment} units in treatment, {control} in control, evidence ")?;
+            }
+            None => write!(f, "`{gate}` for {treatment} units in treatment, {control} in control, evidence ")?,
+        }
         match *evidence {
             evidence if evidence < 10.0 => write!(f, "{evidence:.1} to 1"),
             evidence if evidence < 1e6 => write!(f, "{evidence:.0} to 1"),

@@ -172,12 +172,12 @@ impl Play {
         }
         self.heard_at = Some(self.now);
         let unit = tidegate_core::bucket::hash(&key);
-        self.tally.expose(Exposed { unit, bucket, treated });
+        self.tally.expose(Exposed { unit, bucket: Some(bucket), treated }, self.now);
         let has_it = treated || in_treatment && self.leaks;
         for (metric, (treatment, control)) in &self.rates {
             // A unit that comes again tries its luck again.
             if chance(&format!("{metric} {}", self.n_units), &key) < if has_it { *treatment } else { *control } {
-                self.tally.measure(unit, metric, None);
+                self.tally.measure(unit, metric, None, self.now);
             }
         }
     }

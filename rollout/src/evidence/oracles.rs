@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{BetaBinomial, Histogram, MeanDifference, QuantileShift, Sample, SampleRatio};
+use super::{BetaBinomial, Estimate, Histogram, MeanDifference, QuantileShift, SampleRatio, Totals};
 
 const CONFSEQ: &str = include_str!("../../oracles/confseq.json");
 const GBSTATS: &str = include_str!("../../oracles/gbstats.json");
@@ -66,52 +66,74 @@ fn how_far_a_sum_strays() {
 
 #[test]
 fn how_slow_the_slowest_are() {
-    let edges: Vec<f64> = (-200..=200).map(|step| 2.0_f64.powf(f64::from(step) / 32.0)).collect();
     for row in rows(CONFSEQ, "quantile") {
-        let test = QuantileShift::new(edges.clone(), number(&row[0]), number(&row[1]), 500.0, 0.01);
+        let test = QuantileShift::new(number(&row[0]), number(&row[1]), 500.0, 0.01);
         let [control, treatment] = [2, 3].map(|at| {
-            let mut counts = vec![0; edges.len() + 1];
-            for step in row[at].as_array().unwrap() {
-                // The bucket above the edge of that step.
-                counts[usize::try_from(step.as_i64().unwrap() + 201).unwrap()] += 1;
+            let mut histogram = Histogram::default();
+            // In the middle of a step.
+            for step in numbers(&row[at]) {
+                histogram.add(((step + 0.5) / 32.0).exp2());
             }
-            Histogram { counts }
+            histogram
         });
-        let found = test.ln_evidence(&control, &treatment);
+        let found = test.ln_evidence(&control, &treatment, f64::NEG_INFINITY);
         check(found, number(&row[4]), &row[..2]);
         assert!(found <= number(&row[5]) + 1e-9, "buckets never add evidence: {found} {row:?}");
     }
 }
 
-fn sample(n: &Value, sum: &Value, sum_of_squares: &Value) -> Sample {
-    Sample { n: units(n), sum: number(sum), sum_of_squares: number(sum_of_squares) }
+/// (treatment − control) / control by the delta method.
+fn relative(control: &Estimate, treatment: &Estimate) -> MeanDifference {
+    let ratio = treatment.value / control.value;
+    let variance = control.variance * (ratio / control.value).powi(2);
+    MeanDifference::new(&Estimate { value: 1.0, variance, ..*control }, &treatment.times(1.0 / control.value))
+}
+
+/// As the row has it: relative or not, tuned for so many units and this probability of an error.
+#[track_caller]
+fn check_interval([control, treatment]: [Estimate; 2], row: &[Value], at: usize) -> MeanDifference {
+    let difference = if row[at] == Value::Bool(true) { relative } else { MeanDifference::new };
+    let difference = difference(&control, &treatment);
+    let (lower, upper) = difference.interval(number(&row[at + 1]), number(&row[at + 2]));
+    for (n, found) in (3..).zip([difference.estimate, lower, upper]) {
+        check(found, number(&row[at + n]), row);
+    }
+    difference
 }
 
 #[test]
 fn how_much() {
     for row in rows(GBSTATS, "means") {
-        let [control, treatment] = [0, 1].map(|arm| sample(&row[0][arm], &row[1][arm], &row[2][arm]));
+        let arms = [0, 1].map(|arm| {
+            let [total, total_total] = [1, 2].map(|at| number(&row[at][arm]));
+            Totals { n: units(&row[0][arm]), total, total_total, ..Totals::default() }.mean().unwrap()
+        });
+        let difference = check_interval(arms, &row, 3);
         let [n_opt, alpha, margin] = [4, 5, 9].map(|at| number(&row[at]));
-        let is_relative = row[3] == Value::Bool(true);
-        let difference = if is_relative { MeanDifference::relative } else { MeanDifference::absolute };
-        let difference = difference(&control, &treatment).unwrap();
-        let (lower, upper) = difference.interval(n_opt, alpha);
-        for (found, at) in [(difference.estimate, 6), (lower, 7), (upper, 8)] {
-            check(found, number(&row[at]), &row);
-        }
-        check(difference.ln_evidence(margin, n_opt, alpha), number(&row[10]), &row);
+        let beyond = MeanDifference { estimate: difference.estimate - margin, ..difference };
+        check(beyond.ln_evidence(n_opt, alpha), number(&row[10]), &row);
+    }
+}
+
+#[test]
+fn how_much_of_each_measurement() {
+    for row in rows(GBSTATS, "ratios") {
+        let arms = [0, 1].map(|arm| {
+            let [total, count, total_total, total_count, count_count] = [1, 2, 3, 4, 5].map(|at| number(&row[arm][at]));
+            Totals { n: units(&row[arm][0]), total, count, total_total, total_count, count_count }.ratio().unwrap()
+        });
+        check_interval(arms, &row, 2);
     }
 }
 
 /// At every look of a rollout, not only at its end.
 #[test]
 fn how_much_look_by_look() {
-    let mut arms = [Sample::default(); 2];
+    let mut arms = [Totals::default(); 2];
     for (n, row) in rows(GBSTATS, "stream").iter().enumerate() {
-        arms[n % 2].add(number(&row[0]));
+        arms[n % 2].add(number(&row[0]), 1);
         if let [_, estimate, lower, upper] = row.as_slice() {
-            let [control, treatment] = arms;
-            let difference = MeanDifference::relative(&control, &treatment).unwrap();
+            let difference = relative(&arms[0].mean().unwrap(), &arms[1].mean().unwrap());
             check(difference.estimate, number(estimate), row);
             let found = difference.interval(2_000.0, 0.01);
             check(found.0, number(lower), row);

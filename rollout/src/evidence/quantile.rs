@@ -1,12 +1,93 @@
 //! How slow the slowest are.
 
-use super::BetaBinomial;
+use serde::{Deserialize, Serialize};
 
-/// How many units have a value in each bucket, of one arm. Each unit counts once, with its first request or one drawn at random.
-#[derive(Clone, Debug, Default, PartialEq)]
+use super::{BetaBinomial, beta_binomial::count};
+
+/// How many units have a value in each bucket, of one arm. Each unit counts once, with its first value.
+///
+/// Buckets are of one width in logarithms, 32 to a doubling: about 2 % wide, from 2⁻¹⁰ to 2⁴⁰; the lowest has all that is less, the
+/// highest all that is more. Only the range that has values takes room.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
-    /// For each bucket of [`QuantileShift`], how many values are in it; one more for what is above the last.
-    pub counts: Vec<u64>,
+    /// The bucket of the first count.
+    first: i16,
+    counts: Vec<u32>,
+    n: u64,
+}
+
+/// Buckets to a doubling.
+const PER_DOUBLING: f64 = 32.0;
+
+const LOWEST: i16 = -320;
+const HIGHEST: i16 = 1_280;
+
+impl Histogram {
+    /// Takes one more unit in. The value is a number.
+    pub fn add(&mut self, value: f64) {
+        let bucket = bucket(value);
+        if self.counts.is_empty() {
+            self.first = bucket;
+        }
+        if bucket < self.first {
+            let n_more = usize::from(self.first.abs_diff(bucket));
+            self.counts.splice(0..0, std::iter::repeat_n(0, n_more));
+            self.first = bucket;
+        }
+        let place = usize::from(bucket.abs_diff(self.first));
+        if place >= self.counts.len() {
+            self.counts.resize(place + 1, 0);
+        }
+        if let Some(count) = self.counts.get_mut(place) {
+            *count = count.saturating_add(1);
+            self.n += 1;
+        }
+    }
+
+    /// How many units there are.
+    pub fn n(&self) -> u64 {
+        self.n
+    }
+
+    /// The upper edge of the bucket that has the quantile; absent without units.
+    pub fn quantile(&self, quantile: f64) -> Option<f64> {
+        let needed = quantile * count(self.n);
+        let mut below = 0;
+        let buckets = (self.first..).zip(&self.counts);
+        let found = buckets.filter(|(_, n)| **n > 0).find(|(_, n)| {
+            below += u64::from(**n);
+            count(below) >= needed
+        });
+        found.map(|(bucket, _)| (f64::from(bucket) / PER_DOUBLING).exp2())
+    }
+
+    /// For each edge from that of bucket `first` on to that of `last`: how many are in buckets up to it.
+    fn up_to(&self, first: i16, last: i16) -> Vec<u64> {
+        let mut sum = 0;
+        let mut counts = (self.first..).zip(&self.counts).peekable();
+        (first..=last)
+            .map(|edge| {
+                while let Some((_, n)) = counts.next_if(|(bucket, _)| *bucket <= edge) {
+                    sum += u64::from(*n);
+                }
+                sum
+            })
+            .collect()
+    }
+
+    fn last(&self) -> i16 {
+        let n_more = i16::try_from(self.counts.len().saturating_sub(1)).unwrap_or(i16::MAX);
+        self.first.saturating_add(n_more)
+    }
+}
+
+/// The bucket of values up to `2^(bucket/32)`, and above that of the one before.
+#[expect(clippy::cast_possible_truncation, reason = "cut to what a bucket can be, and what is not a number is 0")]
+fn bucket(value: f64) -> i16 {
+    if value <= 0.0 {
+        return LOWEST;
+    }
+    (value.log2() * PER_DOUBLING).ceil().clamp(f64::from(LOWEST), f64::from(HIGHEST)) as i16
 }
 
 /// Evidence that a quantile of treatment is more than `1 + margin` times that of control.
@@ -18,50 +99,80 @@ pub struct Histogram {
 /// which makes the evidence less, never more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantileShift {
-    edges: Box<[f64]>,
-    /// For each edge of treatment, how many edges are at most that of control: `edge / (1 + margin)`.
-    n_below: Box<[usize]>,
+    /// `1 + margin` in buckets, rounded up.
+    n_margin: i16,
     above: BetaBinomial,
     below: BetaBinomial,
 }
 
 impl QuantileShift {
-    /// `edges`: the upper edges of the buckets, rising, positive. `quantile`: in (0, 1), like 0.95. `margin`: what is no harm, 0 or
-    /// more. `n_opt`, `alpha`: as of [`BetaBinomial::new`], units of one arm.
-    pub fn new(edges: impl Into<Box<[f64]>>, quantile: f64, margin: f64, n_opt: f64, alpha: f64) -> Self {
-        let edges = edges.into();
-        let n_below = edges.iter().map(|edge| edges.partition_point(|other| *other <= edge / (1.0 + margin))).collect();
-        let above = BetaBinomial::new(1.0 - quantile, n_opt, alpha);
-        let below = BetaBinomial::new(quantile, n_opt, alpha);
-        Self { edges, n_below, above, below }
-    }
-
-    /// The upper edges of the buckets.
-    pub fn edges(&self) -> &[f64] {
-        &self.edges
-    }
-
-    /// The evidence, as a natural logarithm.
-    pub fn ln_evidence(&self, control: &Histogram, treatment: &Histogram) -> f64 {
-        let n_control = control.counts.iter().sum();
-        let n_treatment: u64 = treatment.counts.iter().sum();
-        let mut control_up_to = vec![0];
-        control_up_to.extend(control.counts.iter().scan(0, |sum, n| {
-            *sum += n;
-            Some(*sum)
-        }));
-        let mut least = f64::INFINITY;
-        let mut treatment_up_to = 0;
-        // Before the first edge there is nothing of control.
-        let mut below = 0;
-        for (bucket, n) in treatment.counts.iter().enumerate() {
-            treatment_up_to += n;
-            let ln_evidence = self.above.ln_evidence(n_treatment - treatment_up_to, n_treatment)
-                + self.below.ln_evidence(below, n_control);
-            least = least.min(ln_evidence);
-            below = self.n_below.get(bucket).and_then(|n| control_up_to.get(*n)).copied().unwrap_or_default();
+    /// `quantile`: in (0, 1), like 0.95. `margin`: what is no harm, 0 or more. `n_opt`, `alpha`: as of [`BetaBinomial::new`], units of one
+    /// arm.
+    #[expect(clippy::cast_possible_truncation, reason = "cut to what a bucket can be")]
+    pub fn new(quantile: f64, margin: f64, n_opt: f64, alpha: f64) -> Self {
+        // A margin of exactly so many buckets is one of so many.
+        let n_margin = (margin.ln_1p() / std::f64::consts::LN_2 * PER_DOUBLING - 1e-9).ceil();
+        Self {
+            n_margin: n_margin.clamp(0.0, f64::from(HIGHEST)) as i16,
+            above: BetaBinomial::new(1.0 - quantile, n_opt, alpha),
+            below: BetaBinomial::new(quantile, n_opt, alpha),
         }
-        if least.is_finite() { least } else { 0.0 }
+    }
+
+    /// The evidence, as a natural logarithm. Where it is not above `floor`, some number that is not either.
+    ///
+    /// A product at one point costs a microsecond, and there may be 1,600. But towards higher points one factor only falls, and the other
+    /// only rises: between two points no product is less than the lesser of each. So most need not be looked at.
+    pub fn ln_evidence(&self, control: &Histogram, treatment: &Histogram, floor: f64) -> f64 {
+        if control.n == 0 || treatment.n == 0 {
+            return 0.0;
+        }
+        // At the edge of a bucket, and just above: control is counted below the edge before.
+        let first = treatment.first.min(control.first.saturating_add(self.n_margin)).saturating_sub(1);
+        let last = treatment.last().max(control.last().saturating_add(self.n_margin)).saturating_add(2);
+        let treatment_up_to = treatment.up_to(first, last);
+        let before = 1 + self.n_margin;
+        let control_up_to = control.up_to(first.saturating_sub(before), last.saturating_sub(before));
+        let (n_treatment, n_control) = (treatment.n, control.n);
+        let at = |point: usize| {
+            let (Some(treatment), Some(control)) = (treatment_up_to.get(point), control_up_to.get(point)) else {
+                unreachable!("points are those of the lists, which are of one length")
+            };
+            Factors {
+                above: self.above.ln_evidence(n_treatment - treatment, n_treatment),
+                below: self.below.ln_evidence(*control, n_control),
+            }
+        };
+        let (from, to) = (0, treatment_up_to.len() - 1);
+        let (low, high) = (at(from), at(to));
+        let mut lowest = low.product().min(high.product());
+        let mut between = vec![((from, low), (to, high))];
+        while let Some(((from, low), (to, high))) = between.pop() {
+            if lowest <= floor {
+                break;
+            }
+            if to - from < 2 || high.above + low.below >= lowest {
+                continue;
+            }
+            let point = usize::midpoint(from, to);
+            let middle = at(point);
+            lowest = lowest.min(middle.product());
+            between.extend([((from, low), (point, middle)), ((point, middle), (to, high))]);
+        }
+        lowest
+    }
+}
+
+/// At one point.
+#[derive(Clone, Copy)]
+struct Factors {
+    above: f64,
+    below: f64,
+}
+
+impl Factors {
+    fn product(self) -> f64 {
+        self.above + self.below
     }
 }
 
@@ -70,46 +181,78 @@ mod tests {
     use super::*;
     use crate::evidence::ROLL_BACK;
 
+    const NO_FLOOR: f64 = f64::NEG_INFINITY;
+
     fn shift(margin: f64) -> QuantileShift {
-        // As of a log-bucket histogram, a tenth apart.
-        let edges: Vec<f64> = (0..80).map(|bucket| 1.1_f64.powi(bucket)).collect();
-        QuantileShift::new(edges, 0.95, margin, 1_000.0, 0.01)
+        QuantileShift::new(0.95, margin, 1_000.0, 0.01)
     }
 
     /// Of `n` values, evenly spread over the quantiles of an exponential distribution with this mean.
-    fn exponential(shift: &QuantileShift, n: u32, mean: f64) -> Histogram {
-        let mut counts = vec![0; shift.edges().len() + 1];
+    fn exponential(n: u32, mean: f64) -> Histogram {
+        let mut histogram = Histogram::default();
         for index in 0..n {
-            let value = -mean * (1.0 - (f64::from(index) + 0.5) / f64::from(n)).ln();
-            counts[shift.edges().partition_point(|edge| *edge < value)] += 1;
+            histogram.add(-mean * (1.0 - (f64::from(index) + 0.5) / f64::from(n)).ln());
         }
-        Histogram { counts }
+        histogram
     }
 
     #[test]
     fn slower_is_evidence_and_as_slow_is_none() {
         let test = shift(0.05);
-        let control = exponential(&test, 4_000, 20.0);
-        assert!(test.ln_evidence(&control, &control) < 0.0);
-        assert!(test.ln_evidence(&control, &exponential(&test, 4_000, 20.5)) < 0.0, "within the margin");
-        assert!(test.ln_evidence(&control, &exponential(&test, 4_000, 30.0)) > ROLL_BACK);
-        assert!(test.ln_evidence(&exponential(&test, 4_000, 30.0), &control) < 0.0, "faster is no harm");
+        let control = exponential(4_000, 20.0);
+        assert!(test.ln_evidence(&control, &control, NO_FLOOR) < 0.0);
+        assert!(test.ln_evidence(&control, &exponential(4_000, 20.5), NO_FLOOR) < 0.0, "within the margin");
+        assert!(test.ln_evidence(&control, &exponential(4_000, 30.0), NO_FLOOR) > ROLL_BACK);
+        assert!(test.ln_evidence(&exponential(4_000, 30.0), &control, NO_FLOOR) < 0.0, "faster is no harm");
     }
 
     #[test]
     fn a_margin_takes_evidence_away() {
-        let evidence = |margin| {
-            let test = shift(margin);
-            test.ln_evidence(&exponential(&test, 2_000, 20.0), &exponential(&test, 2_000, 30.0))
-        };
+        let evidence =
+            |margin| shift(margin).ln_evidence(&exponential(2_000, 20.0), &exponential(2_000, 30.0), NO_FLOOR);
         assert!(evidence(0.0) > evidence(0.1) && evidence(0.1) > evidence(0.3) && evidence(0.6) < 0.0);
     }
 
     #[test]
     fn nothing_is_no_evidence() {
+        let (nothing, some) = (Histogram::default(), exponential(50, 20.0));
+        for (control, treatment) in [(&nothing, &nothing), (&some, &nothing), (&nothing, &some)] {
+            assert!(shift(0.05).ln_evidence(control, treatment, NO_FLOOR).abs() < 1e-12);
+        }
+        assert_eq!(nothing.quantile(0.95), None);
+    }
+
+    /// Above the floor it is the lowest of all, whatever was passed over; below, it says no more than that.
+    #[test]
+    fn a_floor_saves_work_and_changes_nothing_above_it() {
         let test = shift(0.05);
-        assert!(test.ln_evidence(&Histogram::default(), &Histogram::default()).abs() < 1e-12);
-        let nothing = Histogram { counts: vec![0; 81] };
-        assert!(test.ln_evidence(&nothing, &nothing).abs() < 1e-12);
+        let (control, treatment) = (exponential(1_000, 20.0), exponential(1_000, 26.0));
+        let exact = test.ln_evidence(&control, &treatment, NO_FLOOR);
+        for floor in [-10.0, exact - 0.1, exact + 0.1, 50.0] {
+            let found = test.ln_evidence(&control, &treatment, floor);
+            assert!(
+                found.to_bits() == exact.to_bits() || (found <= floor && exact <= found),
+                "{floor}: {found} {exact}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_are_kept_to_two_percent() {
+        let mut histogram = Histogram::default();
+        for value in [300.0, 5.0, 0.0, -7.0, 1e300, 301.0] {
+            histogram.add(value);
+        }
+        assert_eq!(histogram.n(), 6);
+        let close = |found: Option<f64>, to: f64| {
+            let found = found.unwrap();
+            assert!(found >= to && found < to * 1.022, "{found} {to}");
+        };
+        close(histogram.quantile(0.5), 5.0);
+        close(histogram.quantile(0.6), 300.0);
+        close(histogram.quantile(1.0), 2.0_f64.powi(40));
+        assert_eq!(histogram.quantile(0.1), Some(2.0_f64.powi(-10)));
+        assert_eq!((bucket(1.0), bucket(2.0), bucket(1.001)), (0, 32, 1));
+        assert_eq!((bucket(f64::INFINITY), bucket(f64::MIN_POSITIVE)), (HIGHEST, LOWEST));
     }
 }

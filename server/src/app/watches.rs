@@ -24,6 +24,8 @@ struct Watch {
     variant: VariantKey,
     seed: Seed,
     step: Option<usize>,
+    /// Whether a rule serves the variant to segments by now.
+    has_segments: bool,
     tally: Tally,
     /// Since when it is counted.
     since: Timestamp,
@@ -71,16 +73,18 @@ impl Watches {
             let Some(watch) = watches.get_mut(&exposure.flag).filter(|_| counts(exposure)) else { continue };
             watch.n_told += exposure.count;
             watch.heard_at = Some(now);
-            if let (Some(UnitHash(unit)), Some(bucket)) = (exposure.unit, exposure.bucket) {
+            let Exposure { unit, bucket, .. } = *exposure;
+            // Without segments, what has no bucket comes from clients that are served values, and says nothing of an arm.
+            if let Some(UnitHash(unit)) = unit.filter(|_| bucket.is_some() || watch.has_segments) {
                 let treated = exposure.variant.as_deref() == Some(watch.variant.as_str());
-                watch.tally.expose(Exposed { unit, bucket, treated });
+                watch.tally.expose(Exposed { unit, bucket, treated }, now);
             }
         }
         for watch in watches.values_mut() {
             watch.n_dropped += batch.dropped;
             for measurement in &batch.measurements {
                 if let Some(UnitHash(unit)) = measurement.unit {
-                    watch.tally.measure(unit, &measurement.metric, measurement.value);
+                    watch.tally.measure(unit, &measurement.metric, measurement.value, now);
                 }
             }
         }
@@ -109,6 +113,7 @@ impl Watches {
         }
         let Some(watch) = watches.get_mut(rollout.flag.as_str()) else { unreachable!("it was just put there") };
         watch.follow(rollout, &rollout.status, now);
+        watch.tally.pass(now);
         Observation {
             watched_since: watch.since,
             n_behind: reach.n_behind,
@@ -154,6 +159,7 @@ impl Watch {
             variant: rollout.variant.clone(),
             seed: Seed::new(&rollout.salt),
             step: None,
+            has_segments: false,
             tally: Tally::new(rollout.spec.gates(), Tally::CAPACITY),
             since: now,
             n_hours: 0,
@@ -170,6 +176,7 @@ impl Watch {
             && let Some(step) = status.step
         {
             self.step = status.step;
+            self.has_segments = !rollout.spec.segments_at(step).is_empty();
             let share = rollout.spec.compared_share(step);
             if rollout.spec.is_a_a(step) {
                 self.tally.begin_a_a(share);
