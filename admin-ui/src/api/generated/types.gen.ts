@@ -940,7 +940,8 @@ export type GateJudgement = {
      */
     gate: string;
     /**
-     * How many units it happened to: since the rollout began, or, where there is evidence of harm, in the window with the strongest.
+     * How many units it happened to, or were counted for a mean or a quantile: since the rollout began, or, where there is evidence of harm,
+     * in the window with the strongest.
      */
     met: RolloutArms;
     /**
@@ -952,7 +953,8 @@ export type GateJudgement = {
      */
     ratio?: number | null;
     /**
-     * What was measured, where that is one number: what a source answered, a relative difference of means.
+     * What was measured, where that is one number: what a source answered; of means and quantiles, how much more treatment has than control,
+     * 0.1 for a tenth.
      */
     value?: number | null;
     /**
