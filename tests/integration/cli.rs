@@ -347,3 +347,39 @@ fn an_address_in_use_is_named() {
     assert!(refused.contains(&said), "{refused}");
     assert!(server.log().is_empty() || !server.log().contains("ERROR"), "{}", server.log());
 }
+
+#[tokio::test]
+async fn rollouts_are_started_watched_and_moved_from_the_shell() {
+    let folder = TempDir::new().unwrap();
+    let (server, _) = demo(folder.path());
+    let folder = folder.path();
+    let data = ["--data-dir", ".", "--database", "sqlite:demo.db"];
+    let token = run(folder, &[&["token", "create", "--name", "release", "--instance-admin"], &data[..]].concat());
+    let token = token.trim_end().to_owned();
+    let place = ["--project", "shop", "--environment", "development", "--url", &server.url, "--token", &token];
+    let rollout = |args: &[&str]| [&["rollout"], args, &place[..]].concat().join("\u{1f}");
+    let ok = |args: &[&str]| run(folder, &rollout(args).split('\u{1f}').collect::<Vec<_>>());
+    let refused = |code: i32, args: &[&str]| fail(folder, code, &rollout(args).split('\u{1f}').collect::<Vec<_>>());
+
+    let spec = json!({ "steps": [{ "share": 50_000, "bakeMs": 1_000 }, { "share": 100_000, "bakeMs": 1_000 }] });
+    std::fs::write(folder.join("spec.json"), spec.to_string()).unwrap();
+    let start = ["start", "--flag", "review-summaries", "--variant", "off", "--spec", "spec.json", "--reason", "new"];
+    assert!(ok(&start).starts_with("review-summaries on → off: running, 0 %\n  50 %   100 %\n"));
+    assert!(refused(1, &start).contains("moves this flag already"));
+    let watched = ok(&["watch", "review-summaries"]);
+    assert!(watched.contains("review-summaries on → off: completed, 100 %"), "{watched}");
+    assert!(ok(&["list"]).contains("review-summaries on → off: completed, 100 %"));
+
+    let spec = json!({ "steps": [{ "share": 50_000, "bakeMs": 600_000 }, { "share": 100_000, "bakeMs": 1_000 }] });
+    std::fs::write(folder.join("spec.json"), spec.to_string()).unwrap();
+    let start = ["start", "--flag", "review-summaries", "--variant", "on", "--spec", "spec.json", "--reason", "back"];
+    ok(&start);
+    assert!(ok(&["act", "roll-back", "review-summaries", "--reason", "no"]).contains("rolled back, 0 %"));
+    // Ended by then, and not well: the exit code says so.
+    let watch = rollout(&["watch", "review-summaries"]);
+    let ended = run_with(folder, "", &watch.split('\u{1f}').collect::<Vec<_>>());
+    assert_eq!(ended.status.code(), Some(3));
+    assert!(refused(1, &["act", "pause", "review-summaries", "--reason", "x"]).contains("the rollout has ended"));
+    assert!(refused(1, &["show", "no such"]).contains("`no such` is no key"));
+    assert!(server.terminate().success());
+}

@@ -153,10 +153,10 @@ pub struct ApplyArgs {
 pub struct EnvironmentArgs {
     /// The project's key
     #[arg(long)]
-    project: String,
+    pub project: String,
     /// The environment's key
     #[arg(long)]
-    environment: String,
+    pub environment: String,
 }
 
 impl From<EnvironmentArgs> for EnvironmentId {

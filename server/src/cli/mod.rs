@@ -1,4 +1,4 @@
-//! The command line: `tidegate serve`, `migrate`, `user`, `token`, `key`, `flags`, `audit`, `evaluate`, `explain`.
+//! The command line: `tidegate serve`, `migrate`, `user`, `token`, `key`, `flags`, `rollout`, `audit`, `evaluate`, `explain`.
 //!
 //! A command reads its arguments and the configuration, calls the same use cases as everybody else, and prints. It
 //! decides nothing.
@@ -11,6 +11,8 @@ mod evaluate;
 mod explain;
 mod flag_file;
 mod generate;
+mod remote;
+mod rollout;
 mod serve;
 
 use std::{
@@ -29,6 +31,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use self::{
     admin::{ApplyArgs, EnvironmentArgs, KeyCommand, Session, TokenCommand, UserCommand},
+    rollout::RolloutCommand,
     serve::Data,
 };
 use crate::{
@@ -142,6 +145,9 @@ enum Command {
     /// Check, export and apply flag files
     #[command(subcommand)]
     Flags(FlagsCommand),
+    /// Start, watch and move rollouts of a running server
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Check the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -330,6 +336,10 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Flags(FlagsCommand::Apply { apply, config }) => {
             administer(config, &mut out, async |session| session.apply(apply).await)?;
+        }
+        Command::Rollout(command) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            return runtime.block_on(rollout::run(command, &mut out));
         }
         Command::Audit(AuditCommand::Verify(args)) => {
             administer(args, &mut out, async |session| session.verify().await)?;

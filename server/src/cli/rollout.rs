@@ -1,0 +1,378 @@
+//! `tidegate rollout`: rollouts of a running server, from the terminal.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{IsTerminal as _, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Deserialize;
+use serde_json::{Map, Value as Json, json};
+use tidegate_rollout::{Spec, State, Status};
+
+use super::{
+    admin::EnvironmentArgs,
+    remote::{Remote, RemoteArgs},
+};
+
+/// What is asked of rollouts.
+#[derive(Subcommand)]
+pub enum RolloutCommand {
+    /// List an environment's rollouts, the newest last
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// Only those of this flag
+        #[arg(long)]
+        flag: Option<String>,
+    },
+    /// Start a rollout
+    Start {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        wanted: Wanted,
+        /// Why: it is in the audit log
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Show one rollout: how far it is, what it waits for, what its gates say
+    Show {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Watch a rollout live until it ends
+    ///
+    /// Exit codes: 0 it completed, 1 failed, 3 it was rolled back, or the flag was killed. A rollout that is through and whose gates stay on
+    /// counts as completed.
+    Watch {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Pause, resume, approve, skip, roll back or complete a rollout; override one of its gates, or heed it again
+    Act {
+        /// What is done
+        action: Action,
+        #[command(flatten)]
+        which: Which,
+        /// The gate, to override or heed it
+        #[arg(long)]
+        gate: Option<String>,
+        /// Why: it is in the audit log beside what the gates said
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// An environment of a running server.
+#[derive(Args)]
+pub struct Place {
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// One rollout.
+#[derive(Args)]
+pub struct Which {
+    /// The rollout's id, or the key of its flag: then it is the newest
+    rollout: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// A rollout to start.
+#[derive(Args)]
+pub struct Wanted {
+    /// The flag's key
+    #[arg(long)]
+    flag: String,
+    /// The variant that goes out
+    #[arg(long)]
+    variant: String,
+    /// A JSON file of what is to be done: steps, gates
+    #[arg(long, value_name = "FILE", conflicts_with = "template")]
+    spec: Option<PathBuf>,
+    /// A template of what is to be done [default: default]
+    #[arg(long, value_name = "KEY")]
+    template: Option<String>,
+}
+
+/// What a person does to a rollout.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Action {
+    Pause,
+    Resume,
+    Approve,
+    Skip,
+    RollBack,
+    Override,
+    Heed,
+    Complete,
+}
+
+/// It ended, and not well.
+const TAKEN_BACK: u8 = 3;
+
+/// So many questions in a row without an answer end the watch.
+const MAX_FAILED: u32 = 30;
+
+/// How often a watched rollout is asked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Does it.
+///
+/// # Errors
+/// Where the server cannot be asked, or refuses.
+pub async fn run(command: RolloutCommand, out: &mut dyn Write) -> Result<ExitCode> {
+    match command {
+        RolloutCommand::List { place, flag } => {
+            let (remote, path) = place.open()?;
+            for rollout in list(&remote, &path, flag.as_deref()).await? {
+                writeln!(out, "{}  {}", rollout.id, head(&rollout))?;
+            }
+        }
+        RolloutCommand::Start { place, wanted, reason } => {
+            let (remote, path) = place.open()?;
+            let body = wanted.body(&reason)?;
+            write!(out, "{}", render(&remote.post(&path, &body, None).await?))?;
+        }
+        RolloutCommand::Show { which } => {
+            let (remote, path) = which.find().await?;
+            write!(out, "{}", render(&remote.get(&path).await?))?;
+        }
+        RolloutCommand::Watch { which } => {
+            let (remote, path) = which.find().await?;
+            return watch(&remote, &path, out).await;
+        }
+        RolloutCommand::Act { action, which, gate, reason } => {
+            let (remote, path) = which.find().await?;
+            let seen: Rollout = remote.get(&path).await?;
+            let mut body =
+                Map::from_iter([("action".to_owned(), json!(action.name())), ("reason".to_owned(), json!(reason))]);
+            body.extend(gate.map(|gate| ("gate".to_owned(), json!(gate))));
+            let path = format!("{path}/actions");
+            let moved = remote.post(&path, &Json::Object(body), Some(seen.status.generation)).await?;
+            write!(out, "{}", render(&moved))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is read of a rollout.
+#[derive(Deserialize)]
+struct Rollout {
+    id: String,
+    flag: String,
+    variant: String,
+    baseline: String,
+    share: u32,
+    spec: Spec,
+    status: Status,
+    live: Option<Live>,
+}
+
+#[derive(Deserialize)]
+struct Live {
+    reason: String,
+    units: Arms,
+    gates: Vec<Gate>,
+}
+
+#[derive(Deserialize)]
+struct Arms {
+    treatment: u64,
+    control: u64,
+}
+
+#[derive(Deserialize)]
+struct Gate {
+    #[serde(rename = "gate")]
+    key: String,
+    verdict: String,
+    evidence: f64,
+    met: Arms,
+    problem: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    items: Vec<Rollout>,
+    next_cursor: Option<String>,
+}
+
+async fn list(remote: &Remote, path: &str, flag: Option<&str>) -> Result<Vec<Rollout>> {
+    let mut found = Vec::new();
+    let mut after = String::new();
+    let flag = flag.map(|flag| format!("&flag={flag}")).unwrap_or_default();
+    loop {
+        let page: Listed = remote.get(&format!("{path}?limit=200{flag}{after}")).await?;
+        found.extend(page.items);
+        match page.next_cursor {
+            Some(cursor) => after = format!("&cursor={cursor}"),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// Shows the rollout whenever it looks different: in place on a terminal, else one after the other.
+async fn watch(remote: &Remote, path: &str, out: &mut dyn Write) -> Result<ExitCode> {
+    let in_place = std::io::stdout().is_terminal();
+    let mut shown = String::new();
+    let mut n_failed = 0;
+    loop {
+        match remote.get::<Rollout>(path).await {
+            Ok(rollout) => {
+                n_failed = 0;
+                let now = render(&rollout);
+                if now != shown {
+                    let n_lines = shown.lines().count();
+                    if in_place && n_lines > 0 {
+                        // Up to where it began, and from there on nothing.
+                        write!(out, "\x1b[{n_lines}A\x1b[J")?;
+                    }
+                    write!(out, "{now}")?;
+                    out.flush()?;
+                    shown = now;
+                }
+                match rollout.status.state {
+                    State::Completed | State::Guarding => return Ok(ExitCode::SUCCESS),
+                    State::RolledBack | State::Killed => return Ok(ExitCode::from(TAKEN_BACK)),
+                    State::Running | State::Paused => {}
+                }
+            }
+            // A server that is started anew is back within seconds.
+            Err(error) if n_failed >= MAX_FAILED => return Err(error),
+            Err(_) => n_failed += 1,
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// One line: `new-checkout off → on: running, 25 %`.
+fn head(rollout: &Rollout) -> String {
+    let Rollout { flag, variant, baseline, share, status, .. } = rollout;
+    let state = match status.state {
+        State::Running => "running",
+        State::Paused => "paused",
+        State::Guarding => "through, its gates stay on",
+        State::Completed => "completed",
+        State::RolledBack => "rolled back",
+        State::Killed => "the flag was killed",
+    };
+    format!("{flag} {baseline} → {variant}: {state}, {}", percent(*share))
+}
+
+/// The whole of it, as people read it.
+fn render(rollout: &Rollout) -> String {
+    let mut said = String::new();
+    // Writing into a String does not fail.
+    let _ = writeln!(said, "{}", head(rollout));
+    let steps = rollout.spec.steps().iter().enumerate().map(|(index, step)| {
+        let mark = match rollout.status.step {
+            Some(present) if index < present => "✓ ",
+            Some(present) if index == present => "▶ ",
+            _ => "",
+        };
+        let share = (step.share > 0).then(|| percent(step.share));
+        let names: Vec<_> = share.into_iter().chain(step.segments.iter().cloned()).collect();
+        format!("{mark}{}", if names.is_empty() { "A/A".to_owned() } else { names.join(" and ") })
+    });
+    let _ = writeln!(said, "  {}", steps.collect::<Vec<_>>().join("   "));
+    let Some(Live { reason, units, gates }) = &rollout.live else { return said };
+    let _ = writeln!(said, "  {reason}");
+    let width = gates.iter().map(|gate| gate.key.chars().count()).max().unwrap_or_default();
+    for Gate { key, verdict, evidence, met, problem } in gates {
+        let overridden = if rollout.status.overridden.contains(key) { ", overridden" } else { "" };
+        let _ = write!(said, "  {key:width$}  {verdict}{overridden}: ");
+        let _ = match problem {
+            Some(problem) => writeln!(said, "{problem}"),
+            None => writeln!(
+                said,
+                "evidence {evidence:.1} to 1; {} units in treatment, {} in control",
+                met.treatment, met.control
+            ),
+        };
+    }
+    if !gates.is_empty() {
+        let _ =
+            writeln!(said, "  seen at this step: {} units in treatment, {} in control", units.treatment, units.control);
+    }
+    said
+}
+
+fn percent(share: u32) -> String {
+    format!("{} %", f64::from(share) / 1_000.0)
+}
+
+impl Place {
+    /// The server, and the path of the environment's rollouts.
+    fn open(&self) -> Result<(Remote, String)> {
+        let EnvironmentArgs { project, environment } = &self.environment;
+        for key in [project, environment] {
+            check_key(key)?;
+        }
+        let path = format!("/projects/{project}/environments/{environment}/rollouts");
+        Ok((Remote::new(&self.remote)?, path))
+    }
+}
+
+impl Which {
+    /// The server, and the path of the rollout.
+    async fn find(&self) -> Result<(Remote, String)> {
+        let (remote, path) = self.place.open()?;
+        check_key(&self.rollout)?;
+        let newest = list(&remote, &path, Some(&self.rollout)).await?.pop();
+        let id = newest.map_or_else(|| self.rollout.clone(), |rollout| rollout.id);
+        Ok((remote, format!("{path}/{id}")))
+    }
+}
+
+impl Wanted {
+    fn body(&self, reason: &str) -> Result<Json> {
+        let mut body = Map::from_iter([
+            ("flag".to_owned(), json!(self.flag)),
+            ("variant".to_owned(), json!(self.variant)),
+            ("reason".to_owned(), json!(reason)),
+        ]);
+        if let Some(path) = &self.spec {
+            let told = || format!("`{}`", path.display());
+            let file = fs::read_to_string(path).with_context(|| format!("cannot read {}", told()))?;
+            let spec = serde_json::from_str(&file).map_err(|error| anyhow!("{}: {error}", told()))?;
+            body.insert("spec".to_owned(), spec);
+        }
+        body.extend(self.template.as_ref().map(|template| ("template".to_owned(), json!(template))));
+        Ok(Json::Object(body))
+    }
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Approve => "approve",
+            Self::Skip => "skip",
+            Self::RollBack => "rollBack",
+            Self::Override => "override",
+            Self::Heed => "heed",
+            Self::Complete => "complete",
+        }
+    }
+}
+
+/// What goes into a path.
+fn check_key(key: &str) -> Result<()> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if key.is_empty() || !key.bytes().all(is_plain) {
+        bail!("`{key}` is no key: a key has letters, digits, `.`, `_` and `-`");
+    }
+    Ok(())
+}
