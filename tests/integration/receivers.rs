@@ -15,6 +15,8 @@ use crate::support::{binary::Server, shop::RealShop};
 struct Receivers {
     http: u64,
     smtp: u64,
+    /// Mail servers that ask for a password: with STARTTLS, with TLS from the start.
+    secured: [u64; 2],
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     child: Child,
@@ -26,9 +28,11 @@ impl Receivers {
         command.arg(folder().join("receivers.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let mut this = Self { http: 0, smtp: 0, input: child.stdin.take().unwrap(), output, child };
+        let mut this = Self { http: 0, smtp: 0, secured: [0; 2], input: child.stdin.take().unwrap(), output, child };
         let ports = this.next();
-        (this.http, this.smtp) = (ports["http"].as_u64().unwrap(), ports["smtp"].as_u64().unwrap());
+        let port = |name: &str| ports[name].as_u64().unwrap();
+        (this.http, this.smtp) = (port("http"), port("smtp"));
+        this.secured = [port("starttls"), port("smtps")];
         this
     }
 
@@ -175,5 +179,44 @@ async fn addresses_that_are_not_to_be_asked_are_not() {
         assert_eq!(refused.status(), 422);
         let problem: Json = refused.json().await.unwrap();
         assert!(problem["detail"].as_str().unwrap().contains(named), "{problem}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_goes_by_tls_with_a_password_to_whom_the_operator_trusts() {
+    let mut receivers = Receivers::start();
+    let [starttls, smtps] = receivers.secured;
+    let authority = folder().join("mail/authority.pem");
+    let authority = ["--outgoing-ca", authority.to_str().unwrap()];
+    let good = "ada:s%40cret@localhost";
+    for (url, trusted, expected) in [
+        (format!("smtp://{good}:{starttls}"), true, json!({ "delivered": true, "status": 250, "problem": null })),
+        (format!("smtps://{good}:{smtps}"), true, json!({ "delivered": true, "status": 250, "problem": null })),
+        (
+            format!("smtps://ada:wrong@localhost:{smtps}"),
+            true,
+            json!({ "delivered": false, "status": 535, "problem": "the mail server answered 535" }),
+        ),
+        (
+            format!("smtp://{good}:{starttls}"),
+            false,
+            json!({ "delivered": false, "status": null, "problem": "no connection to the mail server, or no TLS with it" }),
+        ),
+    ] {
+        let shop = RealShop::on(|folder| {
+            let mail = ["--smtp-url", url.as_str(), "--smtp-from", "tidegate@example.org"];
+            let trusted = if trusted { authority.as_slice() } else { &[] };
+            Server::start(folder, &[mail.as_slice(), trusted].concat())
+        })
+        .await;
+        let target = json!({ "kind": "email", "to": ["ada@example.org"] });
+        shop.post(CHANNELS, &json!({ "key": "mail", "name": "Mail", "target": target })).await;
+        let mut told = shop.post(&format!("{CHANNELS}/mail/test"), &json!({})).await;
+        told.as_object_mut().unwrap().remove("durationMs");
+        assert_eq!(told, expected, "{url}");
+        if told["delivered"] == true {
+            assert_eq!(receivers.next()["user"], "ada");
+        }
+        assert!(!shop.server.log().contains("cret"), "a password is in the log");
     }
 }

@@ -967,21 +967,21 @@ async fn the_notifier_moves_on_once(bench: &Bench) {
     assert_eq!(bench.store.notifier_cursor().await.unwrap(), 0);
     assert_eq!(bench.store.delivery_queue().await.unwrap(), DeliveryQueue::default());
     let first = vec![delivery("ops", 3, "r1"), delivery("dev", 3, "r1")];
-    assert!(bench.store.enqueue_deliveries(&enqueue(0, 5, first.clone())).await.unwrap());
-    assert!(!bench.replica.enqueue_deliveries(&enqueue(0, 4, vec![delivery("ops", 4, "r1")])).await.unwrap());
+    assert_eq!(bench.store.enqueue_deliveries(&enqueue(0, 5, first.clone())).await.unwrap(), Some(0));
+    assert_eq!(bench.replica.enqueue_deliveries(&enqueue(0, 4, vec![delivery("ops", 4, "r1")])).await.unwrap(), None);
     assert_eq!(bench.replica.notifier_cursor().await.unwrap(), 5);
     assert_eq!(page(bench, "ops").await, [first[0].clone()], "who came too late has enqueued nothing");
 
     // What is there stays as it is.
     let again = Delivery { notification: "other".to_owned(), ..delivery("ops", 3, "r1") };
-    assert!(bench.store.enqueue_deliveries(&enqueue(5, 6, vec![again])).await.unwrap());
+    assert_eq!(bench.store.enqueue_deliveries(&enqueue(5, 6, vec![again])).await.unwrap(), Some(0));
     assert_eq!(page(bench, "ops").await, [first[0].clone()]);
     let queue = DeliveryQueue { n_waiting: 2, oldest: Some(Timestamp(1_000)), next_due: Some(Timestamp(1_000)) };
     assert_eq!(bench.store.delivery_queue().await.unwrap(), queue);
 
     // What is too much is dead from the start.
     let many = Enqueue { max_waiting: 2, ..enqueue(6, 9, (7..10).map(|n| delivery("ops", n, "r1")).collect()) };
-    assert!(bench.store.enqueue_deliveries(&many).await.unwrap());
+    assert_eq!(bench.store.enqueue_deliveries(&many).await.unwrap(), Some(2));
     let states = page(bench, "ops").await.into_iter().map(|it| (it.sequence, it.state, it.problem.is_some()));
     let (waiting, dead) = (DeliveryState::Waiting, DeliveryState::Dead);
     let expected = [(9, dead, true), (8, dead, true), (7, waiting, false), (3, waiting, false)];
@@ -992,9 +992,9 @@ async fn deliveries_are_taken_one_for_each_channel(bench: &Bench) {
     let late = Delivery { due_at: Timestamp(5_000), ..delivery("late", 1, "r1") };
     let all =
         vec![delivery("ops", 1, "r1"), delivery("ops", 2, "r2"), delivery("ops", 3, "r1"), delivery("dev", 3, "r1")];
-    assert!(bench.store.enqueue_deliveries(&enqueue(0, 3, all)).await.unwrap());
+    assert_eq!(bench.store.enqueue_deliveries(&enqueue(0, 3, all)).await.unwrap(), Some(0));
     let late = Enqueue { at: Timestamp(5_000), ..enqueue(3, 3, vec![late]) };
-    assert!(bench.store.enqueue_deliveries(&late).await.unwrap());
+    assert_eq!(bench.store.enqueue_deliveries(&late).await.unwrap(), Some(0));
     assert_eq!(take(&bench.store, 999, 10).await, [""; 0], "nothing is due");
     assert_eq!(take(&bench.store, 1_000, 10).await, ["dev-3", "ops-1"]);
     assert_eq!(take(&bench.replica, 1_000, 10).await, [""; 0], "somebody is at both channels");
@@ -1012,7 +1012,7 @@ async fn deliveries_are_taken_one_for_each_channel(bench: &Bench) {
     // News of a subject sends what of it waits for another attempt.
     assert!(bench.store.record_attempt(&attempt("ops-3", 0, DeliveryState::Waiting, 90_000)).await.unwrap());
     let news = Enqueue { at: Timestamp(2_500), ..enqueue(3, 4, vec![delivery("ops", 4, "r1")]) };
-    assert!(bench.store.enqueue_deliveries(&news).await.unwrap());
+    assert_eq!(bench.store.enqueue_deliveries(&news).await.unwrap(), Some(0));
     assert_eq!(take(&bench.store, 2_500, 10).await, ["ops-3"]);
 
     // Whoever took it and never came back.
@@ -1022,7 +1022,7 @@ async fn deliveries_are_taken_one_for_each_channel(bench: &Bench) {
 }
 
 async fn attempts_are_recorded_once(bench: &Bench) {
-    assert!(bench.store.enqueue_deliveries(&enqueue(0, 1, vec![delivery("ops", 1, "r1")])).await.unwrap());
+    assert_eq!(bench.store.enqueue_deliveries(&enqueue(0, 1, vec![delivery("ops", 1, "r1")])).await.unwrap(), Some(0));
     assert!(!bench.store.record_attempt(&attempt("none", 0, DeliveryState::Dead, 0)).await.unwrap());
     assert_eq!(take(&bench.store, 1_000, 1).await, ["ops-1"]);
     assert!(bench.store.record_attempt(&attempt("ops-1", 0, DeliveryState::Waiting, 9_000)).await.unwrap());
@@ -1050,7 +1050,7 @@ async fn attempts_are_recorded_once(bench: &Bench) {
 
 async fn deliveries_page_begin_anew_and_go(bench: &Bench) {
     let all = (1..=4).map(|n| delivery("ops", n, "r1")).chain([delivery("dev", 1, "r1")]).collect();
-    assert!(bench.store.enqueue_deliveries(&enqueue(0, 4, all)).await.unwrap());
+    assert_eq!(bench.store.enqueue_deliveries(&enqueue(0, 4, all)).await.unwrap(), Some(0));
     let (project, channel) = ("shop".to_owned(), "ops".to_owned());
     let page = DeliveryPage { project, channel, before: Some(4), limit: 2 };
     let rows = bench.store.delivery_page(&page).await.unwrap();

@@ -22,7 +22,7 @@ use crate::ports::notify::{Attempt, Fact, Message, Notification};
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// And for all of them.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Sends mail.
 pub struct Mailer {
@@ -137,9 +137,9 @@ fn failure(error: &lettre::transport::smtp::Error) -> Attempt {
         }
         Some(status) => Attempt::failed(Some(status), format!("the mail server answered {status}")),
         None if error.is_timeout() => Attempt::failed(None, "no answer in time"),
-        None if error.is_tls() => Attempt::failed(None, "no TLS with the mail server"),
         None if error.is_client() => Attempt::failed(None, "the mail server cannot what is asked of it"),
-        None => Attempt::failed(None, "no connection to the mail server, or it broke"),
+        // A certificate that is not trusted ends the connection, too.
+        None => Attempt::failed(None, "no connection to the mail server, or no TLS with it"),
     }
 }
 

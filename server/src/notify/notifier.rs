@@ -75,6 +75,7 @@ pub struct Notifier {
 #[derive(Clone)]
 struct NotifierMetrics {
     attempts: Family<AttemptLabels, Counter>,
+    dropped: Counter,
     n_waiting: Gauge,
     oldest_s: Gauge,
 }
@@ -90,10 +91,15 @@ struct AttemptLabels {
 impl Notifier {
     /// A notifier that tells what it counts.
     pub fn new(app: App, metrics: &Metrics) -> Self {
-        let ours =
-            NotifierMetrics { attempts: Family::default(), n_waiting: Gauge::default(), oldest_s: Gauge::default() };
-        let NotifierMetrics { attempts, n_waiting, oldest_s } = ours.clone();
+        let ours = NotifierMetrics {
+            attempts: Family::default(),
+            dropped: Counter::default(),
+            n_waiting: Gauge::default(),
+            oldest_s: Gauge::default(),
+        };
+        let NotifierMetrics { attempts, dropped, n_waiting, oldest_s } = ours.clone();
         metrics.register("notification_attempts", "Attempts to send a notification, by how they ended", attempts);
+        metrics.register("notifications_dropped", "Notifications dropped as too many waited", dropped);
         metrics.register("notifications_waiting", "Notifications that wait to be sent", n_waiting);
         let help = "How long the oldest notification that waits has waited";
         metrics.register("notifications_oldest_seconds", help, oldest_s);
@@ -128,7 +134,16 @@ impl Notifier {
 
     /// Reads what is new, and sends what is due and has room.
     async fn turn(&mut self) -> Result<(), StoreError> {
-        while read_log(&self.app).await? {}
+        loop {
+            let LogRead { may_be_more, n_dropped } = read_log(&self.app).await?;
+            self.metrics.dropped.inc_by(n_dropped);
+            if n_dropped > 0 {
+                tracing::warn!(n_dropped, "notifications are dropped, as too many wait for their channel");
+            }
+            if !may_be_more {
+                break;
+            }
+        }
         let now = self.app.clock.now();
         let queue = self.app.store.delivery_queue().await?;
         self.metrics.n_waiting.set(i64::try_from(queue.n_waiting).unwrap_or(i64::MAX));
@@ -177,14 +192,23 @@ async fn deliver(app: &App, delivery: &Delivery, metrics: &NotifierMetrics) -> R
     Ok(())
 }
 
-/// Reads the next rows of the audit log, and enqueues what is to be sent of them. Returns whether there may be more.
+/// What came of reading the audit log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogRead {
+    /// Whether there may be more rows.
+    pub may_be_more: bool,
+    /// How many notifications were dropped, as too many wait for their channel.
+    pub n_dropped: u64,
+}
+
+/// Reads the next rows of the audit log, and enqueues what is to be sent of them.
 ///
 /// # Errors
 /// Those of the store. Nothing is done then, and nothing is lost.
-pub async fn read_log(app: &App) -> Result<bool, StoreError> {
+pub async fn read_log(app: &App) -> Result<LogRead, StoreError> {
     let from = app.store.notifier_cursor().await?;
     let rows = app.store.audit_chain(from, PAGE).await?;
-    let Some(last) = rows.last() else { return Ok(false) };
+    let Some(last) = rows.last() else { return Ok(LogRead::default()) };
     let (to, at) = (last.sequence, app.clock.now());
     let mut channels: BTreeMap<String, Vec<(String, Channel)>> = BTreeMap::new();
     let mut deliveries = Vec::new();
@@ -201,8 +225,8 @@ pub async fn read_log(app: &App) -> Result<bool, StoreError> {
     let is_full = rows.len() >= PAGE as usize;
     let enqueue = Enqueue { from, to, deliveries, max_waiting: MAX_WAITING, at };
     // Another notifier was faster: what it enqueued is what we would have.
-    let was_ours = app.store.enqueue_deliveries(&enqueue).await?;
-    Ok(is_full || !was_ours)
+    let enqueued = app.store.enqueue_deliveries(&enqueue).await?;
+    Ok(LogRead { may_be_more: is_full || enqueued.is_none(), n_dropped: enqueued.unwrap_or(0) })
 }
 
 fn delivery(channel: &str, row_hash: &str, notification: &Notification, at: Timestamp) -> Delivery {

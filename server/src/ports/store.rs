@@ -648,8 +648,9 @@ pub trait Store: Send + Sync {
     /// row when they came.
     async fn notifier_cursor(&self) -> Result<u64, StoreError>;
 
-    /// Enqueues deliveries and moves the cursor; see [`Enqueue`]. `false`, and nothing is done, where somebody else has moved it.
-    async fn enqueue_deliveries(&self, enqueue: &Enqueue) -> Result<bool, StoreError>;
+    /// Enqueues deliveries and moves the cursor; see [`Enqueue`]. Returns how many of them are dead as too many wait; `None`, and
+    /// nothing is done, where somebody else has moved the cursor.
+    async fn enqueue_deliveries(&self, enqueue: &Enqueue) -> Result<Option<u64>, StoreError>;
 
     /// What waits to be sent.
     async fn delivery_queue(&self) -> Result<DeliveryQueue, StoreError>;

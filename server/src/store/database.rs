@@ -300,17 +300,18 @@ impl Store for SqlStore {
         count(cursor)
     }
 
-    async fn enqueue_deliveries(&self, enqueue: &Enqueue) -> Result<bool, StoreError> {
+    async fn enqueue_deliveries(&self, enqueue: &Enqueue) -> Result<Option<u64>, StoreError> {
         let Enqueue { from, to, deliveries, max_waiting, at } = enqueue;
         let mut tx = self.engine.begin_write().await?;
         if tx.on().execute(sql::MOVE_NOTIFIER_CURSOR, args![*from, *to]).await? == 0 {
-            return Ok(false);
+            return Ok(None);
         }
+        let mut n_dropped = 0;
         for delivery in deliveries {
-            put_delivery(&mut tx, delivery, *max_waiting, *at).await?;
+            n_dropped += put_delivery(&mut tx, delivery, *max_waiting, *at).await?;
         }
         tx.commit().await?;
-        Ok(true)
+        Ok(Some(n_dropped))
     }
 
     async fn delivery_queue(&self) -> Result<DeliveryQueue, StoreError> {
@@ -372,11 +373,12 @@ impl Store for SqlStore {
     }
 }
 
-/// One more delivery, unless it is there; dead where too many wait.
-async fn put_delivery(tx: &mut Tx, delivery: &Delivery, max_waiting: u32, at: Timestamp) -> Result<(), StoreError> {
+/// One more delivery, unless it is there; dead where too many wait: 1, where that is so.
+async fn put_delivery(tx: &mut Tx, delivery: &Delivery, max_waiting: u32, at: Timestamp) -> Result<u64, StoreError> {
     let Delivery { id, project, channel, sequence, subject, notification, n_attempts, due_at, created_at, .. } =
         delivery;
     let (n_waiting,): (i64,) = tx.on().one(sql::N_WAITING, args![project, channel]).await?;
+    let wanted = delivery.state;
     let delivery = &delivery.clone().admitted(count(n_waiting)?, max_waiting);
     let Delivery { state, tried_at, status, duration_ms, problem, .. } = delivery;
     let args = args![
@@ -395,9 +397,9 @@ async fn put_delivery(tx: &mut Tx, delivery: &Delivery, max_waiting: u32, at: Ti
         *duration_ms,
         problem
     ];
-    tx.on().execute(sql::PUT_DELIVERY, args).await?;
+    let n_put = tx.on().execute(sql::PUT_DELIVERY, args).await?;
     tx.on().execute(sql::DELIVER_SUBJECT_NOW, args![project, channel, subject, at]).await?;
-    Ok(())
+    Ok(if *state == wanted { 0 } else { n_put })
 }
 
 /// Everything that a commit does, in a transaction that sees no other writer.

@@ -1,7 +1,7 @@
 //! The store in memory: what the others must do, in the fewest words. For tests and simulations.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -374,25 +374,28 @@ impl Store for MemoryStore {
         Ok(self.state().cursor)
     }
 
-    async fn enqueue_deliveries(&self, enqueue: &Enqueue) -> Result<bool, StoreError> {
+    async fn enqueue_deliveries(&self, enqueue: &Enqueue) -> Result<Option<u64>, StoreError> {
         let Enqueue { from, to, deliveries, max_waiting, at } = enqueue;
         let mut guard = self.state();
         let State { cursor, deliveries: all, .. } = &mut *guard;
         if *cursor != *from {
-            return Ok(false);
+            return Ok(None);
         }
         *cursor = *to;
+        let mut n_dropped = 0;
         for delivery in deliveries {
             let Delivery { project, channel, sequence, subject, .. } = delivery;
             let n_waiting = all.values().filter(|other| other.is_of(project, channel) && other.waits()).count();
-            all.entry((project.clone(), channel.clone(), *sequence)).or_insert_with(|| Claimable {
-                delivery: delivery.clone().admitted(n_waiting as u64, *max_waiting),
-                claimed_until: Timestamp(0),
-            });
+            let admitted = delivery.clone().admitted(n_waiting as u64, *max_waiting);
+            let key = (project.clone(), channel.clone(), *sequence);
+            if let Entry::Vacant(place) = all.entry(key) {
+                n_dropped += u64::from(admitted.state != delivery.state);
+                place.insert(Claimable { delivery: admitted, claimed_until: Timestamp(0) });
+            }
             let others = all.values_mut().filter(|other| other.is_of(project, channel));
             others.filter(|other| other.delivery.subject == *subject).for_each(|other| other.deliver_now(*at));
         }
-        Ok(true)
+        Ok(Some(n_dropped))
     }
 
     async fn delivery_queue(&self) -> Result<DeliveryQueue, StoreError> {
