@@ -148,6 +148,10 @@ key!(
     SegmentKey
 );
 key!(
+    /// Names a metric source within its project.
+    SourceKey
+);
+key!(
     /// Names a project.
     ProjectKey
 );

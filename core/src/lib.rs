@@ -44,5 +44,5 @@ pub use context::{Context, Value};
 pub use evaluate::{evaluate, evaluate_all};
 pub use evaluation::{ErrorCode, Evaluation, Reason, Timestamp};
 pub use explain::explain;
-pub use key::{EnvironmentKey, FlagKey, ProjectKey, SegmentKey, VariantKey};
+pub use key::{EnvironmentKey, FlagKey, ProjectKey, SegmentKey, SourceKey, VariantKey};
 pub use ruleset::{Change, CompileIssue, Ruleset, compile};

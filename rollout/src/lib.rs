@@ -3,7 +3,8 @@
 //! ```text
 //! Spec ─────┐
 //! Status ───┼─► plan ─► Decision, Reason, the next Status
-//! Tally ─► judge ─► Observation ─┘
+//! Tally ────► judge ┐   │
+//! Readings ─► judge ┴─► Observation
 //! ```
 //!
 //! Nothing here looks at a clock, a database or a network: the server's controller does, and carries out what is planned.
@@ -13,6 +14,7 @@ pub mod evidence;
 pub mod gate;
 mod moment;
 pub mod plan;
+pub mod reading;
 
 pub mod simulation;
 pub mod spec;

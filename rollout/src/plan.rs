@@ -607,7 +607,7 @@ impl fmt::Display for Judgement {
 }
 
 /// A length of time, for people.
-struct Time(u64);
+pub(crate) struct Time(pub u64);
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

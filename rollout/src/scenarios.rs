@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_SCENARIOS=1 cargo test -p tidegate-rollout` writes what comes out into the scripts; read the difference.
 
+mod asked;
+
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use tidegate_core::{
@@ -10,8 +12,8 @@ use tidegate_core::{
 };
 
 use crate::{
-    Arms, Decision, Direction, EventGate, Exposed, Gate, Limit, Observation, OnHarm, Plan, Severity, Spec, State,
-    Status, Step, Tally, Watched, Window, judge, plan,
+    Arms, Decision, Direction, EventGate, Exposed, Gate, Judgement, Limit, Observation, OnHarm, Plan, Severity, Spec,
+    State, Status, Step, Tally, Watched, Window, judge, plan,
     window::{self, WindowText},
 };
 
@@ -47,6 +49,7 @@ struct Play {
     /// What share of units a metric happens to: treatment, control.
     rates: BTreeMap<String, (f64, f64)>,
     n_units: u64,
+    asked: asked::Asked,
     told: String,
     said: Vec<String>,
 }
@@ -74,6 +77,7 @@ impl Play {
             population: 0,
             rates: BTreeMap::new(),
             n_units: 0,
+            asked: asked::Asked::default(),
             told: String::new(),
             said: Vec::new(),
         }
@@ -90,7 +94,7 @@ impl Play {
                 lost: self.lost,
                 entered: self.tally.entered(),
                 seen: self.tally.seen(),
-                judgements: judge(self.spec.gates(), &self.tally),
+                judgements: self.judgements(),
                 frozen_until: window::open_until(&self.freezes, self.now),
                 turn_of: self.turn_of.clone(),
             };
@@ -110,10 +114,15 @@ impl Play {
                 self.told = code;
             }
             self.status = status;
+            self.asked.follow(&self.status);
             if decision == Decision::Wait {
                 return;
             }
         }
+    }
+
+    fn judgements(&self) -> Vec<Judgement> {
+        self.asked.judge(&self.spec, self.now, judge(self.spec.gates(), &self.tally))
     }
 
     fn begin(&mut self, step: usize) {
@@ -149,6 +158,7 @@ impl Play {
                 self.serve(if self.population == 0 { number } else { number % self.population });
             }
             if watched {
+                self.asked.ask(&self.spec, &self.status, self.now);
                 self.look();
             }
         }
@@ -191,6 +201,7 @@ impl Play {
             ["rate", metric, treatment, control] => {
                 self.rates.insert(metric.to_owned(), (percent(treatment), percent(control)));
             }
+            ["reading", ref rest @ ..] => self.asked.hear(rest),
             ["flag", how] => self.is_off = how == "off",
             ["others", n] => self.elsewhere = n != "0",
             ["behind", n] => self.n_behind = n.parse().unwrap(),
@@ -204,6 +215,7 @@ impl Play {
             ["away", time] => {
                 self.pass(duration(time), false);
                 self.watched_since = self.now;
+                self.asked.forget();
                 self.look();
             }
             ["pause"] => self.person(self.status.paused(self.now), "paused"),
@@ -215,7 +227,7 @@ impl Play {
             ["complete"] => self.person(self.status.completed(self.now), "completed"),
             ["roll", "back"] => self.person(self.status.rolled_back(self.now), "rolled back"),
             ["show"] => {
-                for judgement in judge(self.spec.gates(), &self.tally) {
+                for judgement in self.judgements() {
                     self.say(&format!("{:?}: {judgement}", judgement.verdict));
                 }
                 let (Arms { treatment, control }, Arms { treatment: t, control: c }) =
@@ -314,6 +326,9 @@ fn step(text: &str) -> Step {
 }
 
 fn gate(text: &str) -> Gate {
+    if text.contains(" query ") {
+        return asked::gate(text);
+    }
     let mut words = text.split_whitespace();
     let key = words.next().unwrap();
     let mut gate = EventGate::named(key);
