@@ -6,6 +6,7 @@
 //! was taken for dead changes nothing any more. Nothing is kept here but when to look next: a process that dies leaves nothing half
 //! done.
 
+mod asking;
 mod lease;
 
 use std::{
@@ -23,6 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use self::asking::Asker;
 use self::lease::Keeper;
 use crate::{
     app::{
@@ -115,6 +117,9 @@ impl Controller {
 
     /// Looks at all that is due.
     async fn turn(&mut self) {
+        for environment in self.app.questions.news() {
+            self.look_soon(environment);
+        }
         let now = self.app.clock.now();
         let due: BTreeSet<_> = self.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
         for environment in due {
@@ -148,6 +153,7 @@ impl Controller {
         let running = self.app.running_rollouts(environment).await?;
         let ids: Vec<_> = running.iter().map(|(stored, _)| stored.id.key.clone()).collect();
         self.app.watches.retain(environment, &ids);
+        self.app.questions.retain(environment, &ids);
         if running.is_empty() {
             self.busy.remove(environment);
             return Ok(None);
@@ -158,6 +164,7 @@ impl Controller {
             if was_held {
                 // What is counted here has a gap from now on.
                 self.app.watches.retain(environment, &[]);
+                self.app.questions.retain(environment, &[]);
             }
             return Ok(Some(Timestamp(self.app.clock.now().0.saturating_add(FOLLOW_MS))));
         };
@@ -169,7 +176,8 @@ impl Controller {
             let now = self.app.clock.now();
             let seen = self.app.watches.look(environment, id, rollout, configuration.is_off(), reach, now);
             let (frozen_until, turn_of) = (restrictions.frozen_until, restrictions.turn_of_another(id));
-            let seen = Observation { frozen_until, turn_of, ..seen };
+            let mut seen = Observation { frozen_until, turn_of, ..seen };
+            self.app.questions.judge(environment, id, rollout, &mut seen.judgements, now);
             let plan = plan(&rollout.spec, &rollout.status, &seen, now);
             next = next.min(plan.next_look.unwrap_or(next));
             if plan.status != rollout.status {

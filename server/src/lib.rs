@@ -18,6 +18,7 @@ pub mod audit;
 
 pub mod outgoing;
 pub mod ports;
+pub mod sources;
 pub mod store;
 pub mod system;
 

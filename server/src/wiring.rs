@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     app::{App, AppError, sessions, watches::Reach},
     config::Config,
-    controller::{Controller, Receipts},
+    controller::{Asker, Controller, Receipts},
     http::{self, AppState, HttpConfig, MetricsAccess},
     notify::{Mailer, Notifier, Senders, notifier},
     outgoing::{self, Credentials, SystemResolver},
@@ -29,6 +29,7 @@ use crate::{
         Clock as _, IdSource as _, Outgoing, Store,
         store::{EnvironmentId, StoreError},
     },
+    sources::Sources,
     store::{Location, SqlStore},
     stream::{self, Streams},
     system::{self, SystemClock, SystemIds},
@@ -117,7 +118,8 @@ impl Server {
             ..HttpConfig::default()
         };
         let messenger = Senders::new(Arc::clone(&outgoing), mailer(config)?, &http_config.public_url);
-        let app = App { outgoing, messenger: Arc::new(messenger), ..app };
+        let metrics = Arc::new(Sources::new(Arc::clone(&outgoing), Arc::clone(&app.clock)));
+        let app = App { outgoing, messenger: Arc::new(messenger), metrics, ..app };
         let state = AppState::new(app, http_config, Arc::new(Metrics::new()));
         Ok(Self { listener, address, state, shutdown_deadline: config.shutdown_deadline })
     }
@@ -144,6 +146,7 @@ impl Server {
         let tasks = TaskTracker::new();
         tasks.spawn(prune(state.clone(), shutdown.clone()));
         let receipts = StreamReceipts { streams: Arc::clone(&state.streams) };
+        tasks.spawn(Asker::new(state.app.clone()).run(shutdown.clone()));
         tasks.spawn(Controller::new(state.app.clone(), Arc::new(receipts)).run(shutdown.clone()));
         tasks.spawn(Notifier::new(state.app.clone(), &state.metrics).run(shutdown.clone()));
         // The streams' goodbyes have had their time when this one begins to count: half each.

@@ -13,11 +13,13 @@ mod access_api;
 mod client_keys;
 mod config_api;
 mod javascript;
+mod metric_sources;
 mod notifications;
 mod ofrep;
 mod polling;
 mod rollouts;
 mod simulation;
+mod sources;
 mod stream;
 mod telemetry;
 

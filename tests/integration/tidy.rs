@@ -25,13 +25,14 @@ const IMPURE: [&str; 12] =
     ["axum", "fastrand", "getrandom", "hyper", "log", "mio", "rand", "reqwest", "socket2", "sqlx", "tokio", "tracing"];
 
 /// Which modules of the server each one may name. `wiring` and `main` put everything together and may name all.
-const MODULES: [(&str, &[&str]); 14] = [
+const MODULES: [(&str, &[&str]); 15] = [
     ("audit", &["ports"]),
     ("telemetry", &[]),
     ("config", &["outgoing", "ports", "store", "telemetry"]),
     ("ports", &["audit"]),
     ("app", &["audit", "ports"]),
     ("outgoing", &["ports"]),
+    ("sources", &["ports"]),
     ("store", &["audit", "ports"]),
     ("system", &["ports"]),
     ("testing", &["ports", "system"]),

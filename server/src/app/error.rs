@@ -156,6 +156,7 @@ fn describe(id: &DocumentId) -> String {
         DocumentKind::Rollout => "rollout",
         DocumentKind::RolloutTemplate => "rollout template",
         DocumentKind::NotificationChannel => "notification channel",
+        DocumentKind::MetricSource => "metric source",
         DocumentKind::User => "user",
         DocumentKind::Token => "token",
     };

@@ -2,6 +2,7 @@
 
 use super::{
     AppError,
+    metric_sources::MetricSource,
     model::{Environment, Flag, FlagEnvironment, Project, Segment},
 };
 use tidegate_core::config::{Condition, Rule, Serve, Split};
@@ -16,6 +17,10 @@ pub const MAX_REASON: usize = 1_000;
 pub const MAX_PROJECTS: usize = 1_000;
 /// Environments of a project.
 pub const MAX_ENVIRONMENTS: usize = 50;
+/// Metric sources of a project.
+pub const MAX_METRIC_SOURCES: usize = 50;
+/// The longest address of another system, in bytes.
+pub const MAX_URL: usize = 2_000;
 /// Tags of a flag.
 pub const MAX_TAGS: usize = 50;
 /// The longest tag, in characters.
@@ -65,6 +70,14 @@ pub fn check_environment(environment: &Environment) -> Result<(), AppError> {
         Some(color) if !is_color(color) => Err(AppError::invalid("/color", "a color looks like `#d92d20`")),
         _ => Ok(()),
     }
+}
+
+/// Refuses a metric source that is too big.
+pub fn check_metric_source(source: &MetricSource) -> Result<(), AppError> {
+    check_name("/name", &source.name)?;
+    check_length("/description", source.description.chars().count(), MAX_DESCRIPTION, "characters")?;
+    check_length("/url", source.url.len(), MAX_URL, "bytes")?;
+    check_length("/credential", source.credential.as_deref().unwrap_or_default().len(), MAX_NAME, "bytes")
 }
 
 /// Refuses a flag that is too big.

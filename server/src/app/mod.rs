@@ -41,7 +41,9 @@ pub mod evaluation;
 pub mod flag_file;
 pub mod flags;
 pub mod kill;
+pub mod metric_sources;
 pub mod projects;
+pub mod readings;
 pub mod rollouts;
 pub mod segments;
 pub mod templates;
@@ -52,7 +54,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 
 use crate::ports::{
-    Clock, IdSource, Messenger, Outgoing, Store, notify::NoMessenger, outgoing::Offline, store::EnvironmentId,
+    Clock, IdSource, Messenger, Metrics, Outgoing, Store, notify::NoMessenger, outgoing::Offline, store::EnvironmentId,
 };
 
 pub use documents::{BrokenDocument, Stored};
@@ -73,6 +75,8 @@ pub struct App {
     pub outgoing: Arc<dyn Outgoing>,
     /// Who sends messages to the outside.
     pub messenger: Arc<dyn Messenger>,
+    /// What asks metric sources; none answers until there is a way to them.
+    pub metrics: Arc<dyn Metrics>,
     /// Told which environments a commit touched: a hint, never data.
     pub changes: tokio::sync::broadcast::Sender<EnvironmentId>,
     /// Compiled rulesets, to check changes and to evaluate for people.
@@ -83,6 +87,8 @@ pub struct App {
     pub heads: Arc<DashMap<EnvironmentId, u64>>,
     /// What is counted of the rollouts that go on.
     pub watches: Arc<watches::Watches>,
+    /// What is asked of metric sources for those rollouts.
+    pub questions: Arc<readings::Questions>,
 }
 
 impl App {
@@ -98,11 +104,13 @@ impl App {
             ids,
             outgoing: Arc::new(Offline),
             messenger: Arc::new(NoMessenger),
+            metrics: Arc::new(Offline),
             changes,
             rulesets: Arc::default(),
             keys: Arc::default(),
             heads: Arc::default(),
             watches: Arc::default(),
+            questions: Arc::default(),
         }
     }
 }

@@ -22,6 +22,7 @@ use super::{
     draft::Draft,
     flags::flag_id,
     input, limits,
+    metric_sources::source_id,
     model::{FlagEnvironment, Kill, Project},
     moment::Moment,
     projects::{environment_id, project_id},
@@ -77,6 +78,10 @@ pub struct StartRollout {
     /// gates.
     #[serde(default)]
     pub template: Option<String>,
+    /// Whether it starts although a gate's query has no number now. Then it holds until there is one. A query that its source does not
+    /// understand is refused all the same.
+    #[serde(default)]
+    pub allow_no_data: bool,
 }
 
 /// What a person does to a rollout.
@@ -247,8 +252,12 @@ impl App {
         if !configured.flag.body.variants.iter().any(|variant| variant.key == start.variant) {
             return Err(AppError::invalid("/variant", format!("the flag has no variant `{}`", start.variant.as_str())));
         }
+        self.check_queries(&environment.project, &spec, start.allow_no_data).await?;
 
         let mut draft = Draft::new(self, request);
+        for source in spec.gates().iter().filter_map(|gate| gate.query()).map(|query| &query.source) {
+            draft.require(source_id(&environment.project, source), Expected::Live);
+        }
         let id = self.ids.ulid(draft.at());
         let salt = format!("{}/rollout", before.salt);
         let rollout = Rollout {

@@ -38,6 +38,7 @@ mod evaluate;
 mod flag_file;
 mod flags;
 mod kill;
+mod metric_sources;
 mod ofrep;
 mod projects;
 mod segments;

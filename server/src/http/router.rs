@@ -222,6 +222,7 @@ pub(super) fn routes() -> Routes {
         .merge(super::flags::routes())
         .merge(super::configurations::routes())
         .merge(super::kill::routes())
+        .merge(super::metric_sources::routes())
         .merge(super::rollouts::routes())
         .merge(super::segments::routes())
         .merge(super::templates::routes())

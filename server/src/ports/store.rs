@@ -31,6 +31,8 @@ pub enum DocumentKind {
     RolloutTemplate,
     /// Where notifications go. Scope: `project`.
     NotificationChannel,
+    /// A metric source. Scope: `project`.
+    MetricSource,
     /// A person. Scope: empty; key: the id. Under the scope `email`: who has the address that is the key.
     User,
     /// An API token. Scope: empty; key: the public part.
@@ -39,7 +41,7 @@ pub enum DocumentKind {
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Project,
         Self::Environment,
         Self::Flag,
@@ -49,6 +51,7 @@ impl DocumentKind {
         Self::Rollout,
         Self::RolloutTemplate,
         Self::NotificationChannel,
+        Self::MetricSource,
         Self::User,
         Self::Token,
     ];
@@ -65,6 +68,7 @@ impl DocumentKind {
             Self::Rollout => "rollout",
             Self::RolloutTemplate => "rolloutTemplate",
             Self::NotificationChannel => "notificationChannel",
+            Self::MetricSource => "metricSource",
             Self::User => "user",
             Self::Token => "token",
         }

@@ -445,6 +445,37 @@ export type CreateFlag = {
 };
 
 /**
+ * Makes a metric source.
+ */
+export type CreateMetricSource = {
+    /**
+     * The name of a credential that the operator has for that address.
+     */
+    credential?: string | null;
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * Names it within the project for ever.
+     */
+    key: string;
+    /**
+     * What answers.
+     */
+    kind: SourceKind;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * Where: `https` or `http`, without a query and without anything secret. Private addresses are asked where the operator allows
+     * it.
+     */
+    url: string;
+};
+
+/**
  * Makes a project.
  */
 export type CreateProject = {
@@ -1152,6 +1183,32 @@ export type Member = {
 };
 
 /**
+ * A system that gates ask.
+ */
+export type MetricSource = {
+    /**
+     * The name of a credential that the operator has for that address; absent: none is needed.
+     */
+    credential?: string | null;
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * What answers; never changes.
+     */
+    kind: SourceKind;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * Where: `https` or `http`, without a query and without anything secret.
+     */
+    url: string;
+};
+
+/**
  * A time that travels as RFC 3339 text in UTC, to the millisecond: `2026-11-21T09:30:00.125Z`.
  */
 export type Moment = string;
@@ -1738,6 +1795,62 @@ export type PageListedFlagItem = {
         environments: {
             [key: string]: FlagStatus;
         };
+    }) | Broken>;
+    /**
+     * Where the next page begins: send it as `cursor`. Absent: this is the last page.
+     */
+    nextCursor?: string | null;
+};
+
+/**
+ * One page of a list.
+ */
+export type PageListedResourceMetricSource = {
+    /**
+     * One item of a list: a resource, or the news that it is broken. One broken item never fails the list.
+     */
+    items: Array<({
+        /**
+         * The name of a credential that the operator has for that address; absent: none is needed.
+         */
+        credential?: string | null;
+        /**
+         * What it is for.
+         */
+        description?: string;
+        /**
+         * What answers; never changes.
+         */
+        kind: SourceKind;
+        /**
+         * What people call it.
+         */
+        name: string;
+        /**
+         * Where: `https` or `http`, without a query and without anything secret.
+         */
+        url: string;
+    } & {
+        /**
+         * Whether it is archived.
+         */
+        archived?: boolean;
+        /**
+         * When it was created.
+         */
+        createdAt: Moment;
+        /**
+         * Names it; never changes.
+         */
+        key: string;
+        /**
+         * When it last changed.
+         */
+        updatedAt: Moment;
+        /**
+         * Send it as `If-Match` with a change.
+         */
+        version: number;
     }) | Broken>;
     /**
      * Where the next page begins: send it as `cursor`. Absent: this is the last page.
@@ -2387,6 +2500,42 @@ export type ReasonedCreateFlag = {
 /**
  * The body of a write, for OpenAPI: a `T` and the reason.
  */
+export type ReasonedCreateMetricSource = {
+    /**
+     * The name of a credential that the operator has for that address.
+     */
+    credential?: string | null;
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * Names it within the project for ever.
+     */
+    key: string;
+    /**
+     * What answers.
+     */
+    kind: SourceKind;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * Where: `https` or `http`, without a query and without anything secret. Private addresses are asked where the operator allows
+     * it.
+     */
+    url: string;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
 export type ReasonedCreateProject = {
     /**
      * Names it for ever.
@@ -2623,6 +2772,11 @@ export type ReasonedNothing = {
  */
 export type ReasonedStartRollout = {
     /**
+     * Whether it starts although a gate's query has no number now. Then it holds until there is one. A query that its source does not
+     * understand is refused all the same.
+     */
+    allowNoData?: boolean;
+    /**
      * The flag's key. Its default serves one variant to everybody, and it is enabled.
      */
     flag: string;
@@ -2717,6 +2871,33 @@ export type ReasonedUpdateFlag = {
      * Replaced as a whole; every environment's configuration must compile with the new ones.
      */
     variants?: Array<FlagVariant> | null;
+} & {
+    /**
+     * Why, for the audit log; at most 1000 characters.
+     */
+    reason?: string | null;
+};
+
+/**
+ * The body of a write, for OpenAPI: a `T` and the reason.
+ */
+export type ReasonedUpdateMetricSource = {
+    /**
+     * The name of a credential that the operator has for that address.
+     */
+    credential?: string | null;
+    /**
+     * What it is for.
+     */
+    description?: string | null;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    /**
+     * Where.
+     */
+    url?: string | null;
 } & {
     /**
      * Why, for the audit log; at most 1000 characters.
@@ -2972,6 +3153,53 @@ export type ResourceMadeChannel = NotificationChannel & {
      * What its messages are signed with, `whsec_…`: shown this once. Only of webhooks, and not where the request is repeated.
      */
     signingKey?: string | null;
+} & {
+    /**
+     * Whether it is archived.
+     */
+    archived?: boolean;
+    /**
+     * When it was created.
+     */
+    createdAt: Moment;
+    /**
+     * Names it; never changes.
+     */
+    key: string;
+    /**
+     * When it last changed.
+     */
+    updatedAt: Moment;
+    /**
+     * Send it as `If-Match` with a change.
+     */
+    version: number;
+};
+
+/**
+ * A configured thing as the API shows it.
+ */
+export type ResourceMetricSource = {
+    /**
+     * The name of a credential that the operator has for that address; absent: none is needed.
+     */
+    credential?: string | null;
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * What answers; never changes.
+     */
+    kind: SourceKind;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * Where: `https` or `http`, without a query and without anything secret.
+     */
+    url: string;
 } & {
     /**
      * Whether it is archived.
@@ -3673,6 +3901,11 @@ export type SignIn = {
 };
 
 /**
+ * What a metric source is.
+ */
+export type SourceKind = 'prometheus' | 'http';
+
+/**
  * A table of buckets, as ranges (stored, sent) or as weights (written by people).
  */
 export type Split = {
@@ -3692,6 +3925,11 @@ export type Split = {
  * A rollout to start.
  */
 export type StartRollout = {
+    /**
+     * Whether it starts although a gate's query has no number now. Then it holds until there is one. A query that its source does not
+     * understand is refused all the same.
+     */
+    allowNoData?: boolean;
     /**
      * The flag's key. Its default serves one variant to everybody, and it is enabled.
      */
@@ -3802,6 +4040,16 @@ export type Test = {
 };
 
 /**
+ * What a query would say.
+ */
+export type TestMetricSource = {
+    /**
+     * What is asked: `PromQL`, or the path of an HTTP source.
+     */
+    query: string;
+};
+
+/**
  * How an attempt to send a message went.
  */
 export type TestResult = {
@@ -3821,6 +4069,21 @@ export type TestResult = {
      * The status of HTTP or SMTP, where there was an answer.
      */
     status?: number | null;
+};
+
+/**
+ * What a query says now: a number or a problem.
+ */
+export type TestedMetricSource = {
+    at?: Moment | null;
+    /**
+     * What is wrong, as a gate would say it.
+     */
+    problem?: string | null;
+    /**
+     * The number; absent where there is none that a gate would believe.
+     */
+    value?: number | null;
 };
 
 /**
@@ -3920,6 +4183,28 @@ export type UpdateFlag = {
      * Replaced as a whole; every environment's configuration must compile with the new ones.
      */
     variants?: Array<FlagVariant> | null;
+};
+
+/**
+ * What may change of a metric source; what is left out stays, `null` takes back to the default.
+ */
+export type UpdateMetricSource = {
+    /**
+     * The name of a credential that the operator has for that address.
+     */
+    credential?: string | null;
+    /**
+     * What it is for.
+     */
+    description?: string | null;
+    /**
+     * What people call it.
+     */
+    name?: string | null;
+    /**
+     * Where.
+     */
+    url?: string | null;
 };
 
 /**
@@ -5500,6 +5785,192 @@ export type SetMemberResponses = {
 };
 
 export type SetMemberResponse = SetMemberResponses[keyof SetMemberResponses];
+
+export type ListMetricSourcesData = {
+    body?: never;
+    path: {
+        project: string;
+    };
+    query?: {
+        /**
+         * The longest page, 1 to 200.
+         */
+        limit?: number;
+        /**
+         * The `nextCursor` of the page before.
+         */
+        cursor?: string;
+    };
+    url: '/api/v1/projects/{project}/metric-sources';
+};
+
+export type ListMetricSourcesErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ListMetricSourcesError = ListMetricSourcesErrors[keyof ListMetricSourcesErrors];
+
+export type ListMetricSourcesResponses = {
+    /**
+     * OK
+     */
+    200: PageListedResourceMetricSource;
+};
+
+export type ListMetricSourcesResponse = ListMetricSourcesResponses[keyof ListMetricSourcesResponses];
+
+export type CreateMetricSourceData = {
+    body: ReasonedCreateMetricSource;
+    path: {
+        project: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/metric-sources';
+};
+
+export type CreateMetricSourceErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type CreateMetricSourceError = CreateMetricSourceErrors[keyof CreateMetricSourceErrors];
+
+export type CreateMetricSourceResponses = {
+    /**
+     * Created
+     */
+    201: ResourceMetricSource;
+};
+
+export type CreateMetricSourceResponse = CreateMetricSourceResponses[keyof CreateMetricSourceResponses];
+
+export type ArchiveMetricSourceData = {
+    body?: never;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        source: string;
+    };
+    query?: {
+        /**
+         * Why, for the audit log; at most 1000 characters.
+         */
+        reason?: string;
+    };
+    url: '/api/v1/projects/{project}/metric-sources/{source}';
+};
+
+export type ArchiveMetricSourceErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ArchiveMetricSourceError = ArchiveMetricSourceErrors[keyof ArchiveMetricSourceErrors];
+
+export type ArchiveMetricSourceResponses = {
+    /**
+     * Archived
+     */
+    204: void;
+};
+
+export type ArchiveMetricSourceResponse = ArchiveMetricSourceResponses[keyof ArchiveMetricSourceResponses];
+
+export type GetMetricSourceData = {
+    body?: never;
+    path: {
+        project: string;
+        source: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/metric-sources/{source}';
+};
+
+export type GetMetricSourceErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetMetricSourceError = GetMetricSourceErrors[keyof GetMetricSourceErrors];
+
+export type GetMetricSourceResponses = {
+    /**
+     * OK
+     */
+    200: ResourceMetricSource;
+};
+
+export type GetMetricSourceResponse = GetMetricSourceResponses[keyof GetMetricSourceResponses];
+
+export type UpdateMetricSourceData = {
+    body: ReasonedUpdateMetricSource;
+    headers: {
+        'If-Match': string;
+    };
+    path: {
+        project: string;
+        source: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/metric-sources/{source}';
+};
+
+export type UpdateMetricSourceErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type UpdateMetricSourceError = UpdateMetricSourceErrors[keyof UpdateMetricSourceErrors];
+
+export type UpdateMetricSourceResponses = {
+    /**
+     * OK
+     */
+    200: ResourceMetricSource;
+};
+
+export type UpdateMetricSourceResponse = UpdateMetricSourceResponses[keyof UpdateMetricSourceResponses];
+
+export type TestMetricSourceData = {
+    body: TestMetricSource;
+    path: {
+        project: string;
+        source: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/metric-sources/{source}/test';
+};
+
+export type TestMetricSourceErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type TestMetricSourceError = TestMetricSourceErrors[keyof TestMetricSourceErrors];
+
+export type TestMetricSourceResponses = {
+    /**
+     * OK
+     */
+    200: TestedMetricSource;
+};
+
+export type TestMetricSourceResponse = TestMetricSourceResponses[keyof TestMetricSourceResponses];
 
 export type ListChannelsData = {
     body?: never;
