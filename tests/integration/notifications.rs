@@ -16,8 +16,9 @@ use tidegate_server::{
     ports::{
         Messenger,
         notify::{Attempt, Message, Target},
-        store::DeliveryState,
+        store::{DeliveryState, Store},
     },
+    store::{Location, MemoryStore, SqlStore},
     telemetry::Metrics,
     testing::SeededIds,
 };
@@ -97,8 +98,12 @@ struct Shop {
 
 impl Shop {
     async fn new() -> Self {
+        Self::on(Arc::new(MemoryStore::new("epoch-1"))).await
+    }
+
+    async fn on(store: Arc<dyn Store>) -> Self {
         let messenger = Arc::new(Scripted::default());
-        let test = TestApp::with_messenger(messenger.clone());
+        let test = TestApp::with_messenger_on(store, messenger.clone());
         test.project("shop", &["test", "production"]).await;
         let admin = test.project_token("shop", Role::Admin).await;
         let flag = json!({ "key": "checkout", "name": "Checkout", "kind": "boolean" });
@@ -238,8 +243,15 @@ async fn who_wants_no_more_is_not_asked_again_and_who_wants_peace_has_it() {
 /// Whatever happens between two steps, everybody gets everything, in order, and can tell what came twice.
 #[tokio::test]
 async fn a_crash_between_any_two_steps_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
     for seed in 0..200_u64 {
-        let shop = Shop::new().await;
+        // Some of them on a real database.
+        let shop = if seed.is_multiple_of(20) {
+            let location = Location::Sqlite(folder.path().join(format!("{seed}.db")));
+            Shop::on(Arc::new(SqlStore::open(&location, "epoch-1").await.unwrap())).await
+        } else {
+            Shop::new().await
+        };
         let chances = SeededIds::new(seed);
         for key in ["a", "b"] {
             shop.webhook(key).await;

@@ -230,22 +230,25 @@ fn numbers(evidence: &Json, facts: &mut Vec<Fact>) {
         fact("Gate", gate.to_owned());
     }
     let arms = ["met", "units", "seen"].into_iter().find_map(|name| evidence.get(name).filter(|arms| arms.is_object()));
-    if let Some(arms) = arms {
-        let arm = |name: &str| arms.get(name).and_then(Json::as_u64);
-        if let (Some(treatment), Some(control)) = (arm("treatment"), arm("control")) {
-            fact("Units", format!("{treatment} in treatment, {control} in control"));
-        }
+    let arm = |name: &str| arms.and_then(|arms| arms.get(name)).and_then(Json::as_u64).unwrap_or(0);
+    let (treatment, control) = (arm("treatment"), arm("control"));
+    let is_compared = treatment + control > 0;
+    if is_compared {
+        fact("Units", format!("{treatment} in treatment, {control} in control"));
     }
     if let Some(ratio) = evidence.get("ratio").and_then(number) {
         fact("Ratio", format!("{ratio} times"));
     }
-    if let Some(value) = evidence.get("value").and_then(number) {
-        fact("Value", value);
+    // Of means and quantiles it is a difference between the arms; of other sources, what they answered.
+    match evidence.get("value").and_then(Json::as_f64) {
+        Some(change) if is_compared => fact("Change", format!("{:+.1} %", change * 100.0)),
+        Some(value) => fact("Value", rounded(value)),
+        None => {}
     }
     match evidence.get("evidence").and_then(Json::as_f64) {
         Some(odds) if odds >= 1e6 => fact("Evidence", "over a million to 1".to_owned()),
-        Some(odds) => fact("Evidence", format!("{} to 1", rounded(odds))),
-        None => {}
+        Some(odds) if odds > 0.0 => fact("Evidence", format!("{} to 1", rounded(odds))),
+        Some(_) | None => {}
     }
     if let Some(problem) = evidence.get("problem").and_then(Json::as_str) {
         fact("Problem", shortened(problem, MAX_REASON));
@@ -444,12 +447,22 @@ mod tests {
             "Gate: errors",
             "Units: 27 in treatment, 9 in control",
             "Ratio: 3.00 times",
-            "Value: 1.23e-2",
+            "Change: +1.2 %",
             "Evidence: 131 to 1",
             "Problem: no data",
         ];
         assert_eq!(facts, expected);
         assert_eq!((told.actor.as_str(), told.reason.as_str(), told.sequence), ("Rollout controller", "because", 41));
+    }
+
+    #[test]
+    fn of_a_source_its_answer_is_told_and_no_empty_arms() {
+        let mut after = rollout(Some(1), None);
+        let met = json!({ "treatment": 0, "control": 0 });
+        after["evidence"] = json!({ "code": "harm", "gate": "latency", "verdict": "limit", "evidence": 0.0, "met": met, "value": 7.25 });
+        let told = tell(&row("rollout/r1", "rollout.rollBack", CONTROLLER, Json::Null, after)).unwrap();
+        let facts: Vec<_> = told.facts[2..].iter().map(|fact| format!("{}: {}", fact.name, fact.value)).collect();
+        assert_eq!(facts, ["Gate: latency", "Value: 7.25"]);
     }
 
     #[test]

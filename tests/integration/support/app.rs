@@ -71,7 +71,12 @@ impl TestApp {
 
     /// A server as it comes out of the box, which sends messages that way.
     pub fn with_messenger(messenger: Arc<dyn Messenger>) -> Self {
-        Self::built(Arc::new(MemoryStore::new("epoch-1")), HttpConfig::default(), messenger)
+        Self::with_messenger_on(Arc::new(MemoryStore::new("epoch-1")), messenger)
+    }
+
+    /// The same on that store.
+    pub fn with_messenger_on(store: Arc<dyn Store>, messenger: Arc<dyn Messenger>) -> Self {
+        Self::built(store, HttpConfig::default(), messenger)
     }
 
     /// A server on that store.
