@@ -409,8 +409,8 @@ async fn write_for_ever(store: SqlStore, writer: u64) {
                 status: 200,
                 body: String::new(),
             }),
-            fence: None,
             at: Timestamp(0),
+            ..Commit::default()
         };
         let committed = store.commit(commit).await.unwrap();
         let sequence = committed.audit_sequence;

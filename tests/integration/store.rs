@@ -18,8 +18,8 @@ use tidegate_server::{
     ports::store::{
         AuditQuery, Commit, Committed, Delivery, DeliveryAttempt, DeliveryPage, DeliveryQueue, DeliveryState, Document,
         DocumentId, DocumentKind, DocumentQuery, Enqueue, EnvironmentDelta, EnvironmentId, Expected, Fence,
-        IdempotencyRecord, Lease, OneTimeLink, PutLease, Session, Store, StoreError, ToldReceipts, Touched,
-        TouchedKind, Write,
+        IdempotencyRecord, Lease, LoggedEvents, OneTimeLink, PutLease, Session, Store, StoreError, ToldLook,
+        ToldReceipts, Touched, TouchedKind, Write,
     },
     store::{Location, MemoryStore, OpenError, SqlStore},
 };
@@ -228,6 +228,9 @@ conformance!(
     deliveries_are_taken_one_for_each_channel,
     attempts_are_recorded_once,
     deliveries_page_begin_anew_and_go,
+    the_event_log_has_no_gaps,
+    a_checkpoint_is_whole_or_not_there,
+    looks_are_told,
 );
 
 async fn epoch_is_the_database_s(bench: &Bench) {
@@ -882,6 +885,96 @@ async fn a_commit_behind_the_fence_changes_nothing(bench: &Bench) {
     assert_eq!(bench.document(&flag("a")).await.unwrap().version, 3);
     assert_eq!(bench.revision(&environment("prod")).await, 3);
     assert_eq!(audit::verify(&*bench.store).await.unwrap().rows, 3);
+}
+
+async fn the_event_log_has_no_gaps(bench: &Bench) {
+    let entry =
+        |position: u64, body: &[u8], at: i64| LoggedEvents { position, at: Timestamp(at), body: body.to_owned() };
+    assert_eq!(bench.store.events_after(0, 10).await.unwrap(), []);
+    bench.store.append_events(&[vec![0, 255], vec![]], Timestamp(7)).await.unwrap();
+    // With a commit, or not at all.
+    let logged = |id: &DocumentId| Commit { logged: Some(b"mark".to_vec()), ..commit(vec![write(id, "1")]) };
+    bench.replica.commit(logged(&flag("a"))).await.unwrap();
+    let refused = Commit { expected: vec![(flag("a"), Expected::Absent)], ..logged(&flag("a")) };
+    bench.store.commit(refused).await.unwrap_err();
+    let all = [entry(1, &[0, 255], 7), entry(2, &[], 7), entry(3, b"mark", 1_000)];
+    assert_eq!(bench.replica.events_after(0, 10).await.unwrap(), all);
+    assert_eq!(bench.store.events_after(1, 1).await.unwrap(), all[1..2]);
+
+    // Whoever reads beside several who write misses none.
+    const N: u64 = 40;
+    let writers = (0..4_u8).map(|n| {
+        let store = Arc::clone(if n % 2 == 0 { &bench.store } else { &bench.replica });
+        tokio::spawn(async move {
+            for _ in 0..N / 4 {
+                store.append_events(&[vec![n]], Timestamp(8)).await.unwrap();
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let mut next = 4;
+    while next < 4 + N {
+        for entry in bench.replica.events_after(next - 1, 7).await.unwrap() {
+            assert_eq!(entry.position, next);
+            next += 1;
+        }
+        tokio::task::yield_now().await;
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}
+
+async fn a_checkpoint_is_whole_or_not_there(bench: &Bench) {
+    let (store, other) = (&bench.store, &bench.replica);
+    let part = async |position: u64, part: u32| other.checkpoint_part(position, part).await.unwrap();
+    put_lease(store, None, "a", 10).await.unwrap();
+    let fence = Fence { lease: "runner".to_owned(), epoch: 1 };
+    store.append_events(&[vec![1], vec![2], vec![3], vec![4]], Timestamp(7)).await.unwrap();
+    assert_eq!((other.checkpoint().await.unwrap(), part(0, 0).await), (0, None));
+
+    store.put_checkpoint_part(&fence, 2, 0, b"two").await.unwrap();
+    store.put_checkpoint_part(&fence, 2, 1, b"parts").await.unwrap();
+    assert_eq!(other.checkpoint().await.unwrap(), 0, "it is not finished");
+    store.finish_checkpoint(&fence, 2).await.unwrap();
+    assert_eq!(other.checkpoint().await.unwrap(), 2);
+    let whole = [part(2, 0).await, part(2, 1).await, part(2, 2).await];
+    assert_eq!(whole, [Some(b"two".to_vec()), Some(b"parts".to_vec()), None]);
+    let left: Vec<u64> = other.events_after(0, 10).await.unwrap().iter().map(|entry| entry.position).collect();
+    assert_eq!(left, [3, 4]);
+
+    // Left half done, and begun again with fewer parts.
+    for n in 0..3 {
+        store.put_checkpoint_part(&fence, 4, n, b"lost").await.unwrap();
+    }
+    put_lease(other, Some((1, 1)), "b", 11).await.unwrap();
+    let refusal = store.put_checkpoint_part(&fence, 4, 3, b"late").await.unwrap_err();
+    assert!(matches!(refusal, StoreError::Fenced { .. }), "{refusal:?}");
+    let refusal = store.finish_checkpoint(&fence, 4).await.unwrap_err();
+    assert!(matches!(refusal, StoreError::Fenced { .. }), "{refusal:?}");
+    assert_eq!((other.checkpoint().await.unwrap(), part(2, 0).await), (2, Some(b"two".to_vec())));
+    let fence = Fence { epoch: 2, ..fence };
+    other.put_checkpoint_part(&fence, 4, 0, b"whole").await.unwrap();
+    other.finish_checkpoint(&fence, 4).await.unwrap();
+    assert_eq!((part(4, 0).await, part(4, 1).await, part(2, 0).await), (Some(b"whole".to_vec()), None, None));
+    assert_eq!(other.events_after(0, 10).await.unwrap(), []);
+    store.append_events(&[vec![5]], Timestamp(8)).await.unwrap();
+    assert_eq!(other.events_after(4, 10).await.unwrap()[0].position, 5, "positions go on");
+}
+
+async fn looks_are_told(bench: &Bench) {
+    let told = |rollout: &str, body: &str, at: i64| ToldLook {
+        rollout: rollout.to_owned(),
+        body: body.to_owned(),
+        at: Timestamp(at),
+    };
+    assert_eq!(bench.store.told_look("a").await.unwrap(), None);
+    bench.store.tell_looks(&[told("a", "1", 1_000), told("b", "2", 1_000)]).await.unwrap();
+    bench.store.tell_looks(&[told("a", "3", 2_000)]).await.unwrap();
+    assert_eq!(bench.replica.told_look("a").await.unwrap(), Some(told("a", "3", 2_000)));
+    let pruned = bench.store.prune_expired(Timestamp(2_000), Timestamp(0), Timestamp(0)).await.unwrap();
+    assert_eq!((pruned, bench.replica.told_look("b").await.unwrap()), (1, None));
+    assert!(bench.replica.told_look("a").await.unwrap().is_some());
 }
 
 async fn links_work_once(bench: &Bench) {

@@ -209,6 +209,8 @@ pub struct Commit {
     pub idempotency: Option<IdempotencyRecord>,
     /// The lease that whoever commits must still hold; checked inside the transaction.
     pub fence: Option<Fence>,
+    /// An entry of the event log that goes with it.
+    pub logged: Option<Vec<u8>>,
     /// The time of the commit.
     pub at: Timestamp,
 }
@@ -254,6 +256,28 @@ pub struct PutLease {
     /// Since when.
     pub since: Timestamp,
     /// The present time.
+    pub at: Timestamp,
+}
+
+/// An entry of the event log: what rollouts count, until it is in a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedEvents {
+    /// Its place, from 1, without gaps: whoever has read it missed none before it.
+    pub position: u64,
+    /// When it was written, on the clock of the process that did.
+    pub at: Timestamp,
+    /// The store does not look into it.
+    pub body: Vec<u8>,
+}
+
+/// What the controller saw of a rollout, for the other processes on the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldLook {
+    /// The rollout's id.
+    pub rollout: String,
+    /// JSON, for the other processes.
+    pub body: String,
+    /// When it looked.
     pub at: Timestamp,
 }
 
@@ -607,6 +631,31 @@ pub trait Store: Send + Sync {
     /// Takes, renews or gives up a lease, if it still is as it was seen. Returns what it is then; `None`: somebody else was quicker.
     async fn put_lease(&self, put: &PutLease) -> Result<Option<Lease>, StoreError>;
 
+    /// Appends entries to the event log, all or none. Waits for no commit.
+    async fn append_events(&self, bodies: &[Vec<u8>], at: Timestamp) -> Result<(), StoreError>;
+
+    /// Entries of the event log after that position, in their order.
+    async fn events_after(&self, position: u64, limit: u32) -> Result<Vec<LoggedEvents>, StoreError>;
+
+    /// The position up to which the event log is in the checkpoint; 0: there is none.
+    async fn checkpoint(&self) -> Result<u64, StoreError>;
+
+    /// A part of the checkpoint, from 0; `None`: there are no more.
+    async fn checkpoint_part(&self, position: u64, part: u32) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Puts a part of a checkpoint to come, the first one first; what others left half done goes then.
+    async fn put_checkpoint_part(&self, fence: &Fence, position: u64, part: u32, body: &[u8])
+    -> Result<(), StoreError>;
+
+    /// From now on the parts put for that position are the checkpoint. The former one, and the event log up to there, are forgotten.
+    async fn finish_checkpoint(&self, fence: &Fence, position: u64) -> Result<(), StoreError>;
+
+    /// Tells the other processes; what was told of the same rollouts before is replaced.
+    async fn tell_looks(&self, looks: &[ToldLook]) -> Result<(), StoreError>;
+
+    /// What was told of a rollout.
+    async fn told_look(&self, rollout: &str) -> Result<Option<ToldLook>, StoreError>;
+
     /// Forgets the change log of each environment below its newest `keep` revisions. Returns how many rows went.
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError>;
 
@@ -619,8 +668,8 @@ pub trait Store: Send + Sync {
     /// The answer kept under an idempotency key.
     async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>, StoreError>;
 
-    /// Forgets idempotency records, sessions and links that ended before the given times, and receipts told before that
-    /// of the idempotency records. Returns how many went.
+    /// Forgets idempotency records, sessions and links that ended before the given times, and receipts and looks told before
+    /// that of the idempotency records. Returns how many went.
     async fn prune_expired(
         &self,
         idempotency_before: Timestamp,

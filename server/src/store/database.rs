@@ -21,8 +21,8 @@ use crate::{
     ports::store::{
         AuditQuery, Commit, Committed, Delivery, DeliveryAttempt, DeliveryPage, DeliveryQueue, DeliveryState, Document,
         DocumentId, DocumentKind, DocumentQuery, Enqueue, EnvironmentDelta, EnvironmentId, EnvironmentSnapshot, Fence,
-        IdempotencyRecord, Lease, LiveObject, OneTimeLink, PutLease, Session, Store, StoreError, ToldReceipts, Touched,
-        TouchedKind, Write,
+        IdempotencyRecord, Lease, LiveObject, LoggedEvents, OneTimeLink, PutLease, Session, Store, StoreError,
+        ToldLook, ToldReceipts, Touched, TouchedKind, Write,
     },
 };
 
@@ -208,6 +208,72 @@ impl Store for SqlStore {
         Ok(row.map(Lease::from))
     }
 
+    async fn append_events(&self, bodies: &[Vec<u8>], at: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin_append().await?;
+        for body in bodies {
+            append_events(&mut tx, body, at).await?;
+        }
+        tx.commit().await
+    }
+
+    async fn events_after(&self, position: u64, limit: u32) -> Result<Vec<LoggedEvents>, StoreError> {
+        let mut reader = self.engine.reader().await?;
+        let rows: Vec<(i64, i64, Vec<u8>)> = reader.on().all(sql::EVENTS, args![position, limit]).await?;
+        rows.into_iter()
+            .map(|(position, at, body)| Ok(LoggedEvents { position: count(position)?, at: Timestamp(at), body }))
+            .collect()
+    }
+
+    async fn checkpoint(&self) -> Result<u64, StoreError> {
+        let (position,): (i64,) = self.engine.reader().await?.on().one(sql::CHECKPOINT, &[]).await?;
+        count(position)
+    }
+
+    async fn checkpoint_part(&self, position: u64, part: u32) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut reader = self.engine.reader().await?;
+        let row: Option<(Vec<u8>,)> = reader.on().optional(sql::CHECKPOINT_PART, args![position, part]).await?;
+        Ok(row.map(|(body,)| body))
+    }
+
+    async fn put_checkpoint_part(
+        &self,
+        fence: &Fence,
+        position: u64,
+        part: u32,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin_write().await?;
+        check_fence(&mut tx, fence.clone()).await?;
+        if part == 0 {
+            tx.on().execute(sql::DELETE_CHECKPOINTS, &[]).await?;
+        }
+        tx.on().execute(sql::PUT_CHECKPOINT_PART, args![position, part, body]).await?;
+        tx.commit().await
+    }
+
+    async fn finish_checkpoint(&self, fence: &Fence, position: u64) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin_write().await?;
+        check_fence(&mut tx, fence.clone()).await?;
+        tx.on().execute(sql::PUT_CHECKPOINT, args![position]).await?;
+        tx.on().execute(sql::DELETE_CHECKPOINTS, &[]).await?;
+        tx.on().execute(sql::DELETE_EVENTS, args![position]).await?;
+        tx.commit().await
+    }
+
+    async fn tell_looks(&self, looks: &[ToldLook]) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin_append().await?;
+        for ToldLook { rollout, body, at } in looks {
+            tx.on().execute(sql::TELL_LOOK, args![rollout, body, *at]).await?;
+        }
+        tx.commit().await
+    }
+
+    async fn told_look(&self, rollout: &str) -> Result<Option<ToldLook>, StoreError> {
+        let mut reader = self.engine.reader().await?;
+        let row: Option<(String, String, i64)> = reader.on().optional(sql::TOLD_LOOK, args![rollout]).await?;
+        Ok(row.map(|(rollout, body, at)| ToldLook { rollout, body, at: Timestamp(at) }))
+    }
+
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError> {
         let mut tx = self.engine.begin_write().await?;
         tx.on().execute(sql::RAISE_FLOORS, args![keep]).await?;
@@ -257,8 +323,9 @@ impl Store for SqlStore {
         let n_sessions = tx.on().execute(sql::PRUNE_SESSIONS, args![sessions_before]).await?;
         let n_links = tx.on().execute(sql::PRUNE_LINKS, args![now]).await?;
         let n_receipts = tx.on().execute(sql::PRUNE_RECEIPTS, args![idempotency_before]).await?;
+        let n_looks = tx.on().execute(sql::PRUNE_LOOKS, args![idempotency_before]).await?;
         tx.commit().await?;
-        Ok(n_records + n_sessions + n_links + n_receipts)
+        Ok(n_records + n_sessions + n_links + n_receipts + n_looks)
     }
 
     async fn put_session(&self, session: &Session) -> Result<(), StoreError> {
@@ -404,7 +471,7 @@ async fn put_delivery(tx: &mut Tx, delivery: &Delivery, max_waiting: u32, at: Ti
 
 /// Everything that a commit does, in a transaction that sees no other writer.
 async fn carry_out(tx: &mut Tx, commit: Commit) -> Result<Committed, StoreError> {
-    let Commit { expected, writes, touched, audit, idempotency, fence, at } = commit;
+    let Commit { expected, writes, touched, audit, idempotency, fence, logged, at } = commit;
     if let Some(fence) = fence {
         check_fence(tx, fence).await?;
     }
@@ -456,7 +523,16 @@ async fn carry_out(tx: &mut Tx, commit: Commit) -> Result<Committed, StoreError>
         previous_hash = row.hash;
     }
     committed.audit_sequence = sequence;
+    // Last: on a server, others who append wait from here until the transaction ends.
+    if let Some(body) = logged {
+        append_events(tx, &body, at).await?;
+    }
     Ok(committed)
+}
+
+async fn append_events(tx: &mut Tx, body: &[u8], at: Timestamp) -> Result<(), StoreError> {
+    let (position,): (i64,) = tx.on().one(sql::NEXT_POSITION, &[]).await?;
+    tx.on().execute(sql::PUT_EVENTS, args![count(position)?, at, body]).await.map(drop)
 }
 
 /// Nobody else takes the lease before the transaction ends: that is a write, too.

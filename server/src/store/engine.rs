@@ -76,6 +76,14 @@ impl Engine {
         })
     }
 
+    /// For writes beside the commits: on a server they wait for none, and none for them.
+    pub(super) async fn begin_append(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with(sqlite::BEGIN_WRITE).await.map_err(failure)?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin_with(postgres::BEGIN_WRITE).await.map_err(failure)?),
+        })
+    }
+
     /// Ends every connection, once those in use come back.
     pub(super) async fn close(&self) {
         match self {
@@ -162,6 +170,7 @@ impl On<'_> {
 pub(super) enum Arg<'a> {
     Text(&'a str),
     OptionalText(Option<&'a str>),
+    Bytes(&'a [u8]),
     Integer(i64),
     OptionalInteger(Option<i64>),
     Flag(bool),
@@ -188,6 +197,12 @@ impl<'a> From<&'a String> for Arg<'a> {
 impl<'a> From<&'a Option<String>> for Arg<'a> {
     fn from(text: &'a Option<String>) -> Self {
         Self::OptionalText(text.as_deref())
+    }
+}
+
+impl<'a> From<&'a [u8]> for Arg<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(bytes)
     }
 }
 
@@ -233,6 +248,7 @@ where
     &'a str: Encode<'a, D> + Type<D>,
     String: Encode<'a, D> + Type<D>,
     Option<&'a str>: Encode<'a, D> + Type<D>,
+    &'a [u8]: Encode<'a, D> + Type<D>,
     i64: Encode<'a, D> + Type<D>,
     Option<i64>: Encode<'a, D> + Type<D>,
     bool: Encode<'a, D> + Type<D>,
@@ -246,6 +262,7 @@ where
             }
             Arg::Text(text) => bound.add(text),
             Arg::OptionalText(text) => bound.add(text),
+            Arg::Bytes(bytes) => bound.add(bytes),
             Arg::Integer(number) => bound.add(number),
             Arg::OptionalInteger(number) => bound.add(number),
             Arg::Flag(flag) => bound.add(flag),

@@ -19,8 +19,8 @@ use crate::{
     ports::store::{
         AuditQuery, Commit, Committed, Delivery, DeliveryAttempt, DeliveryPage, DeliveryQueue, DeliveryState, Document,
         DocumentId, DocumentKind, DocumentQuery, Enqueue, EnvironmentDelta, EnvironmentId, EnvironmentSnapshot, Fence,
-        IdempotencyRecord, Lease, LiveObject, OneTimeLink, PutLease, Session, Store, StoreError, ToldReceipts, Touched,
-        TouchedKind,
+        IdempotencyRecord, Lease, LiveObject, LoggedEvents, OneTimeLink, PutLease, Session, Store, StoreError,
+        ToldLook, ToldReceipts, Touched, TouchedKind,
     },
 };
 
@@ -44,6 +44,8 @@ struct State {
     /// By environment and process.
     receipts: BTreeMap<(EnvironmentId, String), ToldReceipts>,
     leases: BTreeMap<String, Lease>,
+    log: EventLog,
+    looks: BTreeMap<String, ToldLook>,
     /// The last row of the audit log of which notifications were made.
     cursor: u64,
     /// By project, channel and row.
@@ -75,6 +77,29 @@ impl Claimable {
 }
 
 #[derive(Debug, Default)]
+struct EventLog {
+    /// The position of the last entry.
+    head: u64,
+    events: BTreeMap<u64, LoggedEvents>,
+    /// The position of the whole checkpoint.
+    checkpoint: u64,
+    /// By position and part.
+    parts: BTreeMap<(u64, u32), Vec<u8>>,
+}
+
+impl EventLog {
+    fn append(&mut self, body: Vec<u8>, at: Timestamp) {
+        self.head += 1;
+        self.events.insert(self.head, LoggedEvents { position: self.head, at, body });
+    }
+
+    fn forget_other_checkpoints(&mut self) {
+        let checkpoint = self.checkpoint;
+        self.parts.retain(|(position, _), _| *position == checkpoint);
+    }
+}
+
+#[derive(Debug, Default)]
 struct EnvironmentLog {
     revision: u64,
     /// Changes up to this revision are forgotten.
@@ -96,8 +121,8 @@ impl MemoryStore {
 
 impl State {
     fn commit(&mut self, commit: Commit) -> Result<Committed, StoreError> {
-        let Commit { expected, writes, touched, audit, idempotency, fence, at } = commit;
-        if let Some(fence) = fence {
+        let Commit { expected, writes, touched, audit, idempotency, fence, logged, at } = commit;
+        if let Some(fence) = &fence {
             self.check(fence)?;
         }
         if idempotency.as_ref().is_some_and(|record| self.idempotency.contains_key(&record.key)) {
@@ -139,14 +164,17 @@ impl State {
             self.audit.push(row);
         }
         self.idempotency.extend(idempotency.map(|record| (record.key.clone(), (at, record))));
+        if let Some(body) = logged {
+            self.log.append(body, at);
+        }
         Ok(committed)
     }
 
-    fn check(&self, fence: Fence) -> Result<(), StoreError> {
+    fn check(&self, fence: &Fence) -> Result<(), StoreError> {
         if self.leases.get(&fence.lease).is_some_and(|lease| lease.epoch == fence.epoch) {
             return Ok(());
         }
-        Err(StoreError::Fenced { fence })
+        Err(StoreError::Fenced { fence: fence.clone() })
     }
 
     fn live(&self, kind: DocumentKind, scope: &str, key: &str) -> Option<Document> {
@@ -287,6 +315,60 @@ impl Store for MemoryStore {
         Ok(Some(lease))
     }
 
+    async fn append_events(&self, bodies: &[Vec<u8>], at: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.state();
+        bodies.iter().for_each(|body| state.log.append(body.clone(), at));
+        Ok(())
+    }
+
+    async fn events_after(&self, position: u64, limit: u32) -> Result<Vec<LoggedEvents>, StoreError> {
+        let state = self.state();
+        let after = (Bound::Excluded(position), Bound::Unbounded);
+        Ok(state.log.events.range(after).take(limit as usize).map(|(_, entry)| entry.clone()).collect())
+    }
+
+    async fn checkpoint(&self) -> Result<u64, StoreError> {
+        Ok(self.state().log.checkpoint)
+    }
+
+    async fn checkpoint_part(&self, position: u64, part: u32) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state().log.parts.get(&(position, part)).cloned())
+    }
+
+    async fn put_checkpoint_part(
+        &self,
+        fence: &Fence,
+        position: u64,
+        part: u32,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.check(fence)?;
+        if part == 0 {
+            state.log.forget_other_checkpoints();
+        }
+        state.log.parts.insert((position, part), body.to_owned());
+        Ok(())
+    }
+
+    async fn finish_checkpoint(&self, fence: &Fence, position: u64) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.check(fence)?;
+        state.log.checkpoint = position;
+        state.log.forget_other_checkpoints();
+        state.log.events.retain(|at, _| *at > position);
+        Ok(())
+    }
+
+    async fn tell_looks(&self, looks: &[ToldLook]) -> Result<(), StoreError> {
+        self.state().looks.extend(looks.iter().map(|look| (look.rollout.clone(), look.clone())));
+        Ok(())
+    }
+
+    async fn told_look(&self, rollout: &str) -> Result<Option<ToldLook>, StoreError> {
+        Ok(self.state().looks.get(rollout).cloned())
+    }
+
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError> {
         let mut n_pruned = 0;
         for log in self.state().environments.values_mut() {
@@ -327,13 +409,15 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let mut guard = self.state();
-        let State { idempotency, sessions, links, receipts, .. } = &mut *guard;
-        let n_before = idempotency.len() + sessions.len() + links.len() + receipts.len();
+        let State { idempotency, sessions, links, receipts, looks, .. } = &mut *guard;
+        let n_before = idempotency.len() + sessions.len() + links.len() + receipts.len() + looks.len();
         idempotency.retain(|_, (at, _)| *at >= idempotency_before);
         sessions.retain(|_, session| session.seen_at >= sessions_before);
         links.retain(|_, link| link.expires_at > now);
         receipts.retain(|_, told| told.at >= idempotency_before);
-        Ok((n_before - idempotency.len() - sessions.len() - links.len() - receipts.len()) as u64)
+        looks.retain(|_, told| told.at >= idempotency_before);
+        let n_after = idempotency.len() + sessions.len() + links.len() + receipts.len() + looks.len();
+        Ok((n_before - n_after) as u64)
     }
 
     async fn put_session(&self, session: &Session) -> Result<(), StoreError> {

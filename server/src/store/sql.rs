@@ -168,6 +168,46 @@ pub(super) const NEXT_LEASE: &str = "\
     since = $3, renewed_at = $4 WHERE name = $1 AND epoch = $5 AND beat = $6 \
     RETURNING name, holder, epoch, beat, since, renewed_at";
 
+/// Columns: `position`, for the next entry. On a server whoever appends waits here for the one before.
+pub(super) const NEXT_POSITION: &str = "UPDATE event_head SET position = position + 1 WHERE id = 1 RETURNING position";
+
+/// `$1` position, `$2` time, `$3` body.
+pub(super) const PUT_EVENTS: &str = "INSERT INTO events (position, logged_at, body) VALUES ($1, $2, $3)";
+
+/// `$1` position had, `$2` limit. Columns: all.
+pub(super) const EVENTS: &str =
+    "SELECT position, logged_at, body FROM events WHERE position > $1 ORDER BY position LIMIT $2";
+
+/// `$1` position.
+pub(super) const DELETE_EVENTS: &str = "DELETE FROM events WHERE position <= $1";
+
+/// Columns: `checkpoint`.
+pub(super) const CHECKPOINT: &str = "SELECT checkpoint FROM event_head";
+
+/// `$1` position.
+pub(super) const PUT_CHECKPOINT: &str = "UPDATE event_head SET checkpoint = $1";
+
+/// `$1` position, `$2` part. Columns: `body`.
+pub(super) const CHECKPOINT_PART: &str = "SELECT body FROM checkpoints WHERE position = $1 AND part = $2";
+
+/// `$1` position, `$2` part, `$3` body.
+pub(super) const PUT_CHECKPOINT_PART: &str = "INSERT INTO checkpoints (position, part, body) VALUES ($1, $2, $3)";
+
+/// Forgets what is of no use, or was never finished.
+pub(super) const DELETE_CHECKPOINTS: &str =
+    "DELETE FROM checkpoints WHERE position <> (SELECT checkpoint FROM event_head)";
+
+/// `$1` rollout, `$2` body, `$3` time.
+pub(super) const TELL_LOOK: &str = "\
+    INSERT INTO looks (rollout, body, looked_at) VALUES ($1, $2, $3) \
+    ON CONFLICT (rollout) DO UPDATE SET body = excluded.body, looked_at = excluded.looked_at";
+
+/// `$1` rollout. Columns: all.
+pub(super) const TOLD_LOOK: &str = "SELECT rollout, body, looked_at FROM looks WHERE rollout = $1";
+
+/// `$1` time.
+pub(super) const PRUNE_LOOKS: &str = "DELETE FROM looks WHERE looked_at < $1";
+
 /// `$1` id. Columns: all.
 pub(super) const SESSION: &str = "SELECT id, secret_hash, user_id, created_at, seen_at FROM sessions WHERE id = $1";
 
