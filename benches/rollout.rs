@@ -7,7 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what was asked for")]
 #![expect(clippy::disallowed_methods, reason = "a bench looks at the clock")]
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use tidegate_benches::rig;
 use tidegate_core::{Timestamp, VariantKey, bucket::BUCKETS};
@@ -19,10 +19,12 @@ use tidegate_rollout::{
 };
 use tidegate_server::{
     app::{
+        event_log::{self, Writer},
         rollouts::Rollout,
-        watches::{Reach, Watches},
+        watches::{Attention, Reach, Watches},
+        watching::{Sender, Under, Watching},
     },
-    ports::store::EnvironmentId,
+    ports::store::{EnvironmentId, LoggedEvents},
 };
 
 const TICK_MS: i64 = 5_000;
@@ -115,7 +117,7 @@ impl Release {
             let observed = Observation {
                 watched_since: Timestamp(0),
                 n_behind: 0,
-                elsewhere: false,
+                watched_before: None,
                 is_off: false,
                 heard_at: Some(now),
                 lost: 0.0,
@@ -302,23 +304,55 @@ fn costs() {
     let mut status = Status::new(Timestamp(0));
     status.step = Some(2);
     let rollout = Rollout { flag, variant, baseline, salt: "salt".to_owned(), spec, status, evidence: None };
-    let watches = Watches::default();
-    watches.look(&environment, "r", &rollout, false, Reach::default(), Timestamp(0));
+    let mut watching = Watching::default();
+    watching.add(Under::rollout("r"), &rollout);
+    let scope = environment.scope();
     let batches: Vec<_> = (0..N_UNITS).collect::<Vec<_>>().chunks(MAX_ITEMS / 2).map(batch).collect();
     let n_events: usize = batches.iter().map(|batch| batch.exposures.len() + batch.measurements.len()).sum();
     let began = Instant::now();
-    for batch in &batches {
-        watches.take(&environment, batch, |_| true, Timestamp(1));
+    let (mut entries, mut open, mut known) = (Vec::new(), Writer::default(), HashSet::new());
+    for (batch, id) in batches.iter().zip(0..) {
+        let sender = Sender { environment: &scope, batch: id, targeting_key: None };
+        open.batch(&watching.reduce(sender, batch, |_| true, |_, _, exposed| known.insert(exposed.unit)));
+        if open.len() > 256 * 1024 {
+            entries.push(std::mem::take(&mut open).finish());
+        }
     }
-    let took = began.elapsed().as_secs_f64();
+    entries.push(open.finish());
+    let kept = began.elapsed().as_secs_f64();
+    let n_bytes: usize = entries.iter().map(Vec::len).sum();
+
+    let watches = Watches::default();
+    watches.follow(&environment, [("r", &rollout)]);
+    let mut steps = Writer::default();
+    for step in 0..=2 {
+        steps.step(&event_log::Step { environment: &scope, rollout: "r", step, capacity: watches.capacity() });
+    }
+    entries.insert(0, steps.finish());
+    let began = Instant::now();
+    for (body, position) in entries.into_iter().zip(1..) {
+        let Ok(()) = watches.apply(&LoggedEvents { position, at: Timestamp(1), body }) else {
+            unreachable!("it was just written")
+        };
+    }
+    let counted = began.elapsed().as_secs_f64();
+    let n_events = float(n_events as u64);
     println!("| costs, one core | | required |");
     println!("|---|--:|--:|");
-    println!("| events counted, new units each | {:.0} /s | ≥ 100,000 /s |", float(n_events as u64) / took);
+    println!("| events kept for the log, new units each | {:.0} /s | |", n_events / kept);
+    println!("| bytes of the log for each | {:.1} | |", float(n_bytes as u64) / n_events);
+    println!("| events counted from the log | {:.0} /s | |", n_events / counted);
+    println!("| both | {:.0} /s | ≥ 100,000 /s |", n_events / (kept + counted));
+    let began = Instant::now();
+    let pieces = watches.checkpoint().unwrap_or_default();
+    let n_bytes: usize = pieces.into_iter().map(|piece| watches.piece(piece).len()).sum();
+    let took_ms = began.elapsed().as_secs_f64() * 1e3;
+    println!("| a checkpoint of {N_UNITS} units | {took_ms:.0} ms, {n_bytes} bytes | |");
 
     let n_looks = 2_000;
     let began = Instant::now();
     for n in 0..n_looks {
-        let seen = watches.look(&environment, "r", &rollout, false, Reach::default(), Timestamp(2 + n));
+        let seen = watches.look(&environment, "r", &rollout, false, Reach::default(), Attention::default());
         let plan = plan(&rollout.spec, &rollout.status, &seen, Timestamp(2 + n));
         std::hint::black_box(plan);
     }

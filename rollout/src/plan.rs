@@ -20,10 +20,10 @@ use crate::{
 pub struct Observation {
     /// Since when somebody watches without interruption.
     pub watched_since: Timestamp,
+    /// From when to when somebody did before that, as far as is known.
+    pub watched_before: Option<(Timestamp, Timestamp)>,
     /// How many connected SDKs do not have the present share yet.
     pub n_behind: u64,
-    /// Whether SDKs may be connected to servers whose events are not counted here.
-    pub elsewhere: bool,
     /// Whether the flag is killed or disabled, so that nobody is served the share.
     pub is_off: bool,
     /// When something was last heard of the flag's evaluations.
@@ -124,8 +124,6 @@ pub enum Reason {
     /// See [`Waiting`].
     Off,
     /// See [`Waiting`].
-    Elsewhere,
-    /// See [`Waiting`].
     Converging {
         /// How many connected SDKs do not have the share yet.
         behind: u64,
@@ -191,13 +189,13 @@ pub enum Waiting {
     Guarding,
     /// The flag is killed or disabled: nobody is served the share.
     Off,
-    /// Other servers work on the same database, and what their SDKs tell is not gathered here.
-    Elsewhere,
     /// Not all connected SDKs have the share.
     Converging,
     /// The arms have not the units that they should have: assignment or telemetry is broken, and no comparison means anything.
     SampleRatio,
     /// Nothing is heard of the flag's evaluations.
+    // Servers that did not gather what others heard wrote `elsewhere`.
+    #[serde(alias = "elsewhere")]
     NoTelemetry,
     /// SDKs drop too many events.
     Lost,
@@ -260,7 +258,7 @@ pub fn plan(spec: &Spec, status: &Status, seen: &Observation, now: Timestamp) ->
     if status.state == State::Running && status.skipped {
         return next(Reason::Skipped);
     }
-    let baked_ms = baked_ms(status.bake, seen.watched_since, now);
+    let baked_ms = baked_ms(status.bake, seen, now);
     let stopped = Bake { done_ms: baked_ms, since: None };
     if let Some(reason) = heeded.hindrance(sample_ratio, now) {
         return wait(status, reason, stopped, now);
@@ -456,9 +454,6 @@ impl<'o> Heeded<'o> {
     /// Why nothing that SDKs tell means anything.
     fn broken_telemetry(self, sample_ratio: Option<f64>, now: Timestamp) -> Option<Reason> {
         let Self { status, seen, .. } = self;
-        if seen.elsewhere {
-            return Some(Reason::Elsewhere);
-        }
         if let Some(evidence) = sample_ratio {
             return Some(Reason::SampleRatio { evidence, units: seen.entered });
         }
@@ -475,9 +470,12 @@ impl<'o> Heeded<'o> {
     }
 }
 
-fn baked_ms(bake: Bake, watched_since: Timestamp, now: Timestamp) -> u64 {
-    let since = bake.since.map_or(now, |since| since.max(watched_since));
-    bake.done_ms.saturating_add(u64::try_from(now.0.saturating_sub(since.0)).unwrap_or(0))
+/// Of the time since it bakes, only that in which somebody watched.
+fn baked_ms(bake: Bake, seen: &Observation, now: Timestamp) -> u64 {
+    let Some(since) = bake.since else { return bake.done_ms };
+    let watched = |from: Timestamp, to: Timestamp| u64::try_from(to.0.saturating_sub(from.max(since).0)).unwrap_or(0);
+    let before = seen.watched_before.map_or(0, |(from, to)| watched(from, to.min(seen.watched_since)));
+    bake.done_ms.saturating_add(before).saturating_add(watched(seen.watched_since, now))
 }
 
 impl Decision {
@@ -513,7 +511,6 @@ impl Reason {
             Self::Turn { .. } => Some(Waiting::Turn),
             Self::Guarding { .. } => Some(Waiting::Guarding),
             Self::Off => Some(Waiting::Off),
-            Self::Elsewhere => Some(Waiting::Elsewhere),
             Self::Converging { .. } => Some(Waiting::Converging),
             Self::SampleRatio { .. } => Some(Waiting::SampleRatio),
             Self::NoTelemetry { .. } => Some(Waiting::NoTelemetry),
@@ -549,9 +546,6 @@ impl fmt::Display for Reason {
                 write!(f, "everybody has the variant; gates are watched for another {}", Time(*left_ms))
             }
             Self::Off => f.write_str("the flag is killed or disabled"),
-            Self::Elsewhere => {
-                f.write_str("other servers work on this database, and what their SDKs tell is not gathered")
-            }
             Self::Converging { behind: 1 } => f.write_str("1 connected SDK does not have the share yet"),
             Self::Converging { behind } => write!(f, "{behind} connected SDKs do not have the share yet"),
             Self::SampleRatio { evidence, units } => write!(
@@ -689,7 +683,7 @@ mod tests {
             Observation {
                 watched_since: Timestamp(now.0 - self.of(&[0, 1_000_000_000])),
                 n_behind: self.of(&[0, 0, 0, 1]),
-                elsewhere: self.below(8) == 0,
+                watched_before: self.of(&[None, Some((Timestamp(0), Timestamp(now.0 - 1)))]),
                 is_off: self.below(8) == 0,
                 heard_at: self.of(&[Some(now), Some(now), Some(Timestamp(now.0 - 100_000)), None]),
                 lost: self.of(&[0.0, 0.0, 0.0, 0.5, f64::NAN]),
@@ -720,8 +714,7 @@ mod tests {
                 let is_known = seen.n_behind == 0
                     && !seen.is_off
                     && (spec.gates().is_empty()
-                        || !seen.elsewhere
-                            && seen.lost <= MAX_LOST
+                        || seen.lost <= MAX_LOST
                             && seen.entered.control < 900
                             && seen.judgements.iter().all(|judgement| {
                                 matches!(judgement.verdict, Verdict::Pass | Verdict::Pending | Verdict::Unopposed)

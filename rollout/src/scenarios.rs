@@ -30,9 +30,9 @@ struct Play {
     tally: Tally,
     now: Timestamp,
     watched_since: Timestamp,
+    watched_before: Option<(Timestamp, Timestamp)>,
     heard_at: Option<Timestamp>,
     n_behind: u64,
-    elsewhere: bool,
     is_off: bool,
     lost: f64,
     freezes: Vec<Window>,
@@ -65,7 +65,7 @@ impl Play {
             watched_since: zero,
             heard_at: None,
             n_behind: 0,
-            elsewhere: false,
+            watched_before: None,
             is_off: false,
             lost: 0.0,
             freezes: Vec::new(),
@@ -88,7 +88,7 @@ impl Play {
             let seen = Observation {
                 watched_since: self.watched_since,
                 n_behind: self.n_behind,
-                elsewhere: self.elsewhere,
+                watched_before: self.watched_before,
                 is_off: self.is_off,
                 heard_at: self.heard_at,
                 lost: self.lost,
@@ -203,7 +203,6 @@ impl Play {
             }
             ["reading", ref rest @ ..] => self.asked.hear(rest),
             ["flag", how] => self.is_off = how == "off",
-            ["others", n] => self.elsewhere = n != "0",
             ["behind", n] => self.n_behind = n.parse().unwrap(),
             ["lost", share] => self.lost = percent(share),
             ["skew", share] => self.skew = percent(share),
@@ -213,6 +212,7 @@ impl Play {
             ["turn", "of", flag] => self.turn_of = (flag != "nobody").then(|| flag.to_owned()),
             ["wait", time] => self.pass(duration(time), true),
             ["away", time] => {
+                self.watched_before = Some((self.watched_since, self.now));
                 self.pass(duration(time), false);
                 self.watched_since = self.now;
                 self.asked.forget();

@@ -203,7 +203,7 @@ impl<'a> Play<'a> {
             let seen = Observation {
                 watched_since: Timestamp(0),
                 n_behind: 0,
-                elsewhere: false,
+                watched_before: None,
                 is_off: false,
                 heard_at: Some(self.now),
                 lost: 0.0,

@@ -25,13 +25,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::asking::Asker;
-use self::lease::Keeper;
+use self::lease::{Held, Keeper};
 use crate::{
     app::{
-        App, AppError,
+        App, AppError, Stored,
+        model::FlagEnvironment,
+        rollouts::Rollout,
         watches::{Look, Reach},
     },
-    ports::store::{EnvironmentId, StoreError},
+    ports::store::{EnvironmentId, Fence, StoreError},
 };
 
 /// How far a change has come among the connected SDKs.
@@ -59,13 +61,15 @@ pub struct Controller {
     due: BTreeMap<EnvironmentId, Timestamp>,
     /// Where rollouts go on.
     busy: BTreeSet<EnvironmentId>,
+    /// The epoch of the lease under which the log is counted.
+    counted: Option<u64>,
 }
 
 impl Controller {
     /// A controller of all rollouts on the application's database.
     pub fn new(app: App, receipts: Arc<dyn Receipts>) -> Self {
         let lease = Keeper::new(app.clone());
-        Self { app, receipts, lease, due: BTreeMap::new(), busy: BTreeSet::new() }
+        Self { app, receipts, lease, due: BTreeMap::new(), busy: BTreeSet::new(), counted: None }
     }
 
     /// Looks and acts until `shutdown`; then another controller may go on at once.
@@ -123,7 +127,9 @@ impl Controller {
         let now = self.app.clock.now();
         let due: BTreeSet<_> = self.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
         for environment in due {
-            match self.look(&environment).await {
+            let looked = self.look(&environment).await;
+            self.heed(&looked);
+            match looked {
                 Ok(Some(next)) => drop(self.due.insert(environment, next)),
                 Ok(None) => drop(self.due.remove(&environment)),
                 Err(error) => {
@@ -134,17 +140,46 @@ impl Controller {
                 }
             }
         }
-        self.keep_lease().await;
+        if self.lease.is_held()
+            && let Err(error) = self.keep().await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "what rollouts count is behind");
+        }
     }
 
-    /// As long as there is something to do.
-    async fn keep_lease(&mut self) {
+    /// Keeps the lease as long as there is something to do, and what is counted up to date.
+    async fn keep(&mut self) -> Result<(), AppError> {
+        let Some(Held { fence, .. }) = self.lease.hold().await? else { return Ok(()) };
+        let kept = async {
+            self.count(&fence).await?;
+            if self.busy.is_empty() {
+                return Ok(self.app.forget_events(&fence).await?);
+            }
+            Ok(self.app.checkpoint(&fence).await?)
+        };
+        let kept = kept.await;
+        self.heed(&kept);
         if self.busy.is_empty() {
             self.lease.give_up().await;
-        } else if self.lease.is_held()
-            && let Err(error) = self.lease.hold().await
-        {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the lease on rollouts is not renewed");
+        }
+        kept
+    }
+
+    /// Counts what the log has, from the last checkpoint where somebody else counted before.
+    async fn count(&mut self, fence: &Fence) -> Result<(), AppError> {
+        if self.counted != Some(fence.epoch) {
+            self.counted = None;
+            self.app.begin_counting().await?;
+            self.counted = Some(fence.epoch);
+        }
+        self.app.count_events().await?;
+        Ok(())
+    }
+
+    /// Whoever is fenced has lost the lease.
+    fn heed<T>(&mut self, outcome: &Result<T, AppError>) {
+        if let Err(AppError::Store(StoreError::Fenced { .. })) = outcome {
+            self.lease.lost();
         }
     }
 
@@ -152,29 +187,31 @@ impl Controller {
     async fn look(&mut self, environment: &EnvironmentId) -> Result<Option<Timestamp>, AppError> {
         let running = self.app.running_rollouts(environment).await?;
         let ids: Vec<_> = running.iter().map(|(stored, _)| stored.id.key.clone()).collect();
-        self.app.watches.retain(environment, &ids);
         self.app.questions.retain(environment, &ids);
         if running.is_empty() {
             self.busy.remove(environment);
+            self.app.watches.follow(environment, []);
             return Ok(None);
         }
         self.busy.insert(environment.clone());
-        let was_held = self.lease.is_held();
-        let Some(fence) = self.lease.hold().await? else {
-            if was_held {
-                // What is counted here has a gap from now on.
-                self.app.watches.retain(environment, &[]);
+        let Some(Held { fence, attention }) = self.lease.hold().await? else {
+            if self.counted.take().is_some() {
+                self.app.watches.begin(0);
                 self.app.questions.retain(environment, &[]);
             }
             return Ok(Some(Timestamp(self.app.clock.now().0.saturating_add(FOLLOW_MS))));
         };
+        self.count(&fence).await?;
+        self.app.watches.follow(environment, running.iter().map(|(stored, _)| (stored.id.key.as_str(), &stored.body)));
+        self.begin_steps(environment, &running).await?;
         let reach = self.receipts.reach(environment).await?;
         let restrictions = self.app.restrictions(environment).await?;
         let mut next = Timestamp(i64::MAX);
         for (stored, configuration) in running {
             let (id, rollout) = (&stored.id.key, &stored.body);
             let now = self.app.clock.now();
-            let seen = self.app.watches.look(environment, id, rollout, configuration.is_off(), reach, now);
+            let is_off = configuration.is_off();
+            let seen = self.app.watches.look(environment, id, rollout, is_off, reach, attention);
             let (frozen_until, turn_of) = (restrictions.frozen_until, restrictions.turn_of_another(id));
             let mut seen = Observation { frozen_until, turn_of, ..seen };
             self.app.questions.judge(environment, id, rollout, &mut seen.judgements, now);
@@ -183,10 +220,7 @@ impl Controller {
             if plan.status != rollout.status {
                 match self.app.carry_out(environment, &stored, &plan, fence.clone()).await {
                     Ok(()) => {}
-                    Err(error @ AppError::Store(StoreError::Fenced { .. })) => {
-                        self.lease.lost();
-                        return Err(error);
-                    }
+                    Err(error @ AppError::Store(StoreError::Fenced { .. })) => return Err(error),
                     // Somebody else moved it: planned again at the next tick.
                     Err(AppError::Stale { .. }) => {
                         next = now;
@@ -208,8 +242,28 @@ impl Controller {
                 }
             }
             let look = Look { at: now, judgements: seen.judgements, seen: seen.seen, plan };
-            self.app.watches.keep(environment, id, rollout, look);
+            self.app.watches.keep(id, look);
         }
         Ok(Some(next))
+    }
+
+    /// A step begins in the log with the commit that it begins with; what was lost of the log since begins it anew.
+    async fn begin_steps(
+        &self,
+        environment: &EnvironmentId,
+        running: &[(Stored<Rollout>, FlagEnvironment)],
+    ) -> Result<(), StoreError> {
+        let mut missing = Vec::new();
+        for (stored, _) in running {
+            let (id, step) = (&stored.id.key, stored.body.status.step);
+            if let Some(step) = step.filter(|step| self.app.watches.step(environment, id) < Some(*step as u64)) {
+                missing.push(self.app.step(environment, id, step));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.app.store.append_events(&missing, self.app.clock.now()).await?;
+        self.app.count_events().await
     }
 }

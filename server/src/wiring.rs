@@ -183,7 +183,7 @@ impl Receipts for StreamReceipts {
     async fn reach(&self, environment: &EnvironmentId) -> Result<Reach, StoreError> {
         let receipts = self.streams.receipts(environment).await?;
         let n_behind = receipts.connected.saturating_sub(receipts.applied);
-        Ok(Reach { n_behind: n_behind as u64, elsewhere: receipts.servers > 1 })
+        Ok(Reach { n_behind: n_behind as u64 })
     }
 }
 

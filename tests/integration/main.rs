@@ -12,6 +12,7 @@ mod store;
 mod access_api;
 mod client_keys;
 mod config_api;
+mod failover;
 mod javascript;
 mod metric_sources;
 mod notifications;

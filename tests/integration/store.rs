@@ -888,6 +888,7 @@ async fn a_commit_behind_the_fence_changes_nothing(bench: &Bench) {
 }
 
 async fn the_event_log_has_no_gaps(bench: &Bench) {
+    const N: u64 = 40;
     let entry =
         |position: u64, body: &[u8], at: i64| LoggedEvents { position, at: Timestamp(at), body: body.to_owned() };
     assert_eq!(bench.store.events_after(0, 10).await.unwrap(), []);
@@ -902,7 +903,6 @@ async fn the_event_log_has_no_gaps(bench: &Bench) {
     assert_eq!(bench.store.events_after(1, 1).await.unwrap(), all[1..2]);
 
     // Whoever reads beside several who write misses none.
-    const N: u64 = 40;
     let writers = (0..4_u8).map(|n| {
         let store = Arc::clone(if n % 2 == 0 { &bench.store } else { &bench.replica });
         tokio::spawn(async move {

@@ -36,18 +36,22 @@ pub mod wire;
 
 pub mod channels;
 pub mod configurations;
+pub mod counting;
 pub mod environments;
 pub mod evaluation;
+pub mod event_log;
 pub mod flag_file;
 pub mod flags;
 pub mod kill;
 pub mod metric_sources;
 pub mod projects;
 pub mod readings;
+pub mod recent;
 pub mod rollouts;
 pub mod segments;
 pub mod templates;
 pub mod watches;
+pub mod watching;
 
 use std::sync::Arc;
 

@@ -20,6 +20,7 @@ use super::{
     configurations::configuration_id,
     documents::{self, Body, Stored, id_of},
     draft::Draft,
+    event_log,
     flags::flag_id,
     input, limits,
     metric_sources::source_id,
@@ -316,7 +317,7 @@ impl App {
             query.after = Some(last.id.key.clone());
             let readable = documents.iter().filter_map(|document| documents::read::<Rollout>(document).ok());
             let wanted = readable.filter(|stored| flag.is_none_or(|flag| stored.body.flag.as_str() == flag));
-            found.extend(wanted.map(|stored| self.seen(environment, stored)));
+            found.extend(wanted.map(|stored| self.seen(stored)));
         }
         Ok(Page::cut(found, page.limit, |view| view.id.clone()))
     }
@@ -329,7 +330,7 @@ impl App {
         id: &str,
     ) -> Result<RolloutView, AppError> {
         authorize(principal, Action::Read, Some(&environment.project))?;
-        Ok(self.seen(environment, self.stored_rollout(environment, id).await?))
+        Ok(self.seen(self.stored_rollout(environment, id).await?))
     }
 
     /// A person moves a rollout. `expected`: the generation that they saw; needed where it may rise by it.
@@ -362,7 +363,7 @@ impl App {
             match self.put_rollout(request, environment, &before, after, name, How::default()).await {
                 // The controller noted what it waits for, in between: that is no reason to ask the person again.
                 Err(AppError::Stale { .. }) if n_attempts < MAX_ATTEMPTS => n_attempts += 1,
-                outcome => return Ok(self.seen(environment, outcome?)),
+                outcome => return Ok(self.seen(outcome?)),
             }
         }
     }
@@ -396,9 +397,21 @@ impl App {
             actor_name: request.principal.actor.name.clone(),
             at: self.clock.now(),
         });
-        let how = How { kill, fence: Some(fence) };
+        let step = match plan.decision {
+            Decision::Advance { step } => Some(self.step(environment, &before.id.key, step)),
+            _ => None,
+        };
+        let how = How { kill, fence: Some(fence), logged: step };
         self.put_rollout(&request, environment, before, after, action, how).await?;
         Ok(())
+    }
+
+    /// The entry of the event log with which a step begins.
+    pub fn step(&self, environment: &EnvironmentId, rollout: &str, step: usize) -> Vec<u8> {
+        let (environment, capacity) = (environment.scope(), self.watches.capacity());
+        let mut entry = event_log::Writer::default();
+        entry.step(&event_log::Step { environment: &environment, rollout, step: step as u64, capacity });
+        entry.finish()
     }
 
     /// The rollouts of an environment that go on, with the configurations of their flags. What cannot be read is left out.
@@ -468,6 +481,7 @@ impl App {
         let stored = if is_ended { draft.end(before, after, action) } else { draft.update(before, after, action) };
         let mut commit = draft.into_commit();
         commit.fence = how.fence;
+        commit.logged = how.logged;
         self.commit(request, commit).await?;
         Ok(stored)
     }
@@ -557,8 +571,8 @@ impl App {
         Ok(documents::read(&document)?)
     }
 
-    fn seen(&self, environment: &EnvironmentId, stored: Stored<Rollout>) -> RolloutView {
-        let look = self.watches.last(environment, &stored.id.key, &stored.body);
+    fn seen(&self, stored: Stored<Rollout>) -> RolloutView {
+        let look = self.watches.last(&stored.id.key);
         view(stored, look)
     }
 }
@@ -639,6 +653,8 @@ struct How {
     kill: Option<Kill>,
     /// Only while this is held.
     fence: Option<Fence>,
+    /// An entry of the event log.
+    logged: Option<Vec<u8>>,
 }
 
 /// Somebody else may write between our reading and our writing; so often in a row is no coincidence any more.
@@ -720,7 +736,7 @@ fn startable(flag: &FlagKey, configuration: &FlagEnvironment, variant: &VariantK
     }
 }
 
-fn rollout_id(environment: &EnvironmentId, id: &str) -> DocumentId {
+pub(super) fn rollout_id(environment: &EnvironmentId, id: &str) -> DocumentId {
     id_of::<Rollout>(environment.scope(), id)
 }
 

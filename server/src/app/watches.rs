@@ -1,39 +1,72 @@
-//! What is counted of the rollouts that go on: events come in as SDKs send them, and the controller looks at the sums.
+//! What is counted of the rollouts that go on: the controller that holds the lease reads the event log, and looks at the sums.
+//!
+//! What is counted follows from the log alone, read in its order: whoever begins with a checkpoint and reads on has the same, to the bit.
 
-use std::collections::HashMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use dashmap::DashMap;
-use tidegate_core::{Timestamp, VariantKey, bucket::Seed};
-use tidegate_protocol::events::{EventBatch, Exposure, UnitHash};
-use tidegate_rollout::{Arms, Exposed, Judgement, Observation, Plan, Status, Tally, judge};
+use serde::{Deserialize, Serialize};
+use tidegate_core::Timestamp;
+use tidegate_rollout::{Arms, Judgement, Observation, Plan, Spec, Tally, judge};
 
-use super::rollouts::Rollout;
-use crate::ports::store::EnvironmentId;
+use super::{
+    event_log::{self, Batch, Item, Step, Unreadable},
+    recent::Recent,
+    rollouts::Rollout,
+};
+use crate::ports::store::{EnvironmentId, LoggedEvents};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// The rollouts that this process watches, by environment and flag.
+/// The rollouts that this process counts for while it holds the lease, and what it saw of them.
 #[derive(Debug, Default)]
-pub struct Watches(DashMap<EnvironmentId, HashMap<String, Watch>>);
+pub struct Watches {
+    counts: Mutex<Counts>,
+    /// By rollout.
+    looks: DashMap<String, Look>,
+}
 
-/// What is counted of one rollout.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Up to where the log is counted.
+    position: u64,
+    /// The time of the newest entry; entries of a server whose clock is behind count as the ones before.
+    at: Timestamp,
+    /// How much of the log was read since the last checkpoint, and how long that is, in bytes.
+    n_read: usize,
+    n_checkpoint: usize,
+    /// By scope.
+    environments: BTreeMap<String, Environment>,
+}
+
+#[derive(Debug, Default)]
+struct Environment {
+    recent: Recent,
+    /// By rollout.
+    watches: BTreeMap<String, Watch>,
+}
+
 #[derive(Debug)]
 struct Watch {
-    /// The rollout's id.
-    rollout: String,
-    variant: VariantKey,
-    seed: Seed,
-    step: Option<usize>,
+    spec: Spec,
+    counted: Counted,
+}
+
+/// What is counted of one rollout.
+#[derive(Debug, Serialize, Deserialize)]
+struct Counted {
+    step: Option<u64>,
     /// Whether a rule serves the variant to segments by now.
     has_segments: bool,
     tally: Tally,
-    /// Since when it is counted.
-    since: Timestamp,
+    begun_at: Timestamp,
     n_hours: i64,
     heard_at: Option<Timestamp>,
     n_told: u64,
     n_dropped: u64,
-    last: Option<Look>,
 }
 
 /// What the controller saw when it looked last.
@@ -54,49 +87,133 @@ pub struct Look {
 pub struct Reach {
     /// How many connected SDKs do not have the newest revision yet.
     pub n_behind: u64,
-    /// Whether SDKs may be connected to other servers, whose events are not counted here.
-    pub elsewhere: bool,
+}
+
+/// When somebody watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attention {
+    /// Since when without interruption.
+    pub since: Timestamp,
+    /// From when to when somebody did before that, as far as is known.
+    pub before: Option<(Timestamp, Timestamp)>,
+}
+
+/// A piece of a checkpoint.
+#[derive(Serialize, Deserialize)]
+enum Piece {
+    /// The first: the time of the newest entry.
+    Head {
+        version: u32,
+        at: Timestamp,
+    },
+    Recent {
+        environment: String,
+        recent: Recent,
+    },
+    Counted {
+        environment: String,
+        rollout: String,
+        counted: Box<Counted>,
+    },
+}
+
+/// The form of a checkpoint. One in another form, which another version of the server wrote, is not read.
+const VERSION: u32 = 1;
+
+/// A piece of a checkpoint to be written.
+#[derive(Clone, Debug)]
+pub struct PieceId {
+    environment: String,
+    /// `None`: what came lately.
+    rollout: Option<String>,
 }
 
 impl Watches {
-    /// Counts what is in the batch, of the exposures only those that `counts`. They come first, so that what is measured of the same
-    /// units finds them.
-    pub fn take(
-        &self,
-        environment: &EnvironmentId,
-        batch: &EventBatch,
-        counts: impl Fn(&Exposure) -> bool,
-        now: Timestamp,
-    ) {
-        let Some(mut watches) = self.0.get_mut(environment) else { return };
-        for exposure in &batch.exposures {
-            let Some(watch) = watches.get_mut(&exposure.flag).filter(|_| counts(exposure)) else { continue };
-            watch.n_told += exposure.count;
-            watch.heard_at = Some(now);
-            let Exposure { unit, bucket, .. } = *exposure;
-            // Without segments, what has no bucket comes from clients that are served values, and says nothing of an arm.
-            if let Some(UnitHash(unit)) = unit.filter(|_| bucket.is_some() || watch.has_segments) {
-                let treated = exposure.variant.as_deref() == Some(watch.variant.as_str());
-                watch.tally.expose(Exposed { unit, bucket, treated }, now);
-            }
+    /// All rollouts together keep about so many units.
+    const MAX_UNITS: usize = 4 * Tally::CAPACITY;
+
+    /// So many each rollout may keep, however many there are.
+    const MIN_UNITS: usize = 10_000;
+
+    /// A checkpoint is written after so much of the log at the earliest, in bytes.
+    const MIN_READ: usize = 256 * 1024;
+
+    /// Nothing that holds the lock can panic half-way.
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts from that position of the log on, with nothing counted yet.
+    pub fn begin(&self, position: u64) {
+        *self.counts() = Counts { position, ..Counts::default() };
+        self.looks.clear();
+    }
+
+    /// Up to where the log is counted.
+    pub fn position(&self) -> u64 {
+        self.counts().position
+    }
+
+    /// Counts for these rollouts of the environment, and no others.
+    pub fn follow<'r>(&self, environment: &EnvironmentId, running: impl IntoIterator<Item = (&'r str, &'r Rollout)>) {
+        let mut counts = self.counts();
+        let scope = environment.scope();
+        let mut before = counts.environments.remove(&scope).unwrap_or_default();
+        let watches: BTreeMap<_, _> = running
+            .into_iter()
+            .map(|(id, rollout)| {
+                let watch = before.watches.remove(id).unwrap_or_else(|| Watch::new(&rollout.spec));
+                (id.to_owned(), watch)
+            })
+            .collect();
+        for gone in before.watches.keys() {
+            self.looks.remove(gone);
         }
-        for watch in watches.values_mut() {
-            watch.n_dropped += batch.dropped;
-            for measurement in &batch.measurements {
-                if let Some(UnitHash(unit)) = measurement.unit {
-                    watch.tally.measure(unit, &measurement.metric, measurement.value, now);
+        if !watches.is_empty() {
+            counts.environments.insert(scope, Environment { watches, ..before });
+        }
+    }
+
+    /// Counts an entry of the log; entries come in their order.
+    ///
+    /// # Errors
+    /// [`Unreadable`] where what comes after cannot be counted.
+    pub fn apply(&self, entry: &LoggedEvents) -> Result<(), Unreadable> {
+        let mut guard = self.counts();
+        let counts = &mut *guard;
+        counts.position = entry.position;
+        counts.n_read += entry.body.len();
+        counts.at = counts.at.max(entry.at);
+        for item in event_log::read(&entry.body) {
+            match item? {
+                Item::Step(step) => {
+                    let environment = counts.environments.get_mut(step.environment);
+                    if let Some(watch) = environment.and_then(|found| found.watches.get_mut(step.rollout)) {
+                        watch.begin(&step, counts.at);
+                    }
+                }
+                Item::Batch(batch) => {
+                    if let Some(environment) = counts.environments.get_mut(batch.environment) {
+                        environment.take(&batch, counts.at);
+                    }
                 }
             }
         }
+        Ok(())
     }
 
-    /// The bucket of a targeting key in the flag's rollout, where there is one.
-    pub fn bucket(&self, environment: &EnvironmentId, flag: &str, targeting_key: &str) -> Option<u32> {
-        self.0.get(environment)?.get(flag).map(|watch| watch.seed.bucket(targeting_key))
+    /// The step that is counted for a rollout.
+    pub fn step(&self, environment: &EnvironmentId, id: &str) -> Option<u64> {
+        self.counts().environments.get(&environment.scope())?.watches.get(id)?.counted.step
     }
 
-    /// Counts for the rollout from now on, where it is not counted for yet, at the step where it is. Returns what was seen so far;
-    /// `is_off`: whether the flag is killed or disabled.
+    /// How many units a rollout that begins now may keep.
+    pub fn capacity(&self) -> u64 {
+        let n_watches: usize = self.counts().environments.values().map(|environment| environment.watches.len()).sum();
+        (Self::MAX_UNITS / n_watches.max(1)).clamp(Self::MIN_UNITS, Tally::CAPACITY) as u64
+    }
+
+    /// What was seen so far of a rollout that is [followed](Self::follow); `is_off`: whether the flag is killed or disabled.
     pub fn look(
         &self,
         environment: &EnvironmentId,
@@ -104,96 +221,227 @@ impl Watches {
         rollout: &Rollout,
         is_off: bool,
         reach: Reach,
-        now: Timestamp,
+        attention: Attention,
     ) -> Observation {
-        let mut watches = self.0.entry(environment.clone()).or_default();
-        let known = watches.get(rollout.flag.as_str()).is_some_and(|watch| watch.rollout == id);
-        if !known {
-            watches.insert(rollout.flag.as_str().to_owned(), Watch::new(id, rollout, now));
-        }
-        let Some(watch) = watches.get_mut(rollout.flag.as_str()) else { unreachable!("it was just put there") };
-        watch.follow(rollout, &rollout.status, now);
-        watch.tally.pass(now);
+        let counts = self.counts();
+        let environment = counts.environments.get(&environment.scope());
+        let unwatched = Watch::new(&rollout.spec);
+        let watch = environment.and_then(|found| found.watches.get(id)).unwrap_or(&unwatched);
+        let Counted { tally, heard_at, .. } = &watch.counted;
         Observation {
-            watched_since: watch.since,
+            watched_since: attention.since,
+            watched_before: attention.before,
             n_behind: reach.n_behind,
-            elsewhere: reach.elsewhere,
             is_off,
-            heard_at: watch.heard_at,
-            lost: watch.lost(),
-            entered: watch.tally.entered(),
-            seen: watch.tally.seen(),
-            judgements: judge(rollout.spec.gates(), &watch.tally),
+            heard_at: *heard_at,
+            lost: watch.counted.lost(),
+            entered: tally.entered(),
+            seen: tally.seen(),
+            judgements: judge(rollout.spec.gates(), tally),
             frozen_until: None,
             turn_of: None,
         }
     }
 
     /// Keeps what the controller saw and decided, for people to read.
-    pub fn keep(&self, environment: &EnvironmentId, id: &str, rollout: &Rollout, look: Look) {
-        let Some(mut watches) = self.0.get_mut(environment) else { return };
-        let Some(watch) = watches.get_mut(rollout.flag.as_str()).filter(|watch| watch.rollout == id) else { return };
-        watch.follow(rollout, &look.plan.status, look.at);
-        watch.last = Some(look);
+    pub fn keep(&self, id: &str, look: Look) {
+        self.looks.insert(id.to_owned(), look);
     }
 
     /// What the controller saw when it looked last; `None`: it has not looked in this process.
-    pub fn last(&self, environment: &EnvironmentId, id: &str, rollout: &Rollout) -> Option<Look> {
-        let watches = self.0.get(environment)?;
-        watches.get(rollout.flag.as_str()).filter(|watch| watch.rollout == id)?.last.clone()
+    pub fn last(&self, id: &str) -> Option<Look> {
+        self.looks.get(id).map(|look| look.clone())
     }
 
-    /// Forgets the environment's rollouts but these.
-    pub fn retain(&self, environment: &EnvironmentId, ids: &[String]) {
-        if let Some(mut watches) = self.0.get_mut(environment) {
-            watches.retain(|_, watch| ids.contains(&watch.rollout));
+    /// What a checkpoint is to consist of, where one is due: when as much was read as writing it costs.
+    pub fn checkpoint(&self) -> Option<Vec<PieceId>> {
+        let counts = self.counts();
+        if counts.n_read < counts.n_checkpoint.max(Self::MIN_READ) {
+            return None;
         }
-        self.0.remove_if(environment, |_, watches| watches.is_empty());
+        let pieces = counts.environments.iter().flat_map(|(environment, Environment { watches, .. })| {
+            let rollouts = watches.keys().map(|rollout| Some(rollout.clone()));
+            [None].into_iter().chain(rollouts).map(|rollout| PieceId { environment: environment.clone(), rollout })
+        });
+        Some(pieces.collect())
+    }
+
+    /// The piece that each checkpoint begins with.
+    pub fn head(&self) -> Vec<u8> {
+        encode(&Piece::Head { version: VERSION, at: self.counts().at })
+    }
+
+    /// A piece of a checkpoint. O(units).
+    pub fn piece(&self, PieceId { environment, rollout }: PieceId) -> Vec<u8> {
+        let mut counts = self.counts();
+        let Some(found) = counts.environments.get_mut(&environment) else { return Vec::new() };
+        let Some(id) = rollout else {
+            return encode(&Piece::Recent { environment, recent: found.recent.clone() });
+        };
+        let Some(watch) = found.watches.get_mut(&id) else { return Vec::new() };
+        // Lent for as long as it takes: a copy would need as much room again.
+        let counted = Box::new(std::mem::replace(&mut watch.counted, Counted::new(&watch.spec, 1)));
+        let piece = Piece::Counted { environment, rollout: id, counted };
+        let encoded = encode(&piece);
+        if let Piece::Counted { counted, .. } = piece {
+            watch.counted = *counted;
+        }
+        encoded
+    }
+
+    /// A checkpoint of so many bytes was written.
+    pub fn checkpointed(&self, n_bytes: usize) {
+        let mut counts = self.counts();
+        counts.n_checkpoint = n_bytes;
+        counts.n_read = 0;
+    }
+
+    /// Takes a part of a checkpoint, for rollouts that are [followed](Self::follow). `unread`: what is left of the part before, and of
+    /// this one.
+    ///
+    /// # Errors
+    /// [`Unreadable`]: count anew.
+    pub fn restore(&self, unread: &mut Vec<u8>, part: &[u8]) -> Result<(), Unreadable> {
+        unread.extend_from_slice(part);
+        let mut counts = self.counts();
+        counts.n_checkpoint += part.len();
+        let mut n_done = 0;
+        while let Some(encoded) = unread.get(n_done..).and_then(frame) {
+            n_done += LENGTH_BYTES + encoded.len();
+            counts.put(postcard::from_bytes(encoded).map_err(|_| Unreadable)?)?;
+        }
+        unread.drain(..n_done);
+        Ok(())
+    }
+}
+
+/// The length before each piece.
+const LENGTH_BYTES: usize = 8;
+
+fn encode(piece: &Piece) -> Vec<u8> {
+    match postcard::to_extend(piece, vec![0; LENGTH_BYTES]) {
+        Ok(mut bytes) => {
+            let n_bytes = (bytes.len() - LENGTH_BYTES) as u64;
+            bytes.iter_mut().zip(n_bytes.to_le_bytes()).for_each(|(byte, length)| *byte = length);
+            bytes
+        }
+        Err(error) => unreachable!("pieces have sequences of known length only: {error}"),
+    }
+}
+
+/// The first piece, where it is there whole.
+fn frame(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>()?;
+    rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)
+}
+
+impl Counts {
+    fn put(&mut self, piece: Piece) -> Result<(), Unreadable> {
+        match piece {
+            Piece::Head { version: VERSION, at } => self.at = at,
+            Piece::Head { .. } => return Err(Unreadable),
+            Piece::Recent { environment, recent } => {
+                if let Some(found) = self.environments.get_mut(&environment) {
+                    found.recent = recent;
+                }
+            }
+            Piece::Counted { environment, rollout, counted } => {
+                let found = self.environments.get_mut(&environment);
+                if let Some(watch) = found.and_then(|found| found.watches.get_mut(&rollout)) {
+                    watch.counted = *counted;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Environment {
+    fn take(&mut self, batch: &Batch<'_>, at: Timestamp) {
+        if !self.recent.note(batch.id) {
+            return;
+        }
+        for watch in self.watches.values_mut() {
+            watch.counted.pass(at);
+            watch.counted.n_dropped = watch.counted.n_dropped.saturating_add(batch.dropped);
+        }
+        for exposures in &batch.exposures {
+            let Some(Watch { counted, .. }) = self.watches.get_mut(exposures.rollout) else { continue };
+            counted.n_told = counted.n_told.saturating_add(exposures.told);
+            counted.heard_at = Some(at);
+            for exposed in &exposures.exposed {
+                // Without segments, what has no bucket comes from clients that are served values, and says nothing of an arm.
+                if exposed.bucket.is_some() || counted.has_segments {
+                    counted.tally.expose(*exposed, at);
+                }
+            }
+        }
+        for measurements in &batch.measurements {
+            for Watch { counted, .. } in self.watches.values_mut() {
+                for (unit, value) in &measurements.measured {
+                    counted.tally.measure(*unit, measurements.metric, *value, at);
+                }
+            }
+        }
     }
 }
 
 impl Watch {
-    fn new(id: &str, rollout: &Rollout, now: Timestamp) -> Self {
+    fn new(spec: &Spec) -> Self {
+        Self { spec: spec.clone(), counted: Counted::new(spec, 1) }
+    }
+
+    /// Told twice, or late, it begins once.
+    fn begin(&mut self, begun: &Step<'_>, at: Timestamp) {
+        let Self { spec, counted } = self;
+        let Ok(step) = usize::try_from(begun.step) else { return };
+        if counted.step >= Some(begun.step) {
+            return;
+        }
+        if counted.step.is_none() {
+            let capacity = usize::try_from(begun.capacity).unwrap_or(usize::MAX).min(Tally::CAPACITY);
+            *counted = Counted { begun_at: at, ..Counted::new(spec, capacity) };
+        }
+        counted.pass(at);
+        counted.step = Some(begun.step);
+        counted.has_segments = !spec.segments_at(step).is_empty();
+        let share = spec.compared_share(step);
+        if spec.is_a_a(step) {
+            counted.tally.begin_a_a(share);
+        } else {
+            counted.tally.begin_step(share);
+        }
+    }
+}
+
+impl Counted {
+    /// Nothing, at no step.
+    fn new(spec: &Spec, capacity: usize) -> Self {
         Self {
-            rollout: id.to_owned(),
-            variant: rollout.variant.clone(),
-            seed: Seed::new(&rollout.salt),
             step: None,
             has_segments: false,
-            tally: Tally::new(rollout.spec.gates(), Tally::CAPACITY),
-            since: now,
+            tally: Tally::new(spec.gates(), capacity),
+            begun_at: Timestamp(0),
             n_hours: 0,
             heard_at: None,
             n_told: 0,
             n_dropped: 0,
-            last: None,
         }
     }
 
-    /// Goes to the step and hour where the rollout is.
-    fn follow(&mut self, rollout: &Rollout, status: &Status, now: Timestamp) {
-        if status.step != self.step
-            && let Some(step) = status.step
-        {
-            self.step = status.step;
-            self.has_segments = !rollout.spec.segments_at(step).is_empty();
-            let share = rollout.spec.compared_share(step);
-            if rollout.spec.is_a_a(step) {
-                self.tally.begin_a_a(share);
-            } else {
-                self.tally.begin_step(share);
-            }
-        }
-        let n_hours = now.0.saturating_sub(self.since.0) / HOUR_MS;
-        if n_hours > self.n_hours {
+    /// Time passes: that of the log, or what is counted would depend on when somebody looked.
+    fn pass(&mut self, now: Timestamp) {
+        let n_hours = now.0.saturating_sub(self.begun_at.0) / HOUR_MS;
+        if self.step.is_some() && n_hours > self.n_hours {
             self.n_hours = n_hours;
             self.tally.begin_hour();
         }
+        self.tally.pass(now);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a share, for people")]
     fn lost(&self) -> f64 {
-        let all = self.n_told + self.n_dropped;
+        let all = self.n_told.saturating_add(self.n_dropped);
         if all == 0 { 0.0 } else { self.n_dropped as f64 / all as f64 }
     }
 }

@@ -252,10 +252,13 @@ async fn take_events(
     Body(events): Body<NewEvents>,
 ) -> Result<(StatusCode, Json<EventsTaken>), HttpError> {
     let caller: &SdkPrincipal = &caller;
-    let bucket_of = |flag: &str, key: &str| state.app.watches.bucket(&caller.environment, flag, key);
-    let batch = batch(events, state.app.clock.now().0, bucket_of);
     let hub = state.streams.hub(&caller.environment).await.map_err(AppError::from)?;
-    state.streams.take_events(&hub, caller, &batch).await?;
+    let bucket_of = |flag: &str, key: &str| hub.bucket(flag, key);
+    let batch = batch(events, state.app.clock.now().0, bucket_of);
+    if !state.streams.take_events(&hub, caller, None, &batch).await?.settled().await {
+        let detail = "the events could not be kept: send them again under the same id";
+        return Err(Problem::new(Code::Unavailable, detail).with_retry_after(1).into());
+    }
     Ok((StatusCode::ACCEPTED, Json(EventsTaken { id: batch.id })))
 }
 

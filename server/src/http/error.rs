@@ -123,7 +123,7 @@ impl Problem {
         Self { field: Some(field.into()), ..self }
     }
 
-    fn with_retry_after(self, seconds: u64) -> Self {
+    pub(super) fn with_retry_after(self, seconds: u64) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
     }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What a rollout waits for that somebody should know of. Everything else passes by itself, or is what people decided.
-const HINDRANCES: [&str; 7] = ["suspect", "sampleRatio", "differs", "noTelemetry", "lost", "elsewhere", "inconclusive"];
+const HINDRANCES: [&str; 6] = ["suspect", "sampleRatio", "differs", "noTelemetry", "lost", "inconclusive"];
 
 const APPROVAL: &str = "approval";
 

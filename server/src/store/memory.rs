@@ -317,7 +317,9 @@ impl Store for MemoryStore {
 
     async fn append_events(&self, bodies: &[Vec<u8>], at: Timestamp) -> Result<(), StoreError> {
         let mut state = self.state();
-        bodies.iter().for_each(|body| state.log.append(body.clone(), at));
+        for body in bodies {
+            state.log.append(body.clone(), at);
+        }
         Ok(())
     }
 

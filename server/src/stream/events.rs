@@ -1,21 +1,21 @@
-//! Events that clients send: checked, counted once, and shown as metrics.
+//! Events that clients send: checked, counted once, shown as metrics, and, where rollouts go on, written to the event log.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::{Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
-use tidegate_core::{Ruleset, bucket::BUCKETS};
+use tidegate_core::{Ruleset, bucket::BUCKETS, ruleset::Outline};
 use tidegate_protocol::events::{self, EventBatch, Exposure};
-use xxhash_rust::xxh3::Xxh3;
+use tokio::{
+    sync::oneshot,
+    time::{Duration, sleep},
+};
 
-use super::{Hub, Streams, streams::labels};
+use super::{Hub, Logged, Streams, intake::Known, streams::labels};
 use crate::{
-    app::{AppError, SdkKeyKind, SdkPrincipal},
+    app::{AppError, SdkKeyKind, SdkPrincipal, recent::batch_hash, watching::Sender},
     telemetry::{EnvironmentLabels, Metrics},
 };
 
@@ -27,6 +27,31 @@ pub(super) struct EventCounters {
     repeated: Family<EnvironmentLabels, Counter>,
     dropped: Family<EnvironmentLabels, Counter>,
     unknown: Family<EnvironmentLabels, Counter>,
+    refused: Family<EnvironmentLabels, Counter>,
+    logged_bytes: Counter,
+    unwritten: Counter,
+}
+
+/// How a batch was taken.
+#[derive(Debug)]
+pub enum Taken {
+    /// It was counted.
+    Now,
+    /// It is, once it is written.
+    Soon(oneshot::Receiver<Logged>),
+    /// It is not, for want of room: it has to come again.
+    Not,
+}
+
+impl Taken {
+    /// Waits for it. `false`: the batch has to come again.
+    pub async fn settled(self) -> bool {
+        match self {
+            Self::Now => true,
+            Self::Soon(written) => written.await.is_ok(),
+            Self::Not => false,
+        }
+    }
 }
 
 /// As many series as the flags that are used have variants: a flag or variant that is not there makes none.
@@ -39,42 +64,6 @@ struct ExposureLabels {
     variant: String,
 }
 
-/// The batches that came lately, by a hash of key and id: one that comes again counts no more.
-#[derive(Debug, Default)]
-pub(super) struct RecentBatches(Mutex<Recent>);
-
-#[derive(Debug, Default)]
-struct Recent {
-    known: HashSet<u64>,
-    in_order: VecDeque<u64>,
-}
-
-impl RecentBatches {
-    /// A client repeats a batch within seconds: 10,000 clients with a batch every 10 s are remembered for a minute.
-    const CAPACITY: usize = 65_536;
-
-    /// Whether it is new.
-    fn note(&self, key: &str, id: &str) -> bool {
-        let mut hasher = Xxh3::new();
-        hasher.update(key.as_bytes());
-        hasher.update(&[0]);
-        hasher.update(id.as_bytes());
-        let batch = hasher.digest();
-        // Nothing that holds the lock can panic half-way.
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !recent.known.insert(batch) {
-            return false;
-        }
-        recent.in_order.push_back(batch);
-        if recent.in_order.len() > Self::CAPACITY
-            && let Some(oldest) = recent.in_order.pop_front()
-        {
-            recent.known.remove(&oldest);
-        }
-        true
-    }
-}
-
 impl EventCounters {
     pub fn register(&self, metrics: &Metrics) {
         let told = "What SDKs told of evaluations, by flag and variant";
@@ -84,26 +73,70 @@ impl EventCounters {
         metrics.register("events_dropped", "Events that SDKs had no room for", self.dropped.clone());
         let unknown = "Exposures of flags or variants that the key does not open";
         metrics.register("exposures_unknown", unknown, self.unknown.clone());
+        let refused = "Batches that there was no room for: their clients repeat them";
+        metrics.register("event_batches_refused", refused, self.refused.clone());
+        metrics.register("event_log_bytes", "What was written to the event log", self.logged_bytes.clone());
+        let unwritten = "Times that the event log could not be written: clients repeat their batches";
+        metrics.register("event_log_failures", unwritten, self.unwritten.clone());
     }
 }
 
 impl Streams {
-    /// Takes a batch of events from a client of the hub's environment. One that came before counts no more.
+    /// Takes a batch of events from a client of the hub's environment. One that came before counts no more. `whom`: the targeting key
+    /// that the client evaluates for, where it does for one only.
     ///
     /// # Errors
     /// [`AppError::Invalid`] where the batch is larger than allowed, or cannot be what an SDK sends.
-    pub async fn take_events(&self, hub: &Hub, key: &SdkPrincipal, batch: &EventBatch) -> Result<(), AppError> {
+    pub async fn take_events(
+        &self,
+        hub: &Hub,
+        key: &SdkPrincipal,
+        whom: Option<&str>,
+        batch: &EventBatch,
+    ) -> Result<Taken, AppError> {
         check(batch)?;
-        let counters = &self.counters.events;
         let labels = labels(&hub.environment);
-        if !hub.batches.note(&key.key, &batch.id) {
-            counters.repeated.get_or_create(&labels).inc();
-            return Ok(());
+        let hash = batch_hash(&key.key, &batch.id);
+        let known = hub.batches.note(hash);
+        if known != Known::New {
+            self.counters.events.repeated.get_or_create(&labels).inc();
+        }
+        if known == Known::Taken {
+            return Ok(Taken::Now);
         }
         let front = hub.front().await;
         let ruleset = &front.compiled.ruleset;
+        let counts = |exposure: &Exposure| is_known(ruleset, key.kind, exposure);
+        if known == Known::New {
+            self.count(&labels, batch, counts);
+        }
+        let watching = hub.watching();
+        if watching.is_empty() {
+            hub.batches.taken(hash);
+            return Ok(Taken::Now);
+        }
+        let scope = hub.environment.scope();
+        let sender = Sender { environment: &scope, batch: hash, targeting_key: whom };
+        let is_new = |flag: &str, rollout: &str, exposed| {
+            // Each step is another version: what was kept before says nothing of it.
+            let version = ruleset.outline(flag).map_or(0, Outline::version);
+            hub.batches.is_new(rollout, version, exposed)
+        };
+        let kept = watching.reduce(sender, batch, counts, is_new);
+        let Ok(written) = self.intake.take(&kept, &hub.batches) else {
+            self.counters.events.refused.get_or_create(&labels).inc();
+            // What it was thought to have kept, it has not.
+            hub.batches.forget_exposures();
+            return Ok(Taken::Not);
+        };
+        Ok(Taken::Soon(written))
+    }
+
+    /// For people.
+    fn count(&self, labels: &EnvironmentLabels, batch: &EventBatch, counts: impl Fn(&Exposure) -> bool) {
+        let counters = &self.counters.events;
         for exposure in &batch.exposures {
-            if is_known(ruleset, key.kind, exposure) {
+            if counts(exposure) {
                 let labels = ExposureLabels {
                     project: labels.project.clone(),
                     environment: labels.environment.clone(),
@@ -112,14 +145,50 @@ impl Streams {
                 };
                 counters.exposures.get_or_create(&labels).inc_by(exposure.count);
             } else {
-                counters.unknown.get_or_create(&labels).inc_by(exposure.count);
+                counters.unknown.get_or_create(labels).inc_by(exposure.count);
             }
         }
-        let counts = |exposure: &Exposure| is_known(ruleset, key.kind, exposure);
-        self.app.watches.take(&hub.environment, batch, counts, self.app.clock.now());
-        counters.measurements.get_or_create(&labels).inc_by(batch.measurements.len() as u64);
-        counters.dropped.get_or_create(&labels).inc_by(batch.dropped);
-        Ok(())
+        counters.measurements.get_or_create(labels).inc_by(batch.measurements.len() as u64);
+        counters.dropped.get_or_create(labels).inc_by(batch.dropped);
+    }
+
+    /// Writes what was taken to the event log, until the end.
+    pub(super) async fn write_events(self: Arc<Self>) {
+        loop {
+            let is_over = tokio::select! {
+                biased;
+                () = self.intake.wanted.notified() => false,
+                () = self.shutdown.cancelled() => true,
+            };
+            if is_over {
+                self.intake.close();
+            }
+            self.write_pending().await;
+            if is_over {
+                return;
+            }
+            // What comes meanwhile goes with the next.
+            let pause = self.settings.write_events;
+            if pause > Duration::ZERO {
+                let _ = self.shutdown.run_until_cancelled(sleep(pause)).await;
+            }
+        }
+    }
+
+    async fn write_pending(&self) {
+        let Some(flush) = self.intake.flush() else { return };
+        let n_bytes: usize = flush.entries.iter().map(Vec::len).sum();
+        match self.app.store.append_events(&flush.entries, self.app.clock.now()).await {
+            Ok(()) => {
+                self.counters.events.logged_bytes.inc_by(n_bytes as u64);
+                flush.written();
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "events cannot be written");
+                self.counters.events.unwritten.inc();
+                flush.lost();
+            }
+        }
     }
 }
 
@@ -157,23 +226,4 @@ fn check(batch: &EventBatch) -> Result<(), AppError> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_is_new_once_for_each_key() {
-        let batches = RecentBatches::default();
-        assert!(batches.note("key", "a"));
-        assert!(!batches.note("key", "a"));
-        assert!(batches.note("other", "a"));
-        assert!(batches.note("ke", "ya"));
-        for id in 0..RecentBatches::CAPACITY {
-            batches.note("many", &id.to_string());
-        }
-        assert_eq!(batches.0.lock().unwrap().known.len(), RecentBatches::CAPACITY);
-        assert!(batches.note("key", "a"));
-    }
 }

@@ -12,8 +12,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    events::RecentBatches,
     frame::{Frame, Pen},
+    intake::Batches,
     lane::{Lane, News, Pacer},
     line::Place,
     receipts::Ledger,
@@ -22,8 +22,8 @@ use super::{
     view::Front,
 };
 use crate::{
-    app::{App, AppError, BrokenDocument, rulesets::Compiled},
-    ports::store::{EnvironmentDelta, EnvironmentId, StoreError},
+    app::{App, AppError, BrokenDocument, rulesets::Compiled, watching::Watching},
+    ports::store::{EnvironmentDelta, EnvironmentId, StoreError, Touched, TouchedKind},
 };
 
 /// A request waits this long for a change that was committed just before it.
@@ -56,13 +56,14 @@ pub struct Hub {
     /// The right to ask the database for old changes, or to compress: thousands that come back together ask the same.
     lookups: Semaphore,
     pub(super) ledger: Ledger,
-    pub(super) batches: RecentBatches,
+    pub(super) batches: Arc<Batches>,
+    watching: ArcSwap<Watching>,
 }
 
 impl Hub {
     /// Reads the environment from the store.
     pub(super) async fn load(environment: EnvironmentId, app: App, metering: Metering) -> Result<Self, StoreError> {
-        let (state, compiled) = load(&environment, &app).await?;
+        let (state, compiled, watching) = load(&environment, &app).await?;
         metering.configuration(&state, &compiled.ruleset);
         let state = Arc::new(state);
         let [kills, changes, views] = [News::Kill, News::Change, News::View].map(Lane::new);
@@ -82,7 +83,8 @@ impl Hub {
             hint: Notify::new(),
             lookups: Semaphore::new(1),
             ledger: Ledger::default(),
-            batches: RecentBatches::default(),
+            batches: Arc::default(),
+            watching: ArcSwap::from_pointee(watching),
         };
         hub.warn_of(hub.state().broken());
         Ok(hub)
@@ -115,6 +117,23 @@ impl Hub {
     /// What is evaluated with just now.
     pub(super) fn newest_front(&self) -> Arc<Front> {
         Arc::clone(&self.fronts.borrow())
+    }
+
+    /// What rollouts count.
+    pub(super) fn watching(&self) -> Arc<Watching> {
+        self.watching.load_full()
+    }
+
+    /// The bucket of a targeting key in the rollout of a flag, where there is one.
+    pub fn bucket(&self, flag: &str, targeting_key: &str) -> Option<u32> {
+        self.watching.load().bucket(flag, targeting_key)
+    }
+
+    fn watch(&self, watching: Watching) {
+        if watching.is_empty() {
+            self.batches.forget_exposures();
+        }
+        self.watching.store(Arc::new(watching));
     }
 
     /// The newest kill, where there was one.
@@ -276,6 +295,14 @@ impl Hub {
             EnvironmentDelta::OutOfReach => Ok(self.reload().await?),
             EnvironmentDelta::Changes { revision, .. } if revision == state.position.revision => Ok(()),
             EnvironmentDelta::Changes { revision, objects } => {
+                // First: whatever clients say of what is sent below is counted.
+                let watching = self.watching();
+                let touched = objects.iter().map(|(Touched { kind, key }, live)| (*kind, key.as_str(), live.as_ref()));
+                let moved = watching.changes(touched);
+                if !moved.is_empty() {
+                    let watching = Watching::clone(&watching);
+                    self.watch(self.app.watching(&self.environment, watching, moved).await?);
+                }
                 let delta = Delta::of_changes(&self.environment, &objects);
                 self.warn_of(delta.broken());
                 let is_kill = self.publish_kills(&state, revision, &delta).await;
@@ -310,7 +337,8 @@ impl Hub {
     }
 
     async fn reload(&self) -> Result<(), StoreError> {
-        let (state, compiled) = load(&self.environment, &self.app).await?;
+        let (state, compiled, watching) = load(&self.environment, &self.app).await?;
+        self.watch(watching);
         tracing::info!(
             environment = self.environment.scope(),
             epoch = &*state.position.epoch,
@@ -339,8 +367,12 @@ fn is_hard_work(change_set: &ChangeSet, encoding: Encoding) -> bool {
     encoding == Encoding::Deflate && change_set.is_raw() && change_set.bytes() > COMPRESS_APART_FROM_BYTES
 }
 
-async fn load(environment: &EnvironmentId, app: &App) -> Result<(State, Arc<Compiled>), StoreError> {
+async fn load(environment: &EnvironmentId, app: &App) -> Result<(State, Arc<Compiled>, Watching), StoreError> {
     let snapshot = app.store.environment_snapshot(environment).await?;
+    let watching = Watching::default();
+    let flags = snapshot.flags.iter().map(|live| (TouchedKind::Flag, live.0.id.key.as_str(), Some(live)));
+    let changes = watching.changes(flags);
+    let watching = app.watching(environment, watching, changes).await?;
     let state = State::new(&snapshot.epoch, snapshot.revision, Delta::of_snapshot(environment, &snapshot));
-    Ok((state, app.compile(environment, &snapshot)))
+    Ok((state, app.compile(environment, &snapshot), watching))
 }

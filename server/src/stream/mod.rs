@@ -13,6 +13,7 @@ pub mod state;
 mod events;
 mod frame;
 mod hub;
+mod intake;
 mod lane;
 mod line;
 mod notices;
@@ -23,8 +24,10 @@ mod socket;
 mod streams;
 mod view;
 
+pub use events::Taken;
 pub use frame::{Frame, Pen, Written};
 pub use hub::Hub;
+pub use intake::Logged;
 pub use notices::Notice;
 pub use receipts::{Behind, Receipts};
 pub use revocation::Credential;

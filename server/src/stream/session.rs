@@ -1,6 +1,6 @@
 //! One stream: a cursor, and the way from there to the newest state.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use axum::extract::ws::Message;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
@@ -12,11 +12,14 @@ use tidegate_protocol::{
     },
     sync::HEARTBEATS_MISSED,
 };
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Interval, MissedTickBehavior, interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Credential, Hub, Personal, Streams,
+    Credential, Hub, Logged, Personal, Streams, Taken,
     lane::Seat,
     line::{Line, Place},
     receipts::Entry,
@@ -52,6 +55,7 @@ enum Next<E> {
     Change,
     Beat,
     Message(Option<Result<Message, E>>),
+    Written { id: String, is_written: bool },
 }
 
 /// The client's name is kept up to this length, in characters.
@@ -78,7 +82,12 @@ struct Session<'s, S> {
     silent: u64,
     /// Its place among the receipts; people who only watch have none.
     entry: Option<Entry>,
+    /// The client's batches of events that are being written, in their order.
+    writing: VecDeque<(String, oneshot::Receiver<Logged>)>,
 }
+
+/// More batches than any SDK sends before the first is received; more are left to be repeated.
+const MAX_WRITING: usize = 32;
 
 /// Runs a stream over any socket of websocket messages, to its end.
 pub(super) async fn run<S, E>(
@@ -109,6 +118,7 @@ where
         place: Place::default(),
         silent: 0,
         entry: None,
+        writing: VecDeque::new(),
     };
     let Err(ended) = session.converse(credential).await;
     if let Ended::Goodbye(reason) = ended {
@@ -133,6 +143,7 @@ where
                 () = turn(self.kills.as_ref()) => Next::Kill,
                 () = self.changes.turn() => Next::Change,
                 _ = self.heartbeat.tick() => Next::Beat,
+                (id, is_written) = written(&mut self.writing) => Next::Written { id, is_written },
                 message = self.socket.next() => Next::Message(message),
             };
             self.place = self.line.take_back();
@@ -145,6 +156,9 @@ where
                 Next::Change => drop(self.advance().await?),
                 Next::Beat => Box::pin(self.beat()).await?,
                 Next::Message(message) => self.hear(message, credential).await?,
+                // What is not comes again.
+                Next::Written { is_written: false, .. } => {}
+                Next::Written { id, .. } => self.send(ServerMessage::Received(Received { id })).await?,
             }
         }
     }
@@ -309,10 +323,20 @@ where
             }
             ClientMessage::Events(batch) => {
                 let Credential::Key(key) = credential else { return Ok(()) };
-                let id = batch.id.clone();
-                // One that cannot be used would not be better the next time.
-                let _ = self.streams.take_events(self.hub, key, &batch).await;
-                self.send(ServerMessage::Received(Received { id })).await
+                if self.writing.len() >= MAX_WRITING {
+                    return Ok(());
+                }
+                let whom = self.personal.as_ref().and_then(Personal::targeting_key);
+                let taken = self.streams.take_events(self.hub, key, whom, &batch).await;
+                let id = batch.id;
+                match taken {
+                    // Kills go on meanwhile.
+                    Ok(Taken::Soon(written)) => self.writing.push_back((id, written)),
+                    Ok(Taken::Not) => {}
+                    // One that cannot be used would not be better the next time.
+                    Ok(Taken::Now) | Err(_) => return self.send(ServerMessage::Received(Received { id })).await,
+                }
+                Ok(())
             }
             ClientMessage::Hello(_) | ClientMessage::Ack(_) | ClientMessage::Heartbeat | ClientMessage::Unknown => {
                 Ok(())
@@ -372,6 +396,14 @@ async fn sent<E>(
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Waits until the first of the batches is written, or is not; for ever without one. Cancel safe.
+async fn written(writing: &mut VecDeque<(String, oneshot::Receiver<Logged>)>) -> (String, bool) {
+    let Some((_, first)) = writing.front_mut() else { return std::future::pending().await };
+    let is_written = first.await.is_ok();
+    let id = writing.pop_front().map(|(id, _)| id);
+    (id.unwrap_or_default(), is_written)
 }
 
 /// Waits for the seat's turn; for ever without one.

@@ -24,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Credential, Hub, Pen, Receipts, State,
     events::EventCounters,
+    intake::Intake,
     line::Line,
     revocation::{Watch, Watchlist},
     session::{self, Ended},
@@ -54,6 +55,8 @@ pub struct Settings {
     /// SDKs send a receipt after a random part of this, and say how long it waited: the answers of thousands to a change are
     /// not to stand in the way of the change.
     pub receipt_spread: Duration,
+    /// How long after events were written for rollouts the next are at the earliest.
+    pub write_events: Duration,
     /// When the server stops, clients are told to come back after a random part of this.
     pub drain_spread: Duration,
 }
@@ -69,6 +72,7 @@ impl Default for Settings {
             revocation_poll: Duration::from_secs(2),
             tell_receipts: Duration::from_millis(250),
             receipt_spread: Duration::from_millis(500),
+            write_events: Duration::from_millis(100),
             drain_spread: Duration::from_secs(2),
         }
     }
@@ -88,6 +92,7 @@ pub struct Streams {
     pub(super) app: App,
     pub(super) settings: Settings,
     pub(super) counters: Counters,
+    pub(super) intake: Intake,
     metrics: Arc<Metrics>,
     hubs: DashMap<EnvironmentId, Arc<OnceCell<Arc<Hub>>>>,
     watchlist: Watchlist,
@@ -148,6 +153,7 @@ impl Streams {
             process: app.ids.ulid(app.clock.now()),
             app,
             counters,
+            intake: Intake::default(),
             metrics,
             hubs: DashMap::new(),
             watchlist: Watchlist::default(),
@@ -168,6 +174,7 @@ impl Streams {
             self.tasks.spawn(Arc::clone(self).watch_changes());
             self.tasks.spawn(Arc::clone(self).watch_credentials());
             self.tasks.spawn(Arc::clone(self).tell_receipts());
+            self.tasks.spawn(Arc::clone(self).write_events());
         });
         if let Some(hub) = self.loaded(environment) {
             return Ok(hub);

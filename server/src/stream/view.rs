@@ -72,6 +72,11 @@ impl Personal {
         Self { ctx, sent: None }
     }
 
+    /// Whom the client evaluates for, where that is known.
+    pub fn targeting_key(&self) -> Option<&str> {
+        self.ctx.targeting_key()
+    }
+
     /// The frames that bring the client, which stands at `at`, to what it sees now, and where it stands then. Nothing
     /// where it sees the same, or was brought further by another server.
     pub fn advance(&mut self, front: &Front, at: Option<&Position>, now: Timestamp) -> Option<(Vec<String>, Position)> {

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use axum::{
@@ -84,7 +85,9 @@ impl TestApp {
         Self::built(store, config, Arc::new(NoMessenger))
     }
 
-    fn built(store: Arc<dyn Store>, config: HttpConfig, messenger: Arc<dyn Messenger>) -> Self {
+    fn built(store: Arc<dyn Store>, mut config: HttpConfig, messenger: Arc<dyn Messenger>) -> Self {
+        // Nobody waits for the next batch of events.
+        config.streams.write_events = Duration::ZERO;
         let clock = Arc::new(ManualClock::default());
         let app = App::new(store, clock.clone(), Arc::new(SeededIds::default()));
         let app = App { messenger, ..app };

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod binary;
+pub mod interrupted;
 pub mod peer;
 pub mod postgres;
 pub mod proxy;

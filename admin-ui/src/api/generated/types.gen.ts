@@ -3641,7 +3641,7 @@ export type RolloutView = {
 /**
  * What a rollout waits for: its [`Reason`] without the numbers, which change all the time.
  */
-export type RolloutWaiting = 'paused' | 'scheduled' | 'frozen' | 'window' | 'turn' | 'guarding' | 'off' | 'elsewhere' | 'converging' | 'sampleRatio' | 'noTelemetry' | 'lost' | 'differs' | 'inconclusive' | 'suspect' | 'unproved' | 'baking' | 'units' | 'approval';
+export type RolloutWaiting = 'paused' | 'scheduled' | 'frozen' | 'window' | 'turn' | 'guarding' | 'off' | 'converging' | 'sampleRatio' | 'noTelemetry' | 'lost' | 'differs' | 'inconclusive' | 'suspect' | 'unproved' | 'baking' | 'units' | 'approval';
 
 /**
  * A stretch of time, once or again and again.
