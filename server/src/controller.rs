@@ -16,6 +16,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use prometheus_client::metrics::gauge::Gauge;
 use tidegate_core::Timestamp;
 use tidegate_rollout::{Decision, Observation, plan, plan::LOOK_MS};
 use tokio::{
@@ -63,13 +64,32 @@ pub struct Controller {
     busy: BTreeSet<EnvironmentId>,
     /// The epoch of the lease under which the log is counted.
     counted: Option<u64>,
+    /// How it does.
+    pub gauges: Gauges,
+}
+
+/// How a controller does, for `/metrics`.
+#[derive(Clone, Debug, Default)]
+pub struct Gauges {
+    /// By how many milliseconds the look that was due first came too late, at the last turn in which one was due.
+    pub late_ms: Gauge,
+    /// When it last looked at a rollout under the lease, in milliseconds since 1970; 0: it never did.
+    pub looked_at_ms: Gauge,
 }
 
 impl Controller {
     /// A controller of all rollouts on the application's database.
     pub fn new(app: App, receipts: Arc<dyn Receipts>) -> Self {
         let lease = Keeper::new(app.clone());
-        Self { app, receipts, lease, due: BTreeMap::new(), busy: BTreeSet::new(), counted: None }
+        Self {
+            app,
+            receipts,
+            lease,
+            due: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            counted: None,
+            gauges: Gauges::default(),
+        }
     }
 
     /// Looks and acts until `shutdown`; then another controller may go on at once.
@@ -126,6 +146,11 @@ impl Controller {
         }
         let now = self.app.clock.now();
         let due: BTreeSet<_> = self.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
+        // What was hinted at is due at once, and not late.
+        let planned = due.iter().filter_map(|environment| self.due.get(environment)).filter(|at| at.0 > i64::MIN);
+        if let Some(first) = planned.min() {
+            self.gauges.late_ms.set(now.0.saturating_sub(first.0));
+        }
         for environment in due {
             let looked = self.look(&environment).await;
             self.heed(&looked);
@@ -243,6 +268,7 @@ impl Controller {
             }
             let look = Look { at: now, judgements: seen.judgements, seen: seen.seen, plan };
             self.app.watches.keep(id, look);
+            self.gauges.looked_at_ms.set(now.0);
         }
         Ok(Some(next))
     }

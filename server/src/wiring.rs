@@ -147,7 +147,12 @@ impl Server {
         tasks.spawn(prune(state.clone(), shutdown.clone()));
         let receipts = StreamReceipts { streams: Arc::clone(&state.streams) };
         tasks.spawn(Asker::new(state.app.clone()).run(shutdown.clone()));
-        tasks.spawn(Controller::new(state.app.clone(), Arc::new(receipts)).run(shutdown.clone()));
+        let controller = Controller::new(state.app.clone(), Arc::new(receipts));
+        let late = "By how much the look at rollouts that was due first came too late, in milliseconds";
+        state.metrics.register("rollouts_late_ms", late, controller.gauges.late_ms.clone());
+        let looked = "When rollouts were last looked at here, in milliseconds since 1970";
+        state.metrics.register("rollouts_looked_at_ms", looked, controller.gauges.looked_at_ms.clone());
+        tasks.spawn(controller.run(shutdown.clone()));
         tasks.spawn(Notifier::new(state.app.clone(), &state.metrics).run(shutdown.clone()));
         // The streams' goodbyes have had their time when this one begins to count: half each.
         let half = shutdown_deadline / 2;
