@@ -98,13 +98,13 @@ def confseq():
         q, margin = rng.choice([0.5, 0.9, 0.95, 0.99]), rng.choice([0.05, 0.1, 0.5])
         n_control, n_treatment = rng.randint(1, 300), rng.randint(1, 300)
         slower = rng.choice([1.0, 1.0, 1.5, 3.0])
-        # In steps of 2^(1/32), as the histogram of a gate has them: here whole numbers, the values are 2^(k/32).
-        draw = lambda by: round(32.0 * (rng.gauss(0.0, 0.5) + math.log(by)) / math.log(2.0))
+        # In steps of 1.05^(1/4), as the histogram of a gate has them: here whole numbers, the values are 1.05^(k/4).
+        draw = lambda by: round(4.0 * (rng.gauss(0.0, 0.5) + math.log(by)) / math.log(1.05))
         control, treatment = [draw(1.0) for _ in range(n_control)], [draw(slower) for _ in range(n_treatment)]
-        value = lambda k: 2.0 ** (k / 32.0)
-        # Within its step, where is not known: treatment may be as low as the step, control as high.
+        value = lambda k: 1.05 ** (k / 4.0)
+        # Within its step, where is not known: treatment may be just above where it begins, control where it ends.
         lowest = ln_quantile_shift(
-            [value(k + 1) for k in control], [value(k) for k in treatment], q, margin, 500, 0.01
+            [value(k + 1) for k in control], [value(k) * (1.0 + 1e-9) for k in treatment], q, margin, 500, 0.01
         )
         exact = ln_quantile_shift(
             [value(k + 0.5) for k in control], [value(k + 0.5) for k in treatment], q, margin, 500, 0.01

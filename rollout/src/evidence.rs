@@ -35,6 +35,8 @@ pub use self::{
     sample_ratio::SampleRatio,
 };
 
+pub(crate) use self::special::ln_beta_inc;
+
 /// Evidence of 20 to 1 holds a rollout, as a natural logarithm.
 pub const HOLD: f64 = 2.995_732_273_553_991;
 

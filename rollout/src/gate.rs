@@ -60,25 +60,25 @@ pub enum Verdict {
 
 /// The number of units with an event at which the evidence is tightest: harm that shows earlier or later is found a little later than
 /// it could be.
-const N_OPT: f64 = 80.0;
+pub(crate) const N_OPT: f64 = 60.0;
 
 /// The same for means: units of both arms.
-const N_OPT_MEAN: f64 = 2_000.0;
+pub(crate) const N_OPT_MEAN: f64 = 2_000.0;
 
 /// The same for quantiles: units of one arm.
-const N_OPT_QUANTILE: f64 = 1_000.0;
+pub(crate) const N_OPT_QUANTILE: f64 = 1_000.0;
 
 /// Of a wrong alarm, for which the evidence is tuned.
-const ALPHA: f64 = 0.01;
+pub(crate) const ALPHA: f64 = 0.01;
 
 /// Of a wrong proof: what is asked for is evidence of 20 to 1.
-const ALPHA_PROOF: f64 = 0.05;
+pub(crate) const ALPHA_PROOF: f64 = 0.05;
 
 /// Units of each arm that a mean or a quantile needs: of fewer, a mean is not normal, and a quantile is not seen.
 pub const MIN_UNITS: u64 = 100;
 
 /// And so many effective ones of both together, see [`Totals::n_effective`].
-const MIN_EFFECTIVE: f64 = 60.0;
+pub(crate) const MIN_EFFECTIVE: f64 = 60.0;
 
 /// What each gate says. Those that ask others say that they were not asked.
 pub fn judge(gates: &[Gate], tally: &Tally) -> Vec<Judgement> {

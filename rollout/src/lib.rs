@@ -14,8 +14,8 @@ pub mod evidence;
 pub mod gate;
 mod moment;
 pub mod plan;
+pub mod preview;
 pub mod reading;
-
 pub mod simulation;
 pub mod spec;
 pub mod status;

@@ -19,6 +19,8 @@ pub struct Release {
     pub metrics: Vec<Metric>,
     /// From when on the release is as bad as it is, in milliseconds after the start.
     pub begins_ms: i64,
+    /// When to stop looking, in milliseconds after the start; absent: when it has ended, or has waited for a day.
+    pub ends_ms: Option<i64>,
     /// What else is special.
     pub world: World,
 }
@@ -129,8 +131,8 @@ pub fn run(spec: &Spec, release: &Release, seed: u64, look: impl FnMut(Look<'_>)
     let bakes: u64 = spec.steps().iter().map(|step| step.bake_ms).sum();
     // Whoever waits for units or proofs waits for as long again, and for a day.
     let end = i64::try_from(bakes).unwrap_or(i64::MAX / 4).saturating_mul(2).saturating_add(24 * HOUR_MS);
-    let mut play = Play::new(spec, release, seed);
-    play.run(end, look)
+    let end = release.ends_ms.map_or(end, |ends_ms| ends_ms.min(end));
+    Play::new(spec, release, seed).run(end, look)
 }
 
 struct Play<'a> {
@@ -418,4 +420,135 @@ fn whole(number: f64) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
 fn minutes(ms: i64) -> f64 {
     ms as f64 / 60_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Direction, EventGate, OnHarm, Step, gate::MIN_UNITS};
+
+    const HAPPENED: Test = Test::Happened { above: None };
+    const MEAN: Test = Test::Mean { within_ms: 60_000 };
+    const RATIO: Test = Test::Ratio { within_ms: 60_000 };
+    const P95: Test = Test::Quantile { quantile: 0.95 };
+    const ALL: [Test; 4] = [HAPPENED, MEAN, RATIO, P95];
+
+    /// Three steps of ten minutes, and all.
+    fn spec(gates: impl IntoIterator<Item = EventGate>) -> Spec {
+        let steps = [10_000, 25_000, 50_000, BUCKETS].map(|share| Step::new(share, 600_000));
+        let gates = (0..)
+            .zip(gates)
+            .map(|(n, gate): (u32, _)| Gate::on_events(n.to_string(), EventGate { metric: n.to_string(), ..gate }));
+        Spec::new(steps.to_vec(), gates.collect(), OnHarm::RollBack).unwrap()
+    }
+
+    fn gate(test: Test, worse: Direction) -> EventGate {
+        EventGate { test, worse, ..EventGate::named("m") }
+    }
+
+    /// All of the same traffic, what happens rarely and values that many units have.
+    fn release(spec: &Spec, effect: f64, world: World) -> Release {
+        let metrics = spec.gates().iter().map(|gate| {
+            let is_share = gate.events().is_some_and(|gate| matches!(gate.test, Test::Happened { .. }));
+            Metric { baseline: Baseline { rate: if is_share { 0.05 } else { 0.7 }, spread: 0.7 }, effect }
+        });
+        Release { units_per_minute: 300.0, metrics: metrics.collect(), begins_ms: 0, ends_ms: None, world }
+    }
+
+    /// Nothing changes, or no more than the margin allows, in whatever world: a wrong alarm in a hundred is allowed, and here are 40 each.
+    #[test]
+    fn healthy_releases_get_through() {
+        let plain = World::default();
+        let worlds = [
+            (1.0, plain),
+            (1.1, plain),
+            (1.0, World { correlation: Some(0.5), ..plain }),
+            (1.0, World { diurnal: true, ..plain }),
+        ];
+        for test in ALL {
+            let spec = spec([gate(test, Direction::Up)]);
+            for (seed, (effect, world)) in (1..).zip(worlds) {
+                let mut release = release(&spec, effect, world);
+                // Of those who come ten times there are a tenth as many.
+                release.units_per_minute *= if world.correlation.is_some() { 3.0 } else { 1.0 };
+                let outcome = simulate(&spec, &release, 10, seed * 1_000);
+                assert_eq!((outcome.n_rolled_back, outcome.n_completed), (0, 10), "{test:?} {effect} {world:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ten_gates_together_get_through() {
+        for (seed, together) in [(1, 0.0), (1_000, 0.8)] {
+            let spec = spec(
+                (0..10)
+                    .map(|n| gate(ALL[n % 4], Direction::Up))
+                    .zip(0..)
+                    .map(|(gate, n)| EventGate { metric: n.to_string(), ..gate }),
+            );
+            let outcome = simulate(&spec, &release(&spec, 1.0, World { together, ..World::default() }), 10, seed);
+            assert_eq!(outcome.n_completed, 10, "{together} {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn faulty_releases_are_rolled_back() {
+        for test in ALL {
+            for (worse, effect) in [(Direction::Up, 2.5), (Direction::Down, 0.3)] {
+                let spec = spec([gate(test, worse)]);
+                let outcome = simulate(&spec, &release(&spec, effect, World::default()), 10, 1);
+                assert_eq!(outcome.n_rolled_back, 10, "{test:?} {worse:?} {outcome:?}");
+                assert!(
+                    outcome.median_minutes.unwrap() < 25.0 && outcome.mean_treated < 2_500.0,
+                    "{test:?} {outcome:?}"
+                );
+            }
+        }
+    }
+
+    /// Everything a minute late, twice, in another order, and another server every 30 seconds: what gates say is the same at each look.
+    #[test]
+    fn verdicts_do_not_depend_on_who_counts_and_in_which_order() {
+        for (seed, effect) in [(1, 1.0), (2, 1.5)] {
+            let spec = spec(ALL.map(|test| gate(test, Direction::Up)));
+            let said = |disturbed| {
+                let world = World { lag_ms: 60_000, disturbed, ..World::default() };
+                let mut said = Vec::new();
+                let run = run(&spec, &release(&spec, effect, world), seed, |look| {
+                    let verdicts = look.judgements.iter().map(|judgement| (judgement.verdict, judgement.met));
+                    said.push((look.at, verdicts.collect::<Vec<_>>()));
+                    if disturbed && look.at.0 % 30_000 == 0 {
+                        *look.tally = serde_json::from_str(&serde_json::to_string(look.tally).unwrap()).unwrap();
+                    }
+                });
+                (said, run)
+            };
+            let (undisturbed, run) = said(false);
+            assert!(said(true) == (undisturbed, run.clone()), "seed {seed}");
+            assert_eq!(run.state == State::RolledBack, effect > 1.0);
+        }
+    }
+
+    #[test]
+    fn what_begins_later_is_found_later() {
+        let spec = spec([gate(HAPPENED, Direction::Up)]);
+        let mut release = release(&spec, 5.0, World::default());
+        release.units_per_minute = 600.0;
+        let at_once = run(&spec, &release, 5, |_| {});
+        release.begins_ms = 15 * MINUTE_MS;
+        let later = run(&spec, &release, 5, |_| {});
+        assert_eq!((at_once.state, later.state), (State::RolledBack, State::RolledBack));
+        assert!(at_once.ended.0 < 10 * MINUTE_MS && later.ended.0 > 15 * MINUTE_MS, "{at_once:?} {later:?}");
+    }
+
+    #[test]
+    fn nobody_goes_on_without_the_units_that_a_gate_needs() {
+        let spec = spec([gate(MEAN, Direction::Up)]);
+        let few = Release { units_per_minute: 20.0, ..release(&spec, 1.0, World::default()) };
+        let mut n_watched = Vec::new();
+        let run = run(&spec, &few, 1, |look| n_watched.push(look.tally.seen().treatment));
+        // 2 a minute, so that the first step takes an hour, not ten minutes.
+        assert_eq!(run.state, State::Completed);
+        assert!(run.ended.0 > 80 * MINUTE_MS && n_watched.iter().max() >= Some(&MIN_UNITS), "{run:?}");
+    }
 }

@@ -200,10 +200,10 @@ impl Tally {
     pub const CAPACITY: usize = 1_000_000;
 
     /// The weight of the first window: most harm begins with the rollout, and should be found as if nothing else were looked at.
-    pub(crate) const FIRST: f64 = 0.8;
+    pub(crate) const FIRST: f64 = 0.9;
 
     /// The steps after the first share as much, and so do the hours of a week.
-    const LATER: f64 = 0.1;
+    const LATER: f64 = 0.05;
 
     /// A week of hours.
     const MAX_HOURS: usize = 168;

@@ -72,7 +72,7 @@ fn how_slow_the_slowest_are() {
             let mut histogram = Histogram::default();
             // In the middle of a step.
             for step in numbers(&row[at]) {
-                histogram.add(((step + 0.5) / 32.0).exp2());
+                histogram.add(1.05_f64.powf((step + 0.5) / 4.0));
             }
             histogram
         });

@@ -10,7 +10,7 @@ pub(super) fn ln_beta(a: f64, b: f64) -> f64 {
 ///
 /// The continued fraction <https://dlmf.nist.gov/8.17#v>, by Lentz's algorithm; on the side where it converges in
 /// O(√max(a, b)) terms.
-pub(super) fn ln_beta_inc(a: f64, b: f64, x: f64) -> f64 {
+pub(crate) fn ln_beta_inc(a: f64, b: f64, x: f64) -> f64 {
     if x <= 0.0 {
         return f64::NEG_INFINITY;
     }
