@@ -68,6 +68,9 @@ pub(crate) const N_OPT_MEAN: f64 = 2_000.0;
 /// The same for quantiles: units of one arm.
 pub(crate) const N_OPT_QUANTILE: f64 = 1_000.0;
 
+/// Windows of which none has evidence of more than 0.1 to 1 are not told apart.
+const NOTHING: f64 = -std::f64::consts::LN_10;
+
 /// Of a wrong alarm, for which the evidence is tuned.
 pub(crate) const ALPHA: f64 = 0.01;
 
@@ -138,10 +141,12 @@ impl<'a> Compared<'a> {
 
     fn happened(self) -> Judgement {
         let process = BetaBinomial::new(null_share(self.ratio(), 0.5), N_OPT, ALPHA);
-        let ln_evidence = |met: &Met, _| {
+        let ln_evidence = |met: &Met, floor| {
             let Arms { treatment, control } = met.compared;
             let worse = if self.gate.worse == Direction::Up { treatment } else { control };
-            Some(process.ln_evidence(worse, treatment + control))
+            // Most hours of a week have nothing to say.
+            let may_count = process.ln_at_most(worse, treatment + control) > floor;
+            may_count.then(|| process.ln_evidence(worse, treatment + control))
         };
         let met_of = |counted: &'a Counted| match counted {
             Counted::Happened(met) => Some(met),
@@ -254,7 +259,9 @@ impl<'a> Compared<'a> {
         for (weight, counted) in self.tally.counted(self.index) {
             let Some(counted) = of(counted) else { continue };
             let ln_part = weight.ln() + ln_share;
-            let Some(found) = ln_evidence(counted, strongest.ln_evidence - ln_part) else { continue };
+            let floor =
+                if strongest.counted.is_some() { strongest.ln_evidence.max(NOTHING) } else { f64::NEG_INFINITY };
+            let Some(found) = ln_evidence(counted, floor - ln_part) else { continue };
             if found + ln_part > strongest.ln_evidence {
                 strongest = Strongest { ln_evidence: found + ln_part, counted: Some(counted) };
             }

@@ -37,6 +37,17 @@ impl BetaBinomial {
         Self { theta, a, b, ln_prior: ln_beta(a, b) + ln_beta_inc(b, a, 1.0 - theta) }
     }
 
+    /// What the evidence is at most, as a natural logarithm: that for the probability that explains what was seen best. A twentieth of the work.
+    pub fn ln_at_most(&self, n_yes: u64, n: u64) -> f64 {
+        let (yes, no) = (count(n_yes), count(n.saturating_sub(n_yes)));
+        let share = yes / (yes + no);
+        if share.is_nan() || share <= self.theta {
+            return 0.0;
+        }
+        let of_no = if no > 0.0 { no * ((1.0 - share) / (1.0 - self.theta)).ln() } else { 0.0 };
+        yes * (share / self.theta).ln() + of_no
+    }
+
     /// The evidence of `n_yes` units of `n`, as a natural logarithm.
     pub fn ln_evidence(&self, n_yes: u64, n: u64) -> f64 {
         let (yes, no) = (count(n_yes), count(n.saturating_sub(n_yes)));
@@ -83,6 +94,17 @@ mod tests {
             check(process.ln_evidence(0, 0), 0.0);
             for (yes, n) in [(0, 1_000_000), (1_000_000, 1_000_000), (1, 3), (5_000_000, 10_000_000)] {
                 assert!(process.ln_evidence(yes, n).is_finite(), "{theta} {yes} {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_at_most_what_the_best_explanation_makes_it() {
+        for theta in [0.05, 0.5, 0.95] {
+            let process = BetaBinomial::new(theta, 60.0, 0.01);
+            for (yes, n) in [(0, 0), (0, 10), (5, 10), (10, 10), (530, 1_000), (999, 1_000), (1_000_000, 1_900_000)] {
+                let (found, at_most) = (process.ln_evidence(yes, n), process.ln_at_most(yes, n));
+                assert!(found <= at_most + 1e-9 && at_most.is_finite(), "{theta} {yes} {n}: {found} {at_most}");
             }
         }
     }

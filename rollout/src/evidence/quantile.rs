@@ -69,6 +69,11 @@ impl Histogram {
 
     /// The upper edge of the bucket that has the quantile; absent without units.
     pub fn quantile(&self, quantile: f64) -> Option<f64> {
+        self.at(quantile).map(|bucket| (f64::from(bucket) * WIDTH).exp())
+    }
+
+    /// The bucket that has the quantile.
+    fn at(&self, quantile: f64) -> Option<i16> {
         let needed = quantile * count(self.n);
         let mut below = 0;
         let buckets = (self.first..).zip(&self.counts);
@@ -76,7 +81,7 @@ impl Histogram {
             below += u64::from(**n);
             count(below) >= needed
         });
-        found.map(|(bucket, _)| (f64::from(bucket) * WIDTH).exp())
+        found.map(|(bucket, _)| bucket)
     }
 
     /// How many are in buckets up to this one.
@@ -109,6 +114,7 @@ fn bucket(value: f64) -> i16 {
 /// which makes the evidence less, never more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantileShift {
+    quantile: f64,
     /// `1 + margin` in buckets, rounded up.
     n_margin: i16,
     above: BetaBinomial,
@@ -123,6 +129,7 @@ impl QuantileShift {
         // A margin of exactly so many buckets is one of so many.
         let n_margin = (margin.ln_1p() / WIDTH - 1e-9).ceil();
         Self {
+            quantile,
             n_margin: n_margin.clamp(0.0, f64::from(HIGHEST)) as i16,
             above: BetaBinomial::new(1.0 - quantile, n_opt, alpha),
             below: BetaBinomial::new(quantile, n_opt, alpha),
@@ -144,6 +151,13 @@ impl QuantileShift {
             above: self.above.ln_evidence(treatment.n.saturating_sub(treatment.up_to(bucket)), treatment.n),
             below: self.below.ln_evidence(control.up_to(bucket.saturating_sub(1 + self.n_margin)), control.n),
         };
+        // Where most differences would show.
+        let likely = control.at(self.quantile).map_or(from, |bucket| bucket.saturating_add(self.n_margin));
+        let at_most = self.above.ln_at_most(treatment.n.saturating_sub(treatment.up_to(likely)), treatment.n)
+            + self.below.ln_at_most(control.up_to(likely.saturating_sub(1 + self.n_margin)), control.n);
+        if at_most <= floor {
+            return at_most;
+        }
         let (low, high) = (at(from), at(to));
         let mut lowest = low.product().min(high.product());
         let mut between = vec![((from, low), (to, high))];
