@@ -20,6 +20,7 @@ pub mod simulation;
 pub mod spec;
 pub mod status;
 pub mod tally;
+pub mod traffic;
 pub mod window;
 
 #[cfg(test)]

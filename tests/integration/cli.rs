@@ -370,6 +370,13 @@ async fn rollouts_are_started_watched_and_moved_from_the_shell() {
     assert!(watched.contains("review-summaries on → off: completed, 100 %"), "{watched}");
     assert!(ok(&["list"]).contains("review-summaries on → off: completed, 100 %"));
 
+    let assumed = ["preview", "--flag", "review-summaries", "--variant", "off", "--units-per-minute", "600"];
+    let preview = ok(&assumed);
+    assert!(
+        preview.starts_with("600 new units a minute; takes 60 min\n   10 %  15 min, 900 units get it\n"),
+        "{preview}"
+    );
+
     let spec = json!({ "steps": [{ "share": 50_000, "bakeMs": 600_000 }, { "share": 100_000, "bakeMs": 1_000 }] });
     std::fs::write(folder.join("spec.json"), spec.to_string()).unwrap();
     let start = ["start", "--flag", "review-summaries", "--variant", "on", "--spec", "spec.json", "--reason", "back"];
@@ -382,4 +389,30 @@ async fn rollouts_are_started_watched_and_moved_from_the_shell() {
     assert!(refused(1, &["act", "pause", "review-summaries", "--reason", "x"]).contains("the rollout has ended"));
     assert!(refused(1, &["show", "no such"]).contains("`no such` is no key"));
     assert!(server.terminate().success());
+}
+
+#[test]
+fn rollouts_are_simulated_without_a_server() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let steps = json!([{ "share": 50_000, "bakeMs": 600_000 }, { "share": 100_000, "bakeMs": 60_000 }]);
+    let spec = json!({ "steps": steps, "gates": [{ "key": "errors", "metric": "errors" }] });
+    std::fs::write(folder.join("spec.json"), spec.to_string()).unwrap();
+    let simulate = ["rollout", "simulate", "spec.json", "--units-per-minute", "600", "--runs", "20"];
+    let with = |more: &[&str]| run(folder, &[&simulate[..], more].concat());
+    let healthy = with(&["--baseline", "errors=0.02"]);
+    assert!(
+        healthy.starts_with("20 rollouts, seed 1\n  rolled back  0.00 % (0)\n  completed    100.00 % (20)\n"),
+        "{healthy}"
+    );
+    let faulty = with(&["--baseline", "errors=0.02", "--effect", "errors=5"]);
+    assert!(faulty.contains("rolled back  100.00 % (20)") && faulty.contains("median time to rollback"), "{faulty}");
+    assert_eq!(with(&["--baseline", "errors=0.02", "--effect", "errors=5"]), faulty, "the same seed, the same figures");
+
+    let refused = |more: &[&str]| fail(folder, 1, &[&simulate[..], more].concat());
+    assert!(refused(&[]).contains("how often does `errors` happen now?"));
+    assert!(refused(&["--baseline", "crashes=0.1"]).contains("the spec has no gate `crashes` on events"));
+    std::fs::write(folder.join("spec.json"), r#"{"steps": [{"share": 50000, "bakeMs": 1000}]}"#).unwrap();
+    let wrong = refused(&["--baseline", "errors=0.1"]);
+    assert!(wrong.contains("/steps/0/share") && wrong.contains("the last step is for everybody"), "{wrong}");
 }

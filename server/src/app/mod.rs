@@ -44,12 +44,14 @@ pub mod flag_file;
 pub mod flags;
 pub mod kill;
 pub mod metric_sources;
+pub mod previews;
 pub mod projects;
 pub mod readings;
 pub mod recent;
 pub mod rollouts;
 pub mod segments;
 pub mod templates;
+pub mod traffic;
 pub mod watches;
 pub mod watching;
 
@@ -93,6 +95,8 @@ pub struct App {
     pub watches: Arc<watches::Watches>,
     /// What is asked of metric sources for those rollouts.
     pub questions: Arc<readings::Questions>,
+    /// How many units ask for flags, about.
+    pub traffic: Arc<traffic::Traffic>,
 }
 
 impl App {
@@ -115,6 +119,7 @@ impl App {
             heads: Arc::default(),
             watches: Arc::default(),
             questions: Arc::default(),
+            traffic: Arc::default(),
         }
     }
 }

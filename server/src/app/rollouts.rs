@@ -487,7 +487,7 @@ impl App {
     }
 
     /// What a rollout is to do: its own spec, or that of a template.
-    async fn wanted_spec(
+    pub(super) async fn wanted_spec(
         &self,
         environment: &EnvironmentId,
         spec: Option<&Json>,

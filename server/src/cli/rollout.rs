@@ -1,10 +1,11 @@
 //! `tidegate rollout`: rollouts of a running server, from the terminal.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs,
     io::{IsTerminal as _, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -13,12 +14,13 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
-use tidegate_rollout::{Spec, State, Status};
+use tidegate_rollout::{Spec, State, Status, simulation};
 
 use super::{
     admin::EnvironmentArgs,
     remote::{Remote, RemoteArgs},
 };
+use crate::app::{AppError, input};
 
 /// What is asked of rollouts.
 #[derive(Subcommand)]
@@ -41,6 +43,20 @@ pub enum RolloutCommand {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// Tell what a rollout would find, and how long it would take, with the traffic that the server sees or that is said
+    Preview {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        wanted: Wanted,
+        #[command(flatten)]
+        traffic: Traffic,
+    },
+    /// Simulate many rollouts of a spec, without a server: how often they are rolled back, and how soon
+    ///
+    /// Draws units, counts, judges and plans with the controller's own parts; seeded, so that the same figures come out each time. With
+    /// `--effect errors=1` it tells how often a healthy release is rolled back, with `--effect errors=2` how soon one is with twice the errors.
+    Simulate(SimulateArgs),
     /// Show one rollout: how far it is, what it waits for, what its gates say
     Show {
         #[command(flatten)]
@@ -104,6 +120,41 @@ pub struct Wanted {
     template: Option<String>,
 }
 
+/// What is known of the traffic.
+#[derive(Args)]
+pub struct Traffic {
+    /// New units that ask for the flag in a minute
+    #[arg(long, value_name = "UNITS", value_parser = positive)]
+    units_per_minute: Option<f64>,
+    /// To what share of units something happens now, by the gate's key: `errors=0.01`
+    #[arg(long = "baseline", value_name = "GATE=RATE", value_parser = pair)]
+    baselines: Vec<(String, f64)>,
+    /// How far values are apart, by the gate's key: the standard deviation of their logarithm [default: 0.5]
+    #[arg(long = "spread", value_name = "GATE=SPREAD", value_parser = pair)]
+    spreads: Vec<(String, f64)>,
+}
+
+/// Rollouts to simulate.
+#[derive(Args)]
+pub struct SimulateArgs {
+    /// A JSON file of what is to be done: steps, gates
+    spec: PathBuf,
+    #[command(flatten)]
+    traffic: Traffic,
+    /// How many times as often it happens with the new variant, by the gate's key: `errors=2` [default: 1]
+    #[arg(long = "effect", value_name = "GATE=RATIO", value_parser = pair)]
+    effects: Vec<(String, f64)>,
+    /// Minutes after the start from which on the effect is there
+    #[arg(long, value_name = "MINUTES", default_value = "0")]
+    from_minute: u32,
+    /// How many rollouts
+    #[arg(long, default_value = "200", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    runs: u64,
+    /// Another seed draws other units
+    #[arg(long, default_value = "1")]
+    seed: u64,
+}
+
 /// What a person does to a rollout.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Action {
@@ -143,6 +194,12 @@ pub async fn run(command: RolloutCommand, out: &mut dyn Write) -> Result<ExitCod
             let body = wanted.body(&reason)?;
             write!(out, "{}", render(&remote.post(&path, &body, None).await?))?;
         }
+        RolloutCommand::Preview { place, wanted, traffic } => {
+            let (remote, path) = place.open()?;
+            let asked = traffic.into_question(&wanted)?;
+            write!(out, "{}", render_preview(&remote.post(&format!("{path}/preview"), &asked, None).await?))?;
+        }
+        RolloutCommand::Simulate(args) => write!(out, "{}", args.simulated()?)?,
         RolloutCommand::Show { which } => {
             let (remote, path) = which.find().await?;
             write!(out, "{}", render(&remote.get(&path).await?))?;
@@ -312,6 +369,157 @@ fn percent(share: u32) -> String {
     format!("{} %", f64::from(share) / 1_000.0)
 }
 
+/// What is read of a preview.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Preview {
+    units_per_minute: f64,
+    baselines: BTreeMap<String, Baseline>,
+    steps: Vec<StepPreview>,
+    duration_ms: Option<u64>,
+    notes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Baseline {
+    rate: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StepPreview {
+    share: u32,
+    duration_ms: Option<u64>,
+    units: f64,
+    gates: Vec<GatePreview>,
+}
+
+#[derive(Deserialize)]
+struct GatePreview {
+    gate: String,
+    events: f64,
+    detectable: Option<f64>,
+}
+
+fn render_preview(preview: &Preview) -> String {
+    let mut said = String::new();
+    let takes = |ms: Option<u64>| ms.map_or_else(|| "without end".to_owned(), minutes);
+    let _ = writeln!(said, "{:.0} new units a minute; takes {}", preview.units_per_minute, takes(preview.duration_ms));
+    for (gate, Baseline { rate }) in &preview.baselines {
+        let _ = writeln!(said, "  {gate}: happens to {:.2} % now", rate * 100.0);
+    }
+    for StepPreview { share, duration_ms, units, gates } in &preview.steps {
+        let _ = writeln!(said, "  {:>5}  {}, {units:.0} units get it", percent(*share), takes(*duration_ms));
+        for GatePreview { gate, events, detectable } in gates {
+            let found =
+                detectable.map_or_else(|| "nothing".to_owned(), |ratio| format!("{ratio:.2} times as much and more"));
+            let _ = writeln!(said, "         {gate}: {events:.0} units to go by; finds {found}");
+        }
+    }
+    for note in &preview.notes {
+        let _ = writeln!(said, "note: {note}");
+    }
+    said
+}
+
+fn minutes(ms: u64) -> String {
+    match ms.div_ceil(60_000) {
+        minutes if minutes < 120 => format!("{minutes} min"),
+        minutes => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
+}
+
+impl Traffic {
+    /// The body of a preview's question.
+    fn into_question(self, wanted: &Wanted) -> Result<Json> {
+        let Json::Object(mut body) = wanted.body("")? else { unreachable!("a body is an object") };
+        body.remove("variant");
+        body.remove("reason");
+        body.extend(self.units_per_minute.map(|units| ("unitsPerMinute".to_owned(), json!(units))));
+        let of_gate = |(gate, rate): &(String, f64)| {
+            let spread = named(&self.spreads, gate).unwrap_or(USUAL_SPREAD);
+            (gate.clone(), json!({ "rate": rate, "spread": spread }))
+        };
+        body.insert("baselines".to_owned(), Json::Object(self.baselines.iter().map(of_gate).collect()));
+        Ok(Json::Object(body))
+    }
+}
+
+impl SimulateArgs {
+    fn simulated(&self) -> Result<String> {
+        let spec = read_spec(&self.spec)?;
+        let gates: Vec<_> = spec.gates().iter().filter(|gate| gate.events().is_some()).collect();
+        let named_gates = [&self.traffic.baselines, &self.traffic.spreads, &self.effects].into_iter().flatten();
+        for (key, _) in named_gates {
+            if !gates.iter().any(|gate| gate.key == *key) {
+                bail!("the spec has no gate `{key}` on events");
+            }
+        }
+        let metric = |gate: &tidegate_rollout::Gate| {
+            let rate = named(&self.traffic.baselines, &gate.key);
+            if rate.is_none() && gate.events().is_some() {
+                bail!("how often does `{0}` happen now? `--baseline {0}=0.01`: to 1 % of units", gate.key);
+            }
+            let spread = named(&self.traffic.spreads, &gate.key).unwrap_or(USUAL_SPREAD);
+            let baseline = simulation::Baseline { rate: rate.unwrap_or_default(), spread };
+            Ok(simulation::Metric { baseline, effect: named(&self.effects, &gate.key).unwrap_or(1.0) })
+        };
+        let release = simulation::Release {
+            units_per_minute: self.traffic.units_per_minute.context("how many units ask? `--units-per-minute 600`")?,
+            metrics: spec.gates().iter().map(metric).collect::<Result<_>>()?,
+            begins_ms: i64::from(self.from_minute) * 60_000,
+            ends_ms: None,
+            world: simulation::World::default(),
+        };
+        let outcome = simulation::simulate(&spec, &release, self.runs, self.seed);
+        let share = |n: u64| percent_of(n, outcome.n_runs);
+        let mut said = String::new();
+        let _ = writeln!(said, "{} rollouts, seed {}", outcome.n_runs, self.seed);
+        let _ = writeln!(said, "  rolled back  {} ({})", share(outcome.n_rolled_back), outcome.n_rolled_back);
+        let _ = writeln!(said, "  completed    {} ({})", share(outcome.n_completed), outcome.n_completed);
+        if let Some(minutes) = outcome.median_minutes {
+            let _ = writeln!(said, "  median time to rollback  {minutes:.1} min");
+        }
+        let _ = writeln!(said, "  units with the new variant, mean  {:.0}", outcome.mean_treated);
+        Ok(said)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share, for people")]
+fn percent_of(n: u64, all: u64) -> String {
+    format!("{:.2} %", n as f64 * 100.0 / all.max(1) as f64)
+}
+
+fn named(all: &[(String, f64)], key: &str) -> Option<f64> {
+    all.iter().rev().find_map(|(name, value)| (name == key).then_some(*value))
+}
+
+/// The standard deviation of the logarithm of response times.
+const USUAL_SPREAD: f64 = 0.5;
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite());
+    number.ok_or_else(|| "not a number above 0".to_owned())
+}
+
+fn pair(text: &str) -> Result<(String, f64), String> {
+    let (key, number) = text.rsplit_once('=').ok_or("not of the form GATE=NUMBER")?;
+    Ok((key.to_owned(), positive(number)?))
+}
+
+fn read_json(path: &Path) -> Result<Json> {
+    let told = || format!("`{}`", path.display());
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", told()))?;
+    serde_json::from_str(&text).map_err(|error| anyhow!("{}: {error}", told()))
+}
+
+fn read_spec(path: &Path) -> Result<Spec> {
+    input::read_at("", &read_json(path)?).map_err(|error| match error {
+        AppError::Invalid { field, detail, .. } => anyhow!("`{}`: {field}: {detail}", path.display()),
+        error => error.into(),
+    })
+}
+
 impl Place {
     /// The server, and the path of the environment's rollouts.
     fn open(&self) -> Result<(Remote, String)> {
@@ -343,10 +551,7 @@ impl Wanted {
             ("reason".to_owned(), json!(reason)),
         ]);
         if let Some(path) = &self.spec {
-            let told = || format!("`{}`", path.display());
-            let file = fs::read_to_string(path).with_context(|| format!("cannot read {}", told()))?;
-            let spec = serde_json::from_str(&file).map_err(|error| anyhow!("{}: {error}", told()))?;
-            body.insert("spec".to_owned(), spec);
+            body.insert("spec".to_owned(), read_json(path)?);
         }
         body.extend(self.template.as_ref().map(|template| ("template".to_owned(), json!(template))));
         Ok(Json::Object(body))

@@ -2,18 +2,21 @@
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::{
     Access, AppState, HttpError, Routes,
-    extract::{Caller, MaybeIfMatch, Path, Query, Reasoned, Versioned, Write},
+    extract::{Body, Caller, MaybeIfMatch, Path, Query, Reasoned, Versioned, Write},
     page::{PageQuery, Paging},
 };
 use crate::{
     app::{
         Page,
         access::Action,
+        input,
+        previews::{PreviewRollout, RolloutPreview},
         rollouts::{RolloutAction, RolloutMove, RolloutView, StartRollout},
     },
     ports::store::EnvironmentId,
@@ -23,6 +26,7 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .route(Access::Project(Action::Read), routes!(list_rollouts))
         .route(Access::Project(Action::Edit), routes!(start_rollout))
+        .route(Access::Project(Action::Read), routes!(preview_rollout))
         .route(Access::Project(Action::Read), routes!(get_rollout))
         .route(Access::Project(Action::Operate), routes!(move_rollout))
 }
@@ -69,6 +73,24 @@ async fn start_rollout(
     let environment = EnvironmentId { project, environment };
     let started = state.app.start_rollout(&request, &environment, body).await?;
     Ok(Versioned::created(started.status.generation, started))
+}
+
+/// What a rollout would be able to see, and what it would expose, with the traffic of the last minutes, or as much as is said.
+#[utoipa::path(
+    post, path = "/projects/{project}/environments/{environment}/rollouts/preview", tag = "rollouts",
+    operation_id = "previewRollout",
+    params(("project" = String, Path), ("environment" = String, Path)),
+    request_body = PreviewRollout, responses((status = 200, body = RolloutPreview))
+)]
+async fn preview_rollout(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((project, environment)): Path<(String, String)>,
+    Body(body): Body<Value>,
+) -> Result<Json<RolloutPreview>, HttpError> {
+    let environment = EnvironmentId { project, environment };
+    let asked = input::read_at::<PreviewRollout>("", &body)?;
+    Ok(Json(state.app.preview_rollout(&caller.principal, &environment, &asked).await?))
 }
 
 /// One rollout: how far it has come, what it waits for, and what its gates say.

@@ -109,6 +109,7 @@ impl Streams {
         let counts = |exposure: &Exposure| is_known(ruleset, key.kind, exposure);
         if known == Known::New {
             self.count(&labels, batch, counts);
+            self.app.traffic.note(&hub.environment, batch, counts, self.app.clock.now());
         }
         let watching = hub.watching();
         if watching.is_empty() {

@@ -292,3 +292,42 @@ async fn one_rollout_goes_at_a_time_where_the_project_says_so() {
     shop.pass(10, 0, (0, 0)).await;
     assert_eq!(shop.standing(second).await.0, 10_000);
 }
+
+#[tokio::test]
+async fn a_preview_goes_by_what_was_heard_lately() {
+    let mut shop = Shop::new().await;
+    let gates = json!([{ "key": "errors", "metric": "errors" }, { "key": "slow", "metric": "ms", "above": 300 }]);
+    let spec = json!({ "steps": steps(), "gates": gates });
+    let preview = async |shop: &Shop, more: Json| {
+        let mut body = json!({ "flag": "checkout", "spec": spec });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        shop.test.post(&format!("{ROLLOUTS}/preview"), body).by(&shop.operator).send().await
+    };
+    let unknown = preview(&shop, json!({})).await.expect(StatusCode::OK).body;
+    assert_eq!(unknown["unitsPerMinute"], 0.0);
+    assert!(unknown["notes"][0].as_str().unwrap().starts_with("nothing was heard"), "{unknown:#}");
+
+    shop.pass(300, 50, (50, 50)).await;
+    let seen = preview(&shop, json!({})).await.expect(StatusCode::OK).body;
+    let about = |value: &Json, expected: f64| (value.as_f64().unwrap() / expected - 1.0).abs() < 0.35;
+    assert!(about(&seen["unitsPerMinute"], 600.0) && about(&seen["baselines"]["errors"]["rate"], 0.05), "{seen:#}");
+    assert_eq!(seen["durationMs"], 240_000);
+    let first = &seen["steps"][0];
+    assert!(about(&first["units"], 60.0) && first["gates"][0]["gate"] == "errors", "{seen:#}");
+    assert!(seen["notes"].to_string().contains("`slow`: nothing is known"), "{seen:#}");
+
+    let assumed =
+        json!({ "unitsPerMinute": 60_000, "baselines": { "errors": { "rate": 0.01 }, "slow": { "rate": 0.05 } } });
+    let assumed = preview(&shop, assumed).await.expect(StatusCode::OK).body;
+    assert!(assumed["steps"][0]["gates"][1]["detectable"].as_f64().unwrap() < 2.0, "{assumed:#}");
+    for (wrong, field) in [
+        (json!({ "unitsPerMinute": 0 }), "/unitsPerMinute"),
+        (json!({ "baselines": { "crashes": { "rate": 0.1 } } }), "/baselines/crashes"),
+        (json!({ "baselines": { "errors": { "rate": 2 } } }), "/baselines/errors/rate"),
+        (json!({ "template": "fast" }), "/template"),
+        (json!({ "reason": "x" }), "/reason"),
+    ] {
+        let refused = preview(&shop, wrong.clone()).await.expect(StatusCode::UNPROCESSABLE_ENTITY).body;
+        assert_eq!(refused["field"], field, "{wrong}: {refused:#}");
+    }
+}

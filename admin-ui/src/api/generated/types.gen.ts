@@ -953,6 +953,20 @@ export type FlagVariant = {
 };
 
 /**
+ * What a gate watches, as it is now.
+ */
+export type GateBaseline = {
+    /**
+     * The share of units that it happens to, or that have a value, 0 to 1.
+     */
+    rate: number;
+    /**
+     * How far values are apart: the standard deviation of their logarithm. Absent: 0.5, as of response times; 1 is usual for amounts of money.
+     */
+    spread?: number;
+};
+
+/**
  * Which way a metric gets worse.
  */
 export type GateDirection = 'up' | 'down';
@@ -1006,6 +1020,24 @@ export type GateLimit = {
      * How many units must have had it happen, so that the first one does not decide alone; at least 1.
      */
     units?: number;
+};
+
+/**
+ * What a gate can find by the end of a step.
+ */
+export type GatePreview = {
+    /**
+     * From how many times as much as in control on it finds harm in four of five rollouts by then; absent: it finds none.
+     */
+    detectable?: number | null;
+    /**
+     * To how many units in both arms it will have happened since the rollout began, or how many will be counted, where nothing changes.
+     */
+    events: number;
+    /**
+     * Its key.
+     */
+    gate: string;
 };
 
 /**
@@ -2281,6 +2313,31 @@ export type Prerequisite = {
 };
 
 /**
+ * A rollout that may be started, and what is assumed of its traffic.
+ */
+export type PreviewRollout = {
+    /**
+     * What gates on events watch is like now, by the gate's key; those that are not named: as it was lately.
+     */
+    baselines?: {
+        [key: string]: GateBaseline;
+    };
+    /**
+     * The flag's key.
+     */
+    flag: string;
+    spec?: RolloutSpec | null;
+    /**
+     * The key of a template that says what is to be done; absent, without `spec`: `default`.
+     */
+    template?: string | null;
+    /**
+     * How many new units ask for the flag in a minute; absent: as many as did lately.
+     */
+    unitsPerMinute?: number | null;
+};
+
+/**
  * The body of every refusal.
  */
 export type Problem = {
@@ -3494,6 +3551,39 @@ export type RolloutGate = {
 export type RolloutOnHarm = 'rollBack' | 'kill' | 'hold';
 
 /**
+ * What a rollout would be able to see, and what it would expose.
+ */
+export type RolloutPreview = {
+    /**
+     * What gates on events watch is like now, by the gate's key. A gate that nothing is known of is not here, and its detectable
+     * effect is not known.
+     */
+    baselines: {
+        [key: string]: GateBaseline;
+    };
+    /**
+     * How long it takes where no gate is against it, approvals and windows apart, in milliseconds; absent: it does not end.
+     */
+    durationMs?: number | null;
+    /**
+     * What should be known before it is started, in words.
+     */
+    notes: Array<string>;
+    /**
+     * What is to be done: as given, or of the template.
+     */
+    spec: RolloutSpec;
+    /**
+     * What is to be expected of each step.
+     */
+    steps: Array<StepPreview>;
+    /**
+     * How many new units ask for the flag in a minute.
+     */
+    unitsPerMinute: number;
+};
+
+/**
  * What a rollout is to do: raise the share of a variant step by step, while its gates find no harm.
  *
  * A value of this type is valid: made by [`Spec::new`], and checked when it is deserialized.
@@ -3967,6 +4057,29 @@ export type Step = {
      * prerequisite's flag start with the prerequisite: `/prerequisites/0/rules/2`.
      */
     path: string;
+};
+
+/**
+ * What is to be expected of a step.
+ */
+export type StepPreview = {
+    /**
+     * How long it takes where no gate is against it, in milliseconds: its bake, and what gates wait for. Absent: it never ends, as there is no
+     * traffic.
+     */
+    durationMs?: number | null;
+    /**
+     * What its gates can find by its end; empty where nobody is compared.
+     */
+    gates: Array<GatePreview>;
+    /**
+     * Its share.
+     */
+    share: number;
+    /**
+     * How many units have the new variant for the first time in it.
+     */
+    units: number;
 };
 
 /**
@@ -5217,6 +5330,34 @@ export type StartRolloutResponses = {
 };
 
 export type StartRolloutResponse = StartRolloutResponses[keyof StartRolloutResponses];
+
+export type PreviewRolloutData = {
+    body: PreviewRollout;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/rollouts/preview';
+};
+
+export type PreviewRolloutErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type PreviewRolloutError = PreviewRolloutErrors[keyof PreviewRolloutErrors];
+
+export type PreviewRolloutResponses = {
+    /**
+     * OK
+     */
+    200: RolloutPreview;
+};
+
+export type PreviewRolloutResponse = PreviewRolloutResponses[keyof PreviewRolloutResponses];
 
 export type GetRolloutData = {
     body?: never;
