@@ -320,9 +320,11 @@ impl<'a> Compared<'a> {
 
     fn is_beyond_limit(self) -> bool {
         let Counted::Happened(met) = self.tally.at_this_step(self.index) else { return false };
-        self.gate.limit.is_some_and(|limit| {
-            met.treated >= limit.units && count(met.treated) > limit.share * count(self.tally.treated())
-        })
+        let Some(limit) = self.gate.limit else { return false };
+        let at_this_step = (met.treated, self.tally.treated());
+        [at_this_step, self.tally.lately(self.index)]
+            .into_iter()
+            .any(|(met, all)| met >= limit.units && count(met) > limit.share * count(all))
     }
 }
 

@@ -50,8 +50,11 @@ pub struct Exposed {
 /// **Totals** are counted when the time in which a unit is observed is over: it begins with the unit's first exposure in a window. A unit has
 /// one such time at once, so that a window that begins meanwhile has the unit's next.
 ///
+/// **Limits** go by the units of treatment that were exposed within the last five to ten minutes, too: what breaks after days without an error
+/// must not wait until it is much compared with those days.
+///
 /// **Bounds.** Of more units than there is room for, a sample is kept, by a hash: no arm is preferred. Per unit about 25 bytes, 2
-/// more for each gate, 20 for each of means and ratios.
+/// more for each gate, 4 for each with a limit, 20 for each of means and ratios.
 ///
 /// Serialized, it is what a server keeps over a restart.
 #[derive(Clone, Debug)]
@@ -75,11 +78,17 @@ struct Counts {
     step: u16,
     /// Steps at which somebody had the variant by their bucket.
     n_steps: u16,
-    /// When the first unit was seen.
+    /// When time began to pass.
     origin: Option<Timestamp>,
     units: Vec<Unit>,
     /// For each unit and gate that counts events: how many windows there were when it last happened.
     last: Vec<u16>,
+    /// For each unit and gate with a limit: the stretch in which it last happened.
+    limited: Vec<u16>,
+    /// The stretch of time that goes on, counted from 1.
+    stretch: u16,
+    /// What happened in it, and in the one before.
+    lately: [Lately; 2],
     /// For each unit and gate that sums up.
     observed: Vec<Observed>,
     /// For each gate that sums up: the units that are observed, in the order in which it ends.
@@ -108,8 +117,8 @@ struct Watched {
 enum What {
     /// Nothing: others ask.
     Nothing,
-    /// To whom it happened, in this place among the last times.
-    Happened { place: usize, above: Option<f64> },
+    /// To whom it happened, in this place among the last times, and among the limits.
+    Happened { place: usize, above: Option<f64>, limit: Option<usize> },
     /// Each unit's first value, in this place among the last times.
     First { place: usize },
     /// Each unit's total within so many ticks, in this place among the observations.
@@ -118,13 +127,28 @@ enum What {
 
 /// Serialized as a list: there may be a million.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(from = "(u64, u32, u16)", into = "(u64, u32, u16)")]
+#[serde(from = "(u64, u32, u16, u16)", into = "(u64, u32, u16, u16)")]
 struct Unit {
     hash: u64,
     bucket: u32,
     /// The last step that saw it, from 1.
     step: u16,
+    /// The last stretch of time that saw it, from 1.
+    stretch: u16,
 }
+
+/// What happened in a stretch of time.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Lately {
+    /// Units with the new variant that were exposed.
+    treated: u64,
+    /// To how many of them it happened, by gate with a limit.
+    met: Vec<u64>,
+}
+
+/// How long a stretch of time takes for which limits count anew, in milliseconds; two are looked at.
+pub const STRETCH_MS: i64 = 5 * 60_000;
 
 /// The bucket of who has the new variant, whatever their bucket.
 const RULED: u32 = u32::MAX;
@@ -212,12 +236,15 @@ impl Tally {
 
     /// Counts for these gates; nobody is exposed yet. Keeps at most `capacity` units.
     pub fn new(gates: &[Gate], capacity: usize) -> Self {
-        let (mut n_last, mut n_observed) = (0, 0);
+        let (mut n_last, mut n_observed, mut n_limits) = (0, 0, 0);
         let next = |n: &mut usize| std::mem::replace(n, *n + 1);
         let watch = |gate: &Gate| {
             let Some(gate) = gate.events() else { return Watched { metric: String::new(), what: What::Nothing } };
             let what = match gate.test {
-                Test::Happened { above } => What::Happened { place: next(&mut n_last), above },
+                Test::Happened { above } => {
+                    let limit = gate.limit.map(|_| next(&mut n_limits));
+                    What::Happened { place: next(&mut n_last), above, limit }
+                }
                 Test::Quantile { .. } => What::First { place: next(&mut n_last) },
                 Test::Mean { within_ms } | Test::Ratio { within_ms } => {
                     What::Total { place: next(&mut n_observed), within: ticks(within_ms) }
@@ -236,6 +263,9 @@ impl Tally {
             origin: None,
             units: Vec::new(),
             last: Vec::new(),
+            limited: Vec::new(),
+            stretch: 0,
+            lately: Default::default(),
             observed: Vec::new(),
             waiting: vec![VecDeque::new(); n_observed],
             windows: Vec::new(),
@@ -334,6 +364,17 @@ impl Tally {
         window.and_then(|window| window.counted.get(gate)).unwrap_or(&Counted::Nothing)
     }
 
+    /// Of the units with the new variant that were exposed within the last five to ten minutes: to how many it happened meanwhile, and how
+    /// many there are. Who was there in both halves counts twice, in both numbers.
+    pub fn lately(&self, gate: usize) -> (u64, u64) {
+        let Some(Watched { what: What::Happened { limit: Some(limit), .. }, .. }) = self.counts.watched.get(gate)
+        else {
+            return (0, 0);
+        };
+        let met = self.counts.lately.iter().filter_map(|lately| lately.met.get(*limit)).sum();
+        (met, self.counts.lately.iter().map(|lately| lately.treated).sum())
+    }
+
     /// The compared units, each counted when it was first seen in this attempt.
     pub fn entered(&self) -> Arms {
         self.counts.entered
@@ -380,7 +421,7 @@ impl Tally {
             return None;
         }
         let place = u32::try_from(self.counts.units.len()).ok()?;
-        self.counts.enter(Unit { hash: unit, bucket, step: 0 });
+        self.counts.enter(Unit { hash: unit, bucket, step: 0, stretch: 0 });
         self.put(place);
         Some(place)
     }
@@ -426,12 +467,13 @@ impl Counts {
 
     /// A unit is kept from now on.
     fn enter(&mut self, unit: Unit) {
-        let (split, n_last, n_slots) = (self.split(), self.n_last(), self.waiting.len());
+        let (split, n_last, n_limits, n_slots) = (self.split(), self.n_last(), self.n_limits(), self.waiting.len());
         if split.is_compared(unit.bucket) {
             *self.entered.of(split.is_treated(unit.bucket)) += 1;
         }
         push(&mut self.units, 1, unit);
         push(&mut self.last, n_last, 0);
+        push(&mut self.limited, n_limits, 0);
         push(&mut self.observed, n_slots, Observed::default());
     }
 
@@ -443,6 +485,10 @@ impl Counts {
             unit.bucket = bucket;
         }
         let (treated, compared) = (split.is_treated(unit.bucket), split.is_compared(unit.bucket));
+        if treated && std::mem::replace(&mut unit.stretch, self.stretch) != self.stretch {
+            let [lately, _] = &mut self.lately;
+            lately.treated += 1;
+        }
         if std::mem::replace(&mut unit.step, step) != step {
             self.treated += u64::from(treated);
             if compared {
@@ -465,11 +511,23 @@ impl Counts {
 
     fn measure(&mut self, place: u32, metric: &str, value: Option<f64>, at: Timestamp) {
         let (split, now, n_last, n_slots) = (self.split(), self.tick(at), self.n_last(), self.waiting.len());
-        let Some(bucket) = self.units.get(place as usize).map(|unit| unit.bucket) else { return };
+        let Some(Unit { bucket, stretch, .. }) = self.units.get(place as usize).copied() else { return };
         let (treated, compared) = (split.is_treated(bucket), split.is_compared(bucket));
+        let is_lately = treated && stretch > 0 && self.stretch.wrapping_sub(stretch) <= 1;
+        let n_limits = self.n_limits();
         let usable = value.filter(|value| value.abs() <= MAX_VALUE);
         let n_windows = u16::try_from(self.windows.len()).unwrap_or(u16::MAX);
         for (gate, watched) in self.watched.iter().enumerate().filter(|(_, watched)| watched.metric == metric) {
+            if let What::Happened { above, limit: Some(limit), .. } = watched.what
+                && is_lately
+                && above.is_none_or(|above| value.is_some_and(|value| value > above))
+                && let Some(last) = self.limited.get_mut(place as usize * n_limits + limit)
+                && std::mem::replace(last, self.stretch) != self.stretch
+            {
+                let [lately, _] = &mut self.lately;
+                lately.met.resize(n_limits, 0);
+                lately.met.iter_mut().skip(limit).take(1).for_each(|met| *met += 1);
+            }
             let last = match watched.what {
                 What::Nothing => continue,
                 What::Happened { above: Some(above), .. } if !value.is_some_and(|value| value > above) => continue,
@@ -515,6 +573,7 @@ impl Counts {
 
     /// Counts the units that were observed for long enough.
     fn pass(&mut self, now: Timestamp) {
+        self.turn(now);
         if self.waiting.iter().all(VecDeque::is_empty) {
             return;
         }
@@ -543,10 +602,25 @@ impl Counts {
         }
     }
 
+    /// Goes to the stretch of time that goes on.
+    fn turn(&mut self, now: Timestamp) {
+        let stretch = i64::from(self.tick(now)) * TICK_MS / STRETCH_MS + 1;
+        let stretch = u16::try_from(stretch).unwrap_or(u16::MAX);
+        match stretch.saturating_sub(self.stretch) {
+            0 => return,
+            1 => self.lately.swap(0, 1),
+            _ => self.lately = Default::default(),
+        }
+        let [lately, _] = &mut self.lately;
+        *lately = Lately::default();
+        self.stretch = stretch;
+    }
+
     /// Forgets half of the units. What they did stays counted: who goes does not depend on it.
     fn thin_out(&mut self) {
         self.n_zeros += 1;
-        let (n_last, n_slots) = (self.n_last(), self.waiting.len());
+        let (n_last, n_limits, n_slots) = (self.n_last(), self.n_limits(), self.waiting.len());
+        let mut limited = Vec::new();
         let mut places = vec![None; self.units.len()];
         let (mut units, mut last, mut observed) = (Vec::new(), Vec::new(), Vec::new());
         for ((before, unit), place) in self.units.iter().enumerate().zip(&mut places) {
@@ -554,6 +628,7 @@ impl Counts {
                 *place = u32::try_from(units.len()).ok();
                 units.push(*unit);
                 last.extend(self.last.iter().skip(before * n_last).take(n_last));
+                limited.extend(self.limited.iter().skip(before * n_limits).take(n_limits));
                 observed.extend(self.observed.iter().skip(before * n_slots).take(n_slots));
             }
         }
@@ -561,7 +636,7 @@ impl Counts {
             let kept = waiting.iter().filter_map(|place| places.get(*place as usize).copied().flatten());
             *waiting = kept.collect();
         }
-        (self.units, self.last, self.observed) = (units, last, observed);
+        (self.units, self.last, self.limited, self.observed) = (units, last, limited, observed);
     }
 
     /// Whether the present share serves so, to units that are counted.
@@ -578,6 +653,11 @@ impl Counts {
     /// How many gates remember when a unit was last counted.
     fn n_last(&self) -> usize {
         self.watched.iter().filter(|watched| matches!(watched.what, What::Happened { .. } | What::First { .. })).count()
+    }
+
+    /// How many gates have a limit.
+    fn n_limits(&self) -> usize {
+        self.watched.iter().filter(|watched| matches!(watched.what, What::Happened { limit: Some(_), .. })).count()
     }
 
     fn split(&self) -> Split {
@@ -635,15 +715,15 @@ impl<T> Both<T> {
     }
 }
 
-impl From<(u64, u32, u16)> for Unit {
-    fn from((hash, bucket, step): (u64, u32, u16)) -> Self {
-        Self { hash, bucket, step }
+impl From<(u64, u32, u16, u16)> for Unit {
+    fn from((hash, bucket, step, stretch): (u64, u32, u16, u16)) -> Self {
+        Self { hash, bucket, step, stretch }
     }
 }
 
-impl From<Unit> for (u64, u32, u16) {
-    fn from(Unit { hash, bucket, step }: Unit) -> Self {
-        (hash, bucket, step)
+impl From<Unit> for (u64, u32, u16, u16) {
+    fn from(Unit { hash, bucket, step, stretch }: Unit) -> Self {
+        (hash, bucket, step, stretch)
     }
 }
 
@@ -952,5 +1032,35 @@ mod tests {
             found.len() == 1 && found[0].0 == kept.len() as u64 && (found[0].1 - sum).abs() < 1e-6,
             "{found:?} {sum}"
         );
+    }
+
+    #[test]
+    fn limits_go_by_who_was_there_lately() {
+        let limit = Some(crate::spec::Limit { share: 0.2, units: 1 });
+        let gate = Gate::on_events("errors", EventGate { limit, ..EventGate::named("errors") });
+        let mut tally = Tally::new(&[gate], Tally::CAPACITY);
+        tally.begin_step(100_000);
+        let at = |minute: i64| Timestamp(minute * 60_000);
+        for bucket in 0..100 {
+            expose_at(&mut tally, bucket, 0);
+        }
+        tally.measure(0, "errors", None, at(1));
+        tally.measure(0, "errors", None, at(2));
+        assert_eq!(tally.lately(0), (1, 100), "once, whatever it does often");
+        for bucket in 0..10 {
+            expose_at(&mut tally, bucket, 6 * 60_000);
+            tally.measure(u64::from(bucket), "errors", None, at(7));
+        }
+        assert_eq!(tally.lately(0), (11, 110), "in both halves");
+        tally.measure(50, "errors", None, at(9));
+        assert_eq!(tally.lately(0), (12, 110), "exposed in the half before");
+        tally.pass(at(11));
+        assert_eq!(tally.lately(0), (11, 10));
+        tally.measure(60, "errors", None, at(12));
+        assert_eq!(tally.lately(0), (11, 10), "not there lately");
+        let again: Tally = serde_json::from_str(&serde_json::to_string(&tally).unwrap()).unwrap();
+        assert_eq!(again.lately(0), (11, 10));
+        tally.pass(at(60));
+        assert_eq!(tally.lately(0), (0, 0));
     }
 }
