@@ -255,6 +255,7 @@ struct Gate {
     verdict: String,
     evidence: f64,
     met: Arms,
+    value: Option<f64>,
     problem: Option<String>,
 }
 
@@ -346,15 +347,17 @@ fn render(rollout: &Rollout) -> String {
     let Some(Live { reason, units, gates }) = &rollout.live else { return said };
     let _ = writeln!(said, "  {reason}");
     let width = gates.iter().map(|gate| gate.key.chars().count()).max().unwrap_or_default();
-    for Gate { key, verdict, evidence, met, problem } in gates {
+    for Gate { key, verdict, evidence, met, value, problem } in gates {
         let overridden = if rollout.status.overridden.contains(key) { ", overridden" } else { "" };
         let _ = write!(said, "  {key:width$}  {verdict}{overridden}: ");
         let _ = match problem {
             Some(problem) => writeln!(said, "{problem}"),
             None => writeln!(
                 said,
-                "evidence {evidence:.1} to 1; {} units in treatment, {} in control",
-                met.treatment, met.control
+                "{}evidence {evidence:.1} to 1; {} units in treatment, {} in control",
+                value.map(|value| format!("{:+.1} %, ", value * 100.0)).unwrap_or_default(),
+                met.treatment,
+                met.control
             ),
         };
     }

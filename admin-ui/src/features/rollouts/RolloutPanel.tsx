@@ -134,7 +134,7 @@ function Gate({ gate, rollout, mayNot, onMove }: GateProps) {
         {overridden ? ", overridden" : ""}
       </Badge>
       <span className={styles.numbers}>
-        {gate.problem ?? `${treatment} with ${rollout.variant}, ${control} with ${rollout.baseline}; evidence ${evidence(gate.evidence)}`}
+        {gate.problem ?? `${change(gate.value)}${treatment} with ${rollout.variant}, ${control} with ${rollout.baseline}; evidence ${evidence(gate.evidence)}`}
       </span>
       <Button
         size="compact-xs"
@@ -148,6 +148,11 @@ function Gate({ gate, rollout, mayNot, onMove }: GateProps) {
       </Button>
     </li>
   );
+}
+
+/** Of means and quantiles, how much more the new variant has: “+4.2 %, ”. */
+function change(value: number | null | undefined): string {
+  return typeof value !== "number" ? "" : `${value < 0 ? "−" : "+"}${Math.abs(value * 100).toFixed(1)} %, `;
 }
 
 /** Like “0.3 to 1”; 20 to 1 holds, 100 to 1 acts. */
