@@ -2,7 +2,7 @@
 
 import type { Client, Options as Options2, TDataShape } from './client';
 import { client } from './client.gen';
-import type { ApplyFlagFileData, ApplyFlagFileErrors, ApplyFlagFileResponses, ArchiveChannelData, ArchiveChannelErrors, ArchiveChannelResponses, ArchiveEnvironmentData, ArchiveEnvironmentErrors, ArchiveEnvironmentResponses, ArchiveFlagData, ArchiveFlagErrors, ArchiveFlagResponses, ArchiveProjectData, ArchiveProjectErrors, ArchiveProjectResponses, ArchiveRolloutTemplateData, ArchiveRolloutTemplateErrors, ArchiveRolloutTemplateResponses, ArchiveSegmentData, ArchiveSegmentErrors, ArchiveSegmentResponses, ArchiveUserData, ArchiveUserErrors, ArchiveUserResponses, ChangeChannelKeyData, ChangeChannelKeyErrors, ChangeChannelKeyResponses, CompleteSetupData, CompleteSetupErrors, CompleteSetupResponses, ConfigureFlagData, ConfigureFlagErrors, ConfigureFlagResponses, CreateChannelData, CreateChannelErrors, CreateChannelResponses, CreateEnvironmentData, CreateEnvironmentErrors, CreateEnvironmentResponses, CreateFlagData, CreateFlagErrors, CreateFlagResponses, CreateKeyData, CreateKeyErrors, CreateKeyResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRolloutTemplateData, CreateRolloutTemplateErrors, CreateRolloutTemplateResponses, CreateSegmentData, CreateSegmentErrors, CreateSegmentResponses, CreateSignInLinkData, CreateSignInLinkErrors, CreateSignInLinkResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, EvaluateData, EvaluateErrors, EvaluateResponses, ExplainData, ExplainErrors, ExplainResponses, FollowLinkData, FollowLinkErrors, FollowLinkResponses, GetChangesData, GetChangesErrors, GetChangesForContextData, GetChangesForContextErrors, GetChangesForContextResponses, GetChangesResponses, GetChannelData, GetChannelErrors, GetChannelResponses, GetConfigurationData, GetConfigurationErrors, GetConfigurationResponses, GetEnvironmentData, GetEnvironmentErrors, GetEnvironmentResponses, GetFlagData, GetFlagErrors, GetFlagFileData, GetFlagFileErrors, GetFlagFileResponses, GetFlagResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOpenApiData, GetOpenApiErrors, GetOpenApiResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReceiptsData, GetReceiptsErrors, GetReceiptsResponses, GetRolloutData, GetRolloutErrors, GetRolloutResponses, GetRolloutTemplateData, GetRolloutTemplateErrors, GetRolloutTemplateResponses, GetSegmentData, GetSegmentErrors, GetSegmentResponses, GetSessionData, GetSessionErrors, GetSessionResponses, GetSetupData, GetSetupErrors, GetSetupResponses, GetUserData, GetUserErrors, GetUserResponses, KillData, KillErrors, KillResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListChannelsData, ListChannelsErrors, ListChannelsResponses, ListDeliveriesData, ListDeliveriesErrors, ListDeliveriesResponses, ListEnvironmentsData, ListEnvironmentsErrors, ListEnvironmentsResponses, ListFlagsData, ListFlagsErrors, ListFlagsResponses, ListKeysData, ListKeysErrors, ListKeysResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRolloutsData, ListRolloutsErrors, ListRolloutsResponses, ListRolloutTemplatesData, ListRolloutTemplatesErrors, ListRolloutTemplatesResponses, ListSegmentsData, ListSegmentsErrors, ListSegmentsResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LiveData, LiveErrors, LiveResponses, MoveRolloutData, MoveRolloutErrors, MoveRolloutResponses, OfrepEvaluateFlagData, OfrepEvaluateFlagErrors, OfrepEvaluateFlagResponses, OfrepEvaluateFlagsData, OfrepEvaluateFlagsErrors, OfrepEvaluateFlagsResponses, OfrepFollowData, OfrepFollowErrors, OfrepFollowResponse, OfrepFollowResponses, OpenStreamData, OpenStreamErrors, OpenStreamResponses, PreviewRolloutData, PreviewRolloutErrors, PreviewRolloutResponses, ReadyData, ReadyErrors, ReadyResponses, RemoveMemberData, RemoveMemberErrors, RemoveMemberResponses, RestoreData, RestoreErrors, RestoreResponses, RetryDeliveryData, RetryDeliveryErrors, RetryDeliveryResponses, RevokeKeyData, RevokeKeyErrors, RevokeKeyResponses, RevokeTokenData, RevokeTokenErrors, RevokeTokenResponses, SetMemberData, SetMemberErrors, SetMemberResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutResponses, StartRolloutData, StartRolloutErrors, StartRolloutResponses, TakeEventsData, TakeEventsErrors, TakeEventsResponses, TestChannelData, TestChannelErrors, TestChannelResponses, UpdateChannelData, UpdateChannelErrors, UpdateChannelResponses, UpdateEnvironmentData, UpdateEnvironmentErrors, UpdateEnvironmentResponses, UpdateFlagData, UpdateFlagErrors, UpdateFlagResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UpdateRolloutTemplateData, UpdateRolloutTemplateErrors, UpdateRolloutTemplateResponses, UpdateSegmentData, UpdateSegmentErrors, UpdateSegmentResponses, UpdateUserData, UpdateUserErrors, UpdateUserResponses } from './types.gen';
+import type { ApplyFlagFileData, ApplyFlagFileErrors, ApplyFlagFileResponses, ArchiveChannelData, ArchiveChannelErrors, ArchiveChannelResponses, ArchiveEnvironmentData, ArchiveEnvironmentErrors, ArchiveEnvironmentResponses, ArchiveFlagData, ArchiveFlagErrors, ArchiveFlagResponses, ArchiveMetricSourceData, ArchiveMetricSourceErrors, ArchiveMetricSourceResponses, ArchiveProjectData, ArchiveProjectErrors, ArchiveProjectResponses, ArchiveRolloutTemplateData, ArchiveRolloutTemplateErrors, ArchiveRolloutTemplateResponses, ArchiveSegmentData, ArchiveSegmentErrors, ArchiveSegmentResponses, ArchiveUserData, ArchiveUserErrors, ArchiveUserResponses, ChangeChannelKeyData, ChangeChannelKeyErrors, ChangeChannelKeyResponses, CompleteSetupData, CompleteSetupErrors, CompleteSetupResponses, ConfigureFlagData, ConfigureFlagErrors, ConfigureFlagResponses, CreateChannelData, CreateChannelErrors, CreateChannelResponses, CreateEnvironmentData, CreateEnvironmentErrors, CreateEnvironmentResponses, CreateFlagData, CreateFlagErrors, CreateFlagResponses, CreateKeyData, CreateKeyErrors, CreateKeyResponses, CreateMetricSourceData, CreateMetricSourceErrors, CreateMetricSourceResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRolloutTemplateData, CreateRolloutTemplateErrors, CreateRolloutTemplateResponses, CreateSegmentData, CreateSegmentErrors, CreateSegmentResponses, CreateSignInLinkData, CreateSignInLinkErrors, CreateSignInLinkResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, EvaluateData, EvaluateErrors, EvaluateResponses, ExplainData, ExplainErrors, ExplainResponses, FollowLinkData, FollowLinkErrors, FollowLinkResponses, GetChangesData, GetChangesErrors, GetChangesForContextData, GetChangesForContextErrors, GetChangesForContextResponses, GetChangesResponses, GetChannelData, GetChannelErrors, GetChannelResponses, GetConfigurationData, GetConfigurationErrors, GetConfigurationResponses, GetEnvironmentData, GetEnvironmentErrors, GetEnvironmentResponses, GetFlagData, GetFlagErrors, GetFlagFileData, GetFlagFileErrors, GetFlagFileResponses, GetFlagResponses, GetMetricsData, GetMetricsErrors, GetMetricSourceData, GetMetricSourceErrors, GetMetricSourceResponses, GetMetricsResponses, GetOpenApiData, GetOpenApiErrors, GetOpenApiResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReceiptsData, GetReceiptsErrors, GetReceiptsResponses, GetRolloutData, GetRolloutErrors, GetRolloutResponses, GetRolloutTemplateData, GetRolloutTemplateErrors, GetRolloutTemplateResponses, GetSegmentData, GetSegmentErrors, GetSegmentResponses, GetSessionData, GetSessionErrors, GetSessionResponses, GetSetupData, GetSetupErrors, GetSetupResponses, GetUserData, GetUserErrors, GetUserResponses, KillData, KillErrors, KillResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListChannelsData, ListChannelsErrors, ListChannelsResponses, ListDeliveriesData, ListDeliveriesErrors, ListDeliveriesResponses, ListEnvironmentsData, ListEnvironmentsErrors, ListEnvironmentsResponses, ListFlagsData, ListFlagsErrors, ListFlagsResponses, ListKeysData, ListKeysErrors, ListKeysResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListMetricSourcesData, ListMetricSourcesErrors, ListMetricSourcesResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRolloutsData, ListRolloutsErrors, ListRolloutsResponses, ListRolloutTemplatesData, ListRolloutTemplatesErrors, ListRolloutTemplatesResponses, ListSegmentsData, ListSegmentsErrors, ListSegmentsResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LiveData, LiveErrors, LiveResponses, MoveRolloutData, MoveRolloutErrors, MoveRolloutResponses, OfrepEvaluateFlagData, OfrepEvaluateFlagErrors, OfrepEvaluateFlagResponses, OfrepEvaluateFlagsData, OfrepEvaluateFlagsErrors, OfrepEvaluateFlagsResponses, OfrepFollowData, OfrepFollowErrors, OfrepFollowResponse, OfrepFollowResponses, OpenStreamData, OpenStreamErrors, OpenStreamResponses, PreviewRolloutData, PreviewRolloutErrors, PreviewRolloutResponses, ReadyData, ReadyErrors, ReadyResponses, RemoveMemberData, RemoveMemberErrors, RemoveMemberResponses, RestoreData, RestoreErrors, RestoreResponses, RetryDeliveryData, RetryDeliveryErrors, RetryDeliveryResponses, RevokeKeyData, RevokeKeyErrors, RevokeKeyResponses, RevokeTokenData, RevokeTokenErrors, RevokeTokenResponses, SetMemberData, SetMemberErrors, SetMemberResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutResponses, StartRolloutData, StartRolloutErrors, StartRolloutResponses, TakeEventsData, TakeEventsErrors, TakeEventsResponses, TestChannelData, TestChannelErrors, TestChannelResponses, TestMetricSourceData, TestMetricSourceErrors, TestMetricSourceResponses, UpdateChannelData, UpdateChannelErrors, UpdateChannelResponses, UpdateEnvironmentData, UpdateEnvironmentErrors, UpdateEnvironmentResponses, UpdateFlagData, UpdateFlagErrors, UpdateFlagResponses, UpdateMetricSourceData, UpdateMetricSourceErrors, UpdateMetricSourceResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UpdateRolloutTemplateData, UpdateRolloutTemplateErrors, UpdateRolloutTemplateResponses, UpdateSegmentData, UpdateSegmentErrors, UpdateSegmentResponses, UpdateUserData, UpdateUserErrors, UpdateUserResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -688,6 +688,96 @@ export const setMember = <ThrowOnError extends boolean = false>(options: Options
             type: 'apiKey'
         }, { scheme: 'bearer', type: 'http' }],
     url: '/api/v1/projects/{project}/members/{user}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * The metric sources of a project.
+ */
+export const listMetricSources = <ThrowOnError extends boolean = false>(options: Options<ListMetricSourcesData, ThrowOnError>) => (options.client ?? client).get<ListMetricSourcesResponses, ListMetricSourcesErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/metric-sources',
+    ...options
+});
+
+/**
+ * Makes a metric source: a system that gates of the project's rollouts may ask.
+ */
+export const createMetricSource = <ThrowOnError extends boolean = false>(options: Options<CreateMetricSourceData, ThrowOnError>) => (options.client ?? client).post<CreateMetricSourceResponses, CreateMetricSourceErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/metric-sources',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Archives a metric source that no rollout asks. Its key is never used again.
+ */
+export const archiveMetricSource = <ThrowOnError extends boolean = false>(options: Options<ArchiveMetricSourceData, ThrowOnError>) => (options.client ?? client).delete<ArchiveMetricSourceResponses, ArchiveMetricSourceErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/metric-sources/{source}',
+    ...options
+});
+
+/**
+ * One metric source.
+ */
+export const getMetricSource = <ThrowOnError extends boolean = false>(options: Options<GetMetricSourceData, ThrowOnError>) => (options.client ?? client).get<GetMetricSourceResponses, GetMetricSourceErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/metric-sources/{source}',
+    ...options
+});
+
+/**
+ * Changes a metric source (JSON merge patch); gates that ask it ask the changed one.
+ */
+export const updateMetricSource = <ThrowOnError extends boolean = false>(options: Options<UpdateMetricSourceData, ThrowOnError>) => (options.client ?? client).patch<UpdateMetricSourceResponses, UpdateMetricSourceErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/metric-sources/{source}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Asks a metric source once, and answers what a gate would make of it: a number, or what is wrong.
+ */
+export const testMetricSource = <ThrowOnError extends boolean = false>(options: Options<TestMetricSourceData, ThrowOnError>) => (options.client ?? client).post<TestMetricSourceResponses, TestMetricSourceErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/metric-sources/{source}/test',
     ...options,
     headers: {
         'Content-Type': 'application/json',
