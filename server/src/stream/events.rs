@@ -8,6 +8,7 @@ use prometheus_client::{
 };
 use tidegate_core::{Ruleset, bucket::BUCKETS, ruleset::Outline};
 use tidegate_protocol::events::{self, EventBatch, Exposure};
+use tidegate_rollout::tally::STRETCH_MS;
 use tokio::{
     sync::oneshot,
     time::{Duration, sleep},
@@ -118,10 +119,12 @@ impl Streams {
         }
         let scope = hub.environment.scope();
         let sender = Sender { environment: &scope, batch: hash, targeting_key: whom };
+        let now = self.app.clock.now();
         let is_new = |flag: &str, rollout: &str, exposed| {
-            // Each step is another version: what was kept before says nothing of it.
+            // Each step is another version: what was kept before says nothing of it. Limits ask who was there lately.
             let version = ruleset.outline(flag).map_or(0, Outline::version);
-            hub.batches.is_new(rollout, version, exposed)
+            let stretch = now.0.div_euclid(STRETCH_MS).unsigned_abs();
+            hub.batches.is_new(rollout, (version, stretch), exposed)
         };
         let kept = watching.reduce(sender, batch, counts, is_new);
         let Ok(written) = self.intake.take(&kept, &hub.batches) else {

@@ -178,10 +178,15 @@ impl Batches {
         self.state().taken.note(batch);
     }
 
-    /// Whether an exposure at that version of the flag was not kept yet. It is from now on.
-    pub fn is_new(&self, rollout: &str, version: u64, Exposed { unit, bucket, treated }: Exposed) -> bool {
-        let mut bytes = [0; 26];
-        let numbers = [xxh3_64(rollout.as_bytes()), version, unit].map(u64::to_le_bytes);
+    /// Whether an exposure at that version of the flag, in that stretch of time, was not kept yet. It is from now on.
+    pub fn is_new(
+        &self,
+        rollout: &str,
+        (version, stretch): (u64, u64),
+        Exposed { unit, bucket, treated }: Exposed,
+    ) -> bool {
+        let mut bytes = [0; 34];
+        let numbers = [xxh3_64(rollout.as_bytes()), version, stretch, unit].map(u64::to_le_bytes);
         let numbers = numbers.into_iter().flatten().chain([u8::from(treated), u8::from(bucket.is_some())]);
         bytes.iter_mut().zip(numbers).for_each(|(byte, number)| *byte = number);
         let mut state = self.state();
@@ -246,12 +251,13 @@ mod tests {
     fn an_exposure_is_kept_once_for_each_version_of_the_flag() {
         let batches = Batches::default();
         let exposed = Exposed { unit: 1, bucket: Some(5), treated: true };
-        assert!(batches.is_new("r", 1, exposed));
-        assert!(!batches.is_new("r", 1, exposed));
-        assert!(batches.is_new("r", 2, exposed));
-        assert!(batches.is_new("r", 1, Exposed { treated: false, ..exposed }));
-        assert!(batches.is_new("s", 1, exposed));
+        assert!(batches.is_new("r", (1, 1), exposed));
+        assert!(!batches.is_new("r", (1, 1), exposed));
+        assert!(batches.is_new("r", (2, 1), exposed));
+        assert!(batches.is_new("r", (1, 1), Exposed { treated: false, ..exposed }));
+        assert!(batches.is_new("s", (1, 1), exposed));
+        assert!(batches.is_new("r", (1, 2), exposed), "once in each stretch of time");
         batches.forget_exposures();
-        assert!(batches.is_new("r", 1, exposed));
+        assert!(batches.is_new("r", (1, 1), exposed));
     }
 }
