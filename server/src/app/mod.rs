@@ -44,6 +44,7 @@ pub mod flag_file;
 pub mod flags;
 pub mod kill;
 pub mod metric_sources;
+pub mod presets;
 pub mod previews;
 pub mod projects;
 pub mod readings;

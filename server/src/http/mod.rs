@@ -40,6 +40,7 @@ mod flags;
 mod kill;
 mod metric_sources;
 mod ofrep;
+mod presets;
 mod projects;
 mod segments;
 mod templates;

@@ -223,6 +223,7 @@ pub(super) fn routes() -> Routes {
         .merge(super::configurations::routes())
         .merge(super::kill::routes())
         .merge(super::metric_sources::routes())
+        .merge(super::presets::routes())
         .merge(super::rollouts::routes())
         .merge(super::segments::routes())
         .merge(super::templates::routes())
