@@ -32,4 +32,5 @@ mod cli;
 mod clients;
 mod crash;
 mod demo;
+mod prometheus;
 mod receivers;

@@ -46,7 +46,7 @@ enum Command {
     /// Install what is missing, then run every test: what CI runs
     ///
     /// Installs npm packages, the wasm32 target of Rust (by rustup, or on Debian from its sources of Rust), clients in
-    /// Python (into `target/python`) and, as root on Debian, `chromium`, `postgresql` and `python3-venv`, each only where
+    /// Python (into `target/python`) and, as root on Debian, `chromium`, `postgresql`, `prometheus` and `python3-venv`, each only where
     /// missing; says what to install where it cannot. Then: the UI's lint, types, tests and build,
     /// the JavaScript SDK's build, lint, types and unit tests, `cargo fmt --check`, the check that generated files are
     /// current, and last `cargo test --workspace`, documentation tests included.

@@ -40,12 +40,17 @@ struct SystemPackage {
     found: fn() -> bool,
 }
 
-const SYSTEM_PACKAGES: [SystemPackage; 3] = [
+const SYSTEM_PACKAGES: [SystemPackage; 4] = [
     SystemPackage { debian: "chromium", what_for: "the browser tests drive it", found: chromium_found },
     SystemPackage {
         debian: "postgresql",
         what_for: "the store tests start private servers from its binaries",
         found: postgresql_found,
+    },
+    SystemPackage {
+        debian: "prometheus",
+        what_for: "the tests of gates on metrics start private servers",
+        found: prometheus_found,
     },
     SystemPackage {
         debian: "python3-venv",
@@ -58,6 +63,10 @@ fn chromium_found() -> bool {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().any(installed)
 }
 
+fn prometheus_found() -> bool {
+    installed("prometheus")
+}
+
 /// Debian keeps `initdb` off the path, in a folder per major version.
 fn postgresql_found() -> bool {
     installed("initdb")
@@ -65,7 +74,7 @@ fn postgresql_found() -> bool {
             .is_ok_and(|versions| versions.flatten().any(|version| version.path().join("bin/initdb").is_file()))
 }
 
-/// Chromium, PostgreSQL and Python: installed by apt as root on Debian, else asked for.
+/// Chromium, PostgreSQL, Prometheus and Python: installed by apt as root on Debian, else asked for.
 pub fn system_packages() -> Result<()> {
     let missing: Vec<_> = SYSTEM_PACKAGES.iter().filter(|package| !(package.found)()).collect();
     if missing.is_empty() {

@@ -5,6 +5,7 @@ pub mod binary;
 pub mod interrupted;
 pub mod peer;
 pub mod postgres;
+pub mod prometheus;
 pub mod proxy;
 pub mod shop;
 
