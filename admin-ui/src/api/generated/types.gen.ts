@@ -703,6 +703,32 @@ export type EventsTaken = {
 };
 
 /**
+ * What a preset becomes, and for which source.
+ */
+export type ExpandPreset = {
+    /**
+     * The words that the preset leaves open, by name.
+     */
+    parameters?: {
+        [key: string]: string;
+    };
+    /**
+     * The key of a metric source of kind `prometheus`.
+     */
+    source: string;
+};
+
+/**
+ * Gates for a rollout's spec.
+ */
+export type ExpandedPreset = {
+    /**
+     * One or two.
+     */
+    gates: Array<RolloutGate>;
+};
+
+/**
  * Evaluates one flag and tells how.
  */
 export type Explain = {
@@ -1020,6 +1046,38 @@ export type GateLimit = {
      * How many units must have had it happen, so that the first one does not decide alone; at least 1.
      */
     units?: number;
+};
+
+/**
+ * A preset: gates with some words left open.
+ */
+export type GatePreset = {
+    /**
+     * When it acts.
+     */
+    description: string;
+    /**
+     * Names it.
+     */
+    key: string;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * The words that are left open.
+     */
+    parameters: Array<PresetParameter>;
+};
+
+/**
+ * All presets.
+ */
+export type GatePresets = {
+    /**
+     * In the order in which people look for them.
+     */
+    items: Array<GatePreset>;
 };
 
 /**
@@ -2310,6 +2368,24 @@ export type Prerequisite = {
      * The accepted variants of the other flag; at least one.
      */
     variants: Array<VariantKey>;
+};
+
+/**
+ * A word that a preset leaves open.
+ */
+export type PresetParameter = {
+    /**
+     * What it is if nothing else is said; absent: it must be said; empty: nothing.
+     */
+    default?: string | null;
+    /**
+     * What it is.
+     */
+    description: string;
+    /**
+     * Names it.
+     */
+    name: string;
 };
 
 /**
@@ -4619,6 +4695,58 @@ export type TakeEventsResponses = {
 };
 
 export type TakeEventsResponse = TakeEventsResponses[keyof TakeEventsResponses];
+
+export type ListGatePresetsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/gate-presets';
+};
+
+export type ListGatePresetsErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ListGatePresetsError = ListGatePresetsErrors[keyof ListGatePresetsErrors];
+
+export type ListGatePresetsResponses = {
+    /**
+     * OK
+     */
+    200: GatePresets;
+};
+
+export type ListGatePresetsResponse = ListGatePresetsResponses[keyof ListGatePresetsResponses];
+
+export type ExpandGatePresetData = {
+    body: ExpandPreset;
+    path: {
+        preset: string;
+    };
+    query?: never;
+    url: '/api/v1/gate-presets/{preset}';
+};
+
+export type ExpandGatePresetErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type ExpandGatePresetError = ExpandGatePresetErrors[keyof ExpandGatePresetErrors];
+
+export type ExpandGatePresetResponses = {
+    /**
+     * OK
+     */
+    200: ExpandedPreset;
+};
+
+export type ExpandGatePresetResponse = ExpandGatePresetResponses[keyof ExpandGatePresetResponses];
 
 export type GetOpenApiData = {
     body?: never;
