@@ -65,9 +65,11 @@ impl Watching {
         self.0.insert(rollout.flag.as_str().to_owned(), watched);
     }
 
-    /// The bucket of a targeting key in the flag's rollout, where there is one.
+    /// The bucket of a targeting key in the flag's rollout, where there is one. Where segments have the variant by a rule, nobody here knows
+    /// what decided: those who are in one would be missed in one arm only.
     pub fn bucket(&self, flag: &str, targeting_key: &str) -> Option<u32> {
-        self.0.get(flag).map(|watched| watched.seed.bucket(targeting_key))
+        let watched = self.0.get(flag).filter(|watched| !watched.has_segments)?;
+        Some(watched.seed.bucket(targeting_key))
     }
 
     /// What is to be kept of a batch, of the exposures only those that `counts`; `is_new` is asked, by flag and
@@ -90,7 +92,8 @@ impl Watching {
             let Some(of_rollout) = exposures.get_mut(place) else { continue };
             of_rollout.told = of_rollout.told.saturating_add(exposure.count);
             // A client that is sent values knows of no buckets.
-            let own = || whom.filter(|(unit, _)| exposure.unit == Some(*unit)).map(|(_, key)| watched.seed.bucket(key));
+            let is_its = |unit: UnitHash| !watched.has_segments && exposure.unit == Some(unit);
+            let own = || whom.filter(|(unit, _)| is_its(*unit)).map(|(_, key)| watched.seed.bucket(key));
             let treated = exposure.variant.as_deref() == Some(watched.variant.as_str());
             // Nobody is compared any more: any bucket says that the unit has the variant.
             let guarded = (watched.under.is_guard && treated).then_some(0);

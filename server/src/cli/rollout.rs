@@ -215,7 +215,9 @@ pub async fn run(command: RolloutCommand, out: &mut dyn Write) -> Result<ExitCod
                 Map::from_iter([("action".to_owned(), json!(action.name())), ("reason".to_owned(), json!(reason))]);
             body.extend(gate.map(|gate| ("gate".to_owned(), json!(gate))));
             let path = format!("{path}/actions");
-            let moved = remote.post(&path, &Json::Object(body), Some(seen.status.generation)).await?;
+            // What lowers the share need not have seen its last move.
+            let expected = (!action.lowers()).then_some(seen.status.generation);
+            let moved = remote.post(&path, &Json::Object(body), expected).await?;
             write!(out, "{}", render(&moved))?;
         }
     }
@@ -562,6 +564,10 @@ impl Wanted {
 }
 
 impl Action {
+    fn lowers(self) -> bool {
+        matches!(self, Self::Pause | Self::RollBack | Self::Heed)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Pause => "pause",
