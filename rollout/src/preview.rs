@@ -70,10 +70,12 @@ pub fn preview(spec: &Spec, units_per_minute: f64, baselines: &[Baseline]) -> Ve
         if !is_a_a {
             n_before += per_ms * duration_ms;
         }
+        // Of one that never ends, what its bake exposes.
+        let told_ms = if duration_ms.is_finite() { duration_ms } else { ms(step.bake_ms) };
         StepPreview {
             share: step.share,
             duration_ms: duration_ms.is_finite().then(|| whole(duration_ms)),
-            units: units_per_minute / 60_000.0 * f64::from(step.share) / f64::from(BUCKETS) * duration_ms,
+            units: units_per_minute / 60_000.0 * f64::from(step.share) / f64::from(BUCKETS) * told_ms,
             gates: found,
         }
     });

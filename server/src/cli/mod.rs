@@ -480,7 +480,9 @@ mod tests {
         command.build();
         let takes_settings = |it: &&clap::Command| it.get_arguments().any(|argument| argument.get_id() == "data_dir");
         let without = commands_below(&command).into_iter().filter(|it| !takes_settings(it));
-        let names: Vec<_> = without.filter_map(clap::Command::get_bin_name).collect();
+        let names = without.filter_map(clap::Command::get_bin_name);
+        // Rollouts are asked of a running server.
+        let names: Vec<_> = names.filter(|name| !name.starts_with("tidegate rollout ")).collect();
         let expected = ["flags validate", "evaluate", "explain", "generate"].map(|name| format!("tidegate {name}"));
         assert_eq!(names, expected);
     }
