@@ -91,8 +91,8 @@ pub const FILE_VARIABLE: &str = "TIDEGATE_CONFIG";
 /// Begins the name of each variable that holds a credential.
 const CREDENTIAL_VARIABLE: &str = "TIDEGATE_CREDENTIAL_";
 
-/// What SDKs and the example application read: none of ours, and no mistake where a shell has them.
-const OF_SDKS: [&str; 2] = ["TIDEGATE_URL", "TIDEGATE_SDK_KEY"];
+/// What SDKs, the example application and `tidegate rollout` read: none of ours, and no mistake where a shell has them.
+const OF_SDKS: [&str; 3] = ["TIDEGATE_URL", "TIDEGATE_SDK_KEY", "TIDEGATE_TOKEN"];
 
 /// What is wrong with a configuration, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -439,7 +439,13 @@ mod tests {
             &sources(&[], &[("TIDEGATE_DATABASE_URL", "x")], ""),
             "environment: there is no setting `TIDEGATE_DATABASE_URL`; did you mean `TIDEGATE_DATABASE`?",
         );
-        let harmless = [("TIDEGATE_URL", "x"), ("TIDEGATE_SDK_KEY", "x"), ("TIDEGATE_CONFIG", "x"), ("PATH", "x")];
+        let harmless = [
+            ("TIDEGATE_URL", "x"),
+            ("TIDEGATE_SDK_KEY", "x"),
+            ("TIDEGATE_TOKEN", "x"),
+            ("TIDEGATE_CONFIG", "x"),
+            ("PATH", "x"),
+        ];
         assert!(Config::read(&sources(&[], &harmless, "")).is_ok());
     }
 

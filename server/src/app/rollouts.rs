@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use tidegate_core::{
     FlagKey, Timestamp, VariantKey,
     bucket::BUCKETS,
-    config::{BucketRange, Condition, Distribution, Rule, Serve, Split, Test},
+    config::{BucketRange, Condition, Distribution, Rollout as Draw, Rule, Serve, Split, Test},
 };
 use tidegate_rollout::{Arms, Decision, Judgement, Plan, Reason, Refusal, Spec, State, Status, window};
 use utoipa::ToSchema;
@@ -181,19 +181,19 @@ impl Rollout {
         let others = configuration.rules.iter().filter(|rule| rule.id != rule_id).cloned();
         FlagEnvironment {
             default: self.default(),
-            rules: self.rule(rule_id.clone()).into_iter().chain(others).collect(),
+            rules: self.segment_rule(&rule_id).into_iter().chain(others).chain(self.a_a_rule(&rule_id)).collect(),
             rollout: Some(id.to_owned()).filter(|_| !self.status.is_ended() && self.status.state != State::Guarding),
             guard: Some(id.to_owned()).filter(|_| self.status.state == State::Guarding),
             ..configuration.clone()
         }
     }
 
-    /// Serves the variant to the segments that have it.
-    fn rule(&self, id: String) -> Option<Rule> {
+    /// Serves the variant to the segments that have it, before all other rules.
+    fn segment_rule(&self, id: &str) -> Option<Rule> {
         let step = self.status.step.filter(|_| !self.status.is_ended() && !self.is_through())?;
         let segments: Vec<Json> = self.spec.segments_at(step).into_iter().map(Json::from).collect();
         (!segments.is_empty()).then(|| Rule {
-            id,
+            id: id.to_owned(),
             conditions: vec![Condition::Test(Test {
                 attribute: String::new(),
                 operator: "segment".to_owned(),
@@ -205,11 +205,26 @@ impl Rollout {
         })
     }
 
-    /// What the flag's default is, as far as the rollout has come. From its first step on it is a split, so that evaluations have a bucket
-    /// by the rollout's salt, which says who is compared.
+    /// In an A/A bake serves the old variant, after all other rules, by a draw of the rollout's salt, so that evaluations have a bucket, which
+    /// says who is compared. Of one variant alone nothing is drawn; so one bucket of 100,000 is left out, and gets the default, which
+    /// is the same.
+    fn a_a_rule(&self, id: &str) -> Option<Rule> {
+        self.status.step.filter(|step| self.spec.is_a_a(*step) && !self.status.is_ended())?;
+        let everybody = BucketRange { start: 0, end: BUCKETS, variant: self.baseline.clone() };
+        let draw = Distribution {
+            bucket_by: None,
+            algorithm: Distribution::XXH3_V1.to_owned(),
+            rollout: Some(Draw { share: BUCKETS - 1, salt: Some(self.salt.clone()) }),
+            salt: None,
+            split: Split::Ranges(vec![everybody]),
+        };
+        Some(Rule { id: id.to_owned(), conditions: Vec::new(), serve: Serve::Distribution(draw) })
+    }
+
+    /// What the flag's default is, as far as the rollout has come.
     fn default(&self) -> Serve {
         match self.share() {
-            0 if self.status.step.is_none() || self.status.is_ended() => Serve::Variant(self.baseline.clone()),
+            0 => Serve::Variant(self.baseline.clone()),
             BUCKETS if self.is_through() => Serve::Variant(self.variant.clone()),
             share => {
                 let ranges = [(0, share, &self.variant), (share, BUCKETS, &self.baseline)];

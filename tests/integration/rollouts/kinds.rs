@@ -2,7 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Answer, Caller, FLAG, ROLLOUTS, Role, Shop, StatusCode, steps};
+use tidegate_core::{Context, bucket::Seed, evaluate};
+
+use super::{Answer, Caller, FLAG, ROLLOUTS, Role, Shop, StatusCode, environment, steps};
 
 const SEGMENTS: &str = "/api/v1/projects/shop/environments/test/segments";
 
@@ -83,11 +85,20 @@ async fn an_a_a_bake_serves_the_old_variant_and_holds_where_the_arms_differ() {
     });
     let id = shop.start(spec).await;
     assert_eq!(shop.n_on().await, 0);
+    // An SDK's evaluations have the bucket that says who is compared.
+    let hub = shop.test.state.streams.hub(&environment()).await.unwrap();
+    let (front, now) = (hub.front().await, shop.test.app.clock.now());
+    let seed = Seed::new(shop.rollout(&id).await["salt"].as_str().unwrap());
+    for user in ["ada", "bob", "eve"] {
+        let said = evaluate(&front.compiled.ruleset, "checkout", &Context::new(user), now);
+        assert_eq!((said.variant, said.bucket), (Some("off"), Some(seed.bucket(user))));
+    }
     shop.pass(30, 50, (10, 10)).await;
     let rollout = shop.rollout(&id).await;
     let units = &rollout["live"]["units"];
     assert!(units["treatment"].as_u64().unwrap() > 100 && units["control"].as_u64().unwrap() > 100, "{rollout:#}");
     shop.pass(40, 50, (10, 10)).await;
+    assert_eq!(shop.configuration().await["rules"], json!([]), "the draw is the default's again");
     assert_eq!(shop.standing(&id).await.0, 50_000, "{:#}", shop.rollout(&id).await);
 }
 
