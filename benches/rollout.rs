@@ -19,9 +19,10 @@ use tidegate_core::{Timestamp, VariantKey, bucket::BUCKETS};
 use tidegate_protocol::events::{EventBatch, Exposure, MAX_ITEMS, Measurement, UnitHash};
 use tidegate_rollout::{
     Direction, EventGate, Exposed, Gate, OnHarm, Spec, State, Status, Step, Tally, Test, Verdict,
+    chances::{Chances, bucket, splitmix},
     evidence::{BetaBinomial, ROLL_BACK, SampleRatio, null_share},
-    plan,
-    simulation::{Baseline, Metric, Outcome, Release, World, run, simulate},
+    judge, plan,
+    simulation::{Baseline, Metric, Outcome, Release, World, each, run, simulate},
 };
 use tidegate_server::{
     app::{
@@ -140,26 +141,25 @@ fn runs(n: u64) -> u64 {
 }
 
 fn healthy() {
-    println!("| healthy releases | world | runs | rolled back | did not end | required |");
-    println!("|---|---|--:|--:|--:|--:|");
+    println!("| healthy releases | world | runs | rolled back | of all, at most (95 %) | did not end | required |");
+    println!("|---|---|--:|--:|--:|--:|--:|");
     let plain = World::default();
     let again = |correlation| World { correlation: Some(correlation), ..plain };
-    for (kind, n_runs) in KINDS.into_iter().zip([4_000, 4_000, 4_000, 2_000, 1_000]) {
+    for kind in KINDS {
         let margin = kind.at_margin();
         // Of those who come ten times there are a tenth as many, and of amounts that few have, enough are waited for.
-        let (often, again_tenths) = if kind.name == AMOUNT.name { (6_000.0, 1) } else { (1_200.0, 5) };
-        for (world, release, tenths) in [
-            ("60 units/min", kind.release(60.0, 1.0, plain), 10),
-            ("600 units/min", kind.release(600.0, 1.0, plain), 10),
-            ("600 units/min, at the margin", kind.release(600.0, margin, plain), 10),
-            ("6,000 units/min, at the margin", kind.release(6_000.0, margin, plain), 1),
-            ("ten visits a unit, correlation 0", kind.release(often, 1.0, again(0.0)), again_tenths),
-            ("ten visits a unit, correlation 0.2", kind.release(often, 1.0, again(0.2)), again_tenths),
-            ("ten visits a unit, correlation 0.5", kind.release(often, 1.0, again(0.5)), again_tenths),
-            ("what is measured × 5 and back", kind.release(600.0, 1.0, World { diurnal: true, ..plain }), 5),
+        let (often, n_again) = if kind.name == AMOUNT.name { (6_000.0, 500) } else { (1_200.0, 4_000) };
+        for (world, release, n_runs) in [
+            ("60 units/min", kind.release(60.0, 1.0, plain), 4_000),
+            ("600 units/min", kind.release(600.0, 1.0, plain), 4_000),
+            ("600 units/min, at the margin", kind.release(600.0, margin, plain), 4_000),
+            ("6,000 units/min, at the margin", kind.release(6_000.0, margin, plain), 4_000),
+            ("ten visits a unit, correlation 0", kind.release(often, 1.0, again(0.0)), n_again),
+            ("ten visits a unit, correlation 0.2", kind.release(often, 1.0, again(0.2)), n_again),
+            ("ten visits a unit, correlation 0.5", kind.release(often, 1.0, again(0.5)), n_again),
+            ("what is measured × 5 and back", kind.release(600.0, 1.0, World { diurnal: true, ..plain }), 4_000),
         ] {
-            let outcome = kind.play(&release, runs(n_runs * tenths / 10));
-            told(kind.name, world, &outcome);
+            told(kind.name, world, &kind.play(&release, runs(n_runs)));
         }
     }
     for (world, together) in [("apart", 0.0), ("together in 8 of 10", 0.8)] {
@@ -175,8 +175,29 @@ fn healthy() {
 
 fn told(what: &str, world: &str, outcome: &Outcome) {
     let Outcome { n_runs, n_rolled_back, n_completed, .. } = outcome;
-    let share = percent(*n_rolled_back, *n_runs);
-    println!("| {what} | {world} | {n_runs} | {share:.2} % | {} | ≤ 1 % |", n_runs - n_rolled_back - n_completed);
+    let (share, bound) = (percent(*n_rolled_back, *n_runs), upper_bound(*n_rolled_back, *n_runs) * 100.0);
+    let n_others = n_runs - n_rolled_back - n_completed;
+    println!("| {what} | {world} | {n_runs} | {share:.2} % | {bound:.2} % | {n_others} | ≤ 1 % |");
+}
+
+/// What a share is at most that was seen `n_yes` times in `n`, with a confidence of 95 %: exact (Clopper and Pearson, "The use of confidence or
+/// fiducial limits", 1934).
+fn upper_bound(n_yes: u64, n: u64) -> f64 {
+    // Of no more than those, if the share is that.
+    let chance = |share: f64| {
+        let (mut term, mut sum) = (float(n) * (-share).ln_1p(), 0.0);
+        for k in 0..=n_yes {
+            sum += term.exp();
+            term += (float(n - k) / float(k + 1) * share / (1.0 - share)).ln();
+        }
+        sum
+    };
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..50 {
+        let middle = f64::midpoint(low, high);
+        *if chance(middle) > 0.05 { &mut low } else { &mut high } = middle;
+    }
+    high
 }
 
 fn faulty() {
@@ -222,7 +243,7 @@ fn late() {
         let from = 24 * 60 * 60_000;
         let release = Release { begins_ms: from, ..kind.release(600.0, effect, World::default()) };
         let n_runs = runs(n_runs);
-        let runs: Vec<_> = (0..n_runs).map(|seed| run(&spec, &release, seed, |_| {})).collect();
+        let runs = each(n_runs, |seed| run(&spec, &release, seed, |_| {}));
         let found = runs.iter().filter(|run| run.state == State::RolledBack);
         let mut times: Vec<_> = found.map(|run| minutes(run.ended.0 - from)).collect();
         times.sort_by(f64::total_cmp);
@@ -238,8 +259,7 @@ fn same_verdicts() {
     let gates = KINDS.iter().enumerate().map(|(n, kind)| kind.gate(&n.to_string())).collect();
     let spec = usual(gates);
     let n_runs = runs(40);
-    let (mut n_same, mut n_looks) = (0, 0);
-    for seed in 0..n_runs {
+    let same = each(n_runs, |seed| {
         let effect = if seed % 2 == 0 { 1.0 } else { 2.0 };
         let said = |disturbed| {
             let metrics = KINDS.iter().map(|kind| Metric { baseline: kind.baseline, effect }).collect();
@@ -258,16 +278,17 @@ fn same_verdicts() {
             (said, run)
         };
         let undisturbed = said(false);
-        n_looks += undisturbed.0.len();
-        n_same += u64::from(said(true) == undisturbed);
-    }
+        (undisturbed.0.len(), said(true) == undisturbed)
+    });
+    let n_looks: usize = same.iter().map(|(n_looks, _)| n_looks).sum();
+    let n_same = same.iter().filter(|(_, is_same)| *is_same).count();
     println!("| events late by 60 s, twice, in another order, another server every 30 s | | required |");
     println!("|---|--:|--:|");
     println!("| rollouts with the same verdicts at each of {n_looks} looks | {n_same} of {n_runs} | all |\n");
 }
 
-/// At half of everybody, a look after every few units: how many units of each arm until it is found, in the median.
-fn median_units(kind: Kind, effect: f64, n_runs: u64) -> f64 {
+/// At half of everybody, a look after every few units: how many units of each arm until it is found, in the median and on average.
+fn units_until_found(kind: Kind, effect: f64, n_runs: u64) -> (f64, f64) {
     let spec = spec(&[(50_000, 40_000), (BUCKETS, 15)], vec![kind.gate("m")]);
     let release = kind.release(24.0, effect, World::default());
     let found = |seed| {
@@ -281,16 +302,20 @@ fn median_units(kind: Kind, effect: f64, n_runs: u64) -> f64 {
         });
         units
     };
-    let mut units: Vec<_> = (0..n_runs).map(found).collect();
-    units.sort_by(f64::total_cmp);
-    units.get(units.len() / 2).copied().unwrap_or(f64::NAN)
+    median_and_mean(each(n_runs, found))
+}
+
+fn median_and_mean(mut found: Vec<f64>) -> (f64, f64) {
+    found.sort_by(f64::total_cmp);
+    let median = found.get(found.len() / 2).copied().unwrap_or(f64::NAN);
+    (median, found.iter().sum::<f64>() / float(found.len() as u64))
 }
 
 fn delay_of_means() {
     println!(
-        "| means, a look every two units | median units of an arm | fixed sample, 80 % power | ratio | required |"
+        "| means, a look every two units | median units of an arm | mean | fixed sample, 80 % power | ratios | required |"
     );
-    println!("|---|--:|--:|--:|--:|");
+    println!("|---|--:|--:|--:|--:|--:|");
     let half = Kind { baseline: Baseline { rate: 1.0, spread: 0.5 }, ..MEAN };
     for (kind, what, effect) in [
         (half, "+ 20 %, σ 0.5", 1.2),
@@ -299,13 +324,14 @@ fn delay_of_means() {
         (AMOUNT, "5 % of units, halved, σ 1", 0.5),
     ] {
         let kind = Kind { test: Test::Mean { within_ms: 1_000 }, ..kind };
-        let found = median_units(kind, effect, runs(300));
+        let (median, mean) = units_until_found(kind, effect, runs(300));
         let Baseline { rate, spread } = kind.baseline;
         let (allowed, variance) = (kind.at_margin(), (spread * spread).exp() / rate - 1.0);
         // One look at a sample of a size that is known beforehand: an error of 1 %, a power of 80 %.
         let deviations = 2.326_348 + 0.841_621;
         let fixed = f64::powi(deviations / (effect - allowed), 2) * variance * (effect * effect + allowed * allowed);
-        println!("| {what} | {found:.0} | {fixed:.0} | {:.2} | ≤ 1.15 |", found / fixed);
+        let ratios = format!("{:.2}, {:.2}", median / fixed, mean / fixed);
+        println!("| {what} | {median:.0} | {mean:.0} | {fixed:.0} | {ratios} | ≤ 1.15, 1.3 |");
     }
     println!();
 }
@@ -319,7 +345,7 @@ fn delay_of_quantiles() {
         (P95, "+ 20 %, σ 0.5", 1.2, 60, ""),
         (wide, "+ 50 %, σ 1", 1.5, 60, ""),
     ] {
-        println!("| {what} | {:.0} | {required} |", median_units(kind, effect, runs(n_runs)));
+        println!("| {what} | {:.0} | {required} |", units_until_found(kind, effect, runs(n_runs)).0);
     }
     println!();
 }
@@ -327,32 +353,27 @@ fn delay_of_quantiles() {
 /// A look after every event.
 fn delay() {
     println!(
-        "| a look at every event: units with an error until it is found | median, the gate | the process alone | fixed sample, 80 % power | gate / fixed | required |"
+        "| a look at every event: units with an error until it is found | median, the gate | mean | the process alone | fixed sample, 80 % power | gate / fixed | required |"
     );
-    println!("|---|--:|--:|--:|--:|--:|");
-    for (risk, fixed, required) in [(1.5, 427.0, 1.15), (2.0, 119.0, 1.15), (3.0, 46.0, 1.15), (5.0, 23.0, 1.5)] {
+    println!("|---|--:|--:|--:|--:|--:|--:|");
+    for (risk, fixed, required) in
+        [(1.5, 427.0, "≤ 1.15, 1.3"), (2.0, 119.0, "≤ 1.15, 1.3"), (3.0, 46.0, "≤ 1.15, 1.3"), (5.0, 23.0, "≤ 1.5")]
+    {
         let process = BetaBinomial::new(null_share(1.1, 0.5), 60.0, 0.01);
         let until = |evidence_needed: f64| {
-            let mut needed: Vec<_> = (0..2_000)
-                .map(|seed| {
-                    let mut chances = Chances::new(seed);
-                    let theta = null_share(risk, 0.5);
-                    let mut n_worse = 0;
-                    (1..20_000_u64)
-                        .find(|n| {
-                            n_worse += u64::from(chances.share() < theta);
-                            process.ln_evidence(n_worse, *n) >= evidence_needed
-                        })
-                        .unwrap_or(20_000)
-                })
-                .collect();
-            needed.sort_unstable();
-            needed.get(needed.len() / 2).copied().unwrap_or_default()
+            median_and_mean(each(2_000, |seed| {
+                let (mut chances, mut n_worse) = (Chances::new(seed), 0);
+                let found = (1..20_000_u64).find(|n| {
+                    n_worse += u64::from(chances.share() < null_share(risk, 0.5));
+                    process.ln_evidence(n_worse, *n) >= evidence_needed
+                });
+                float(found.unwrap_or(20_000))
+            }))
         };
         // The first step's window has nine tenths of the tolerated error.
-        let (gate, alone) = (until(ROLL_BACK - 0.9_f64.ln()), until(ROLL_BACK));
-        let ratio = float(gate) / fixed;
-        println!("| {risk} times the errors | {gate} | {alone} | {fixed:.0} | {ratio:.2} | ≤ {required} |");
+        let ((median, mean), (alone, _)) = (until(ROLL_BACK - 0.9_f64.ln()), until(ROLL_BACK));
+        let ratios = format!("{:.2}, {:.2}", median / fixed, mean / fixed);
+        println!("| {risk} times the errors | {median} | {mean:.0} | {alone} | {fixed} | {ratios} | {required} |");
     }
     println!();
 }
@@ -369,7 +390,7 @@ fn arms() {
                 n % 50 == 0 && process.ln_evidence(&units) >= SampleRatio::ALARM
             })
         };
-        let mut found: Vec<_> = (0..n_runs).filter_map(found).collect();
+        let mut found: Vec<_> = each(n_runs, found).into_iter().flatten().collect();
         found.sort_unstable();
         found
     };
@@ -453,6 +474,40 @@ fn costs() {
     let of_core = each * 1_000.0 / 5.0 * 100.0;
     println!("| a look with three gates: judged and planned | {:.1} µs | |", each * 1e6);
     println!("| 1,000 rollouts, a look every 5 s each: of the core | {of_core:.2} % | ≤ 5 % |");
+    looks_after_a_week();
+}
+
+/// One gate of each kind, with all windows of hours open, and values as far apart as times and as amounts are.
+fn looks_after_a_week() {
+    for spread in [0.5, 1.5] {
+        let tests = [ERRORS.test, MEAN.test, RATIO.test, P95.test];
+        let event_gate = |test| EventGate { test, margin: 0.05, ..EventGate::named("m") };
+        let gates: Vec<_> =
+            (0..).zip(tests).map(|(n, test): (u32, _)| Gate::on_events(n.to_string(), event_gate(test))).collect();
+        let mut tally = Tally::new(&gates, Tally::CAPACITY);
+        [10_000, 25_000, 50_000].into_iter().for_each(|share| tally.begin_step(share));
+        let mut chances = Chances::new(1);
+        let mut now = Timestamp(0);
+        for _ in 0..168 {
+            for n in 0..600 {
+                now.0 += 6_000;
+                // Half of them come for the first time.
+                let number = if n % 2 == 0 { chances.number() } else { chances.below(20_000) };
+                let (unit, bucket) = (splitmix(number), bucket(7, number));
+                tally.expose(Exposed { unit, bucket: Some(bucket), treated: bucket < 50_000 }, now);
+                tally.measure(unit, "m", Some(100.0 * (spread * chances.normal()).exp()), now);
+            }
+            tally.begin_hour();
+        }
+        let began = Instant::now();
+        for _ in 0..2_000 {
+            std::hint::black_box(judge(&gates, &tally));
+        }
+        let each = began.elapsed().as_secs_f64() / 2_000.0;
+        let of_core = each * 1_000.0 / 5.0 * 100.0;
+        println!("| one gate of each kind, after a week of hours, σ {spread} | {:.1} µs | |", each * 1e6);
+        println!("| … 1,000 rollouts, a look every 5 s each: of the core | {of_core:.2} % | ≤ 5 % |");
+    }
 }
 
 /// Of as many units as there may be, all of them compared, with a mean that still grows.
@@ -466,7 +521,7 @@ fn memory() {
         tally.begin_step(50_000);
         let (mut most, mut at_most) = (0.0_f64, 0.0);
         for unit in 0..Tally::CAPACITY as u64 {
-            let bucket = mixed(7, unit);
+            let bucket = bucket(7, unit);
             tally
                 .expose(Exposed { unit: splitmix(unit), bucket: Some(bucket), treated: bucket < 50_000 }, Timestamp(0));
             tally.measure(splitmix(unit), "c", Some(float(unit % 1_000)), Timestamp(0));
@@ -488,7 +543,7 @@ fn key(text: &str) -> Result<VariantKey, ()> {
 
 fn batch(units: &[u64]) -> EventBatch {
     let exposures = units.iter().map(|unit| {
-        let bucket = mixed(7, *unit);
+        let bucket = bucket(7, *unit);
         let variant = if bucket < 50_000 { "on" } else { "off" };
         Exposure {
             flag: "checkout".to_owned(),
@@ -507,42 +562,6 @@ fn batch(units: &[u64]) -> EventBatch {
         at: 0,
     });
     EventBatch { id: "b".to_owned(), exposures: exposures.collect(), measurements: measurements.collect(), dropped: 0 }
-}
-
-/// Numbers that look random and are the same every time.
-struct Chances(u64);
-
-impl Chances {
-    fn new(seed: u64) -> Self {
-        Self(splitmix(seed.wrapping_add(1)))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        splitmix(self.0)
-    }
-
-    fn share(&mut self) -> f64 {
-        share_of(self.next())
-    }
-}
-
-/// `SplitMix64`'s last step (Steele, Lea, Flood 2014).
-fn splitmix(mut z: u64) -> u64 {
-    z = z.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-/// A unit's bucket in this run.
-#[expect(clippy::cast_possible_truncation, reason = "below the number of buckets")]
-fn mixed(seed: u64, unit: u64) -> u32 {
-    ((u128::from(splitmix(splitmix(seed) ^ unit)) * u128::from(BUCKETS)) >> 64) as u32
-}
-
-fn share_of(number: u64) -> f64 {
-    float(number >> 11) / float(1 << 53)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "below 2^53")]

@@ -1,6 +1,6 @@
 //! What a gate says of what was counted.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     evidence::{BetaBinomial, Estimate, HOLD, Histogram, MeanDifference, QuantileShift, ROLL_BACK, Totals, null_share},
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What a gate says, and the numbers that it says it on.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = GateJudgement))]
 #[serde(rename_all = "camelCase")]
 pub struct Judgement {
@@ -36,7 +36,7 @@ pub struct Judgement {
 }
 
 /// What a gate says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = GateVerdict))]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
@@ -85,12 +85,19 @@ pub(crate) const MIN_EFFECTIVE: f64 = 60.0;
 
 /// What each gate says. Those that ask others say that they were not asked.
 pub fn judge(gates: &[Gate], tally: &Tally) -> Vec<Judgement> {
-    let n_gates = gates.iter().filter(|gate| gate.events().is_some()).count();
+    let weights = weights(gates);
     let judge = |(index, gate): (usize, &Gate)| match gate.events() {
-        Some(events) => Compared { key: &gate.key, gate: events, index, n_gates, tally }.judge(),
+        Some(events) => {
+            Compared { key: &gate.key, gate: events, index, ln_share: (events.weight / weights).ln(), tally }.judge()
+        }
         None => Judgement::inconclusive(&gate.key, "has not been asked yet"),
     };
     gates.iter().enumerate().map(judge).collect()
+}
+
+/// The weights of the gates on events together, among which the tolerated probability of an error is divided.
+pub(crate) fn weights(gates: &[Gate]) -> f64 {
+    gates.iter().filter_map(Gate::events).map(|gate| gate.weight).sum()
 }
 
 impl Judgement {
@@ -119,9 +126,13 @@ struct Compared<'a> {
     key: &'a str,
     gate: &'a EventGate,
     index: usize,
-    n_gates: usize,
+    /// Of its part of the tolerated probability of an error, the logarithm.
+    ln_share: f64,
     tally: &'a Tally,
 }
+
+/// One arm of both.
+type ArmOf = for<'h> fn(&'h Both<Histogram>) -> &'h Histogram;
 
 /// The window with the strongest evidence of harm, corrected for all gates and windows.
 struct Strongest<T> {
@@ -203,16 +214,21 @@ impl<'a> Compared<'a> {
 
     fn quantile(self, quantile: f64) -> Judgement {
         let shift = QuantileShift::new(quantile, self.ratio() - 1.0, N_OPT_QUANTILE, ALPHA);
-        let ln_evidence = |Both { treatment, control }: &Both<Histogram>, floor: f64| {
-            let (better, worse) = match self.gate.worse {
-                Direction::Up => (control, treatment),
-                Direction::Down => (treatment, control),
-            };
-            Some(shift.ln_evidence(better, worse, floor))
-        };
         let firsts_of = |counted: &'a Counted| match counted {
             Counted::Firsts(firsts) => Some(firsts),
             _ => None,
+        };
+        let (better_of, worse_of): (ArmOf, ArmOf) = match self.gate.worse {
+            Direction::Up => (|firsts| &firsts.control, |firsts| &firsts.treatment),
+            Direction::Down => (|firsts| &firsts.treatment, |firsts| &firsts.control),
+        };
+        // That of the whole rollout does for most windows.
+        let likely = self.whole().and_then(firsts_of).map(|firsts| shift.likely(better_of(firsts)));
+        let ln_evidence = |firsts: &Both<Histogram>, floor: f64| {
+            let (better, worse) = (better_of(firsts), worse_of(firsts));
+            let may_count = shift.ln_at_most(better, worse, likely?) > floor
+                && shift.ln_at_most(better, worse, shift.likely(better)) > floor;
+            may_count.then(|| shift.ln_evidence(better, worse, floor))
         };
         let strongest = self.strongest(firsts_of, ln_evidence);
         let shown = self.shown(firsts_of, &strongest);
@@ -254,11 +270,10 @@ impl<'a> Compared<'a> {
         of: impl Fn(&'a Counted) -> Option<T>,
         ln_evidence: impl Fn(T, f64) -> Option<f64>,
     ) -> Strongest<T> {
-        let ln_share = -count(self.n_gates as u64).ln();
         let mut strongest = Strongest { ln_evidence: f64::NEG_INFINITY, counted: None };
         for (weight, counted) in self.tally.counted(self.index) {
             let Some(counted) = of(counted) else { continue };
-            let ln_part = weight.ln() + ln_share;
+            let ln_part = weight.ln() + self.ln_share;
             let floor =
                 if strongest.counted.is_some() { strongest.ln_evidence.max(NOTHING) } else { f64::NEG_INFINITY };
             let Some(found) = ln_evidence(counted, floor - ln_part) else { continue };
@@ -271,8 +286,12 @@ impl<'a> Compared<'a> {
 
     /// The window that people see the numbers of: the whole rollout, or the one with evidence of harm.
     fn shown<T: Copy>(self, of: impl Fn(&'a Counted) -> Option<T>, strongest: &Strongest<T>) -> Option<T> {
-        let whole = self.tally.counted(self.index).next().and_then(|(_, counted)| of(counted));
-        if strongest.ln_evidence >= HOLD { strongest.counted } else { whole }
+        if strongest.ln_evidence >= HOLD { strongest.counted } else { self.whole().and_then(of) }
+    }
+
+    /// What was counted since the first step began.
+    fn whole(self) -> Option<&'a Counted> {
+        self.tally.counted(self.index).next().map(|(_, counted)| counted)
     }
 
     /// `is_enough`: whether enough was seen since the step began.
@@ -300,8 +319,7 @@ impl<'a> Compared<'a> {
         let Some(ratio) = self.gate.proof.filter(|_| judgement.verdict == Verdict::Pass && !self.tally.is_a_a()) else {
             return judgement;
         };
-        let whole = self.tally.counted(self.index).next();
-        let Some((_, Counted::Happened(Met { compared: Arms { treatment, control }, .. }))) = whole else {
+        let Some(Counted::Happened(Met { compared: Arms { treatment, control }, .. })) = self.whole() else {
             return judgement;
         };
         // That so many are in control as there would be if it happened to treatment less often than that.

@@ -10,6 +10,7 @@
 //! Nothing here looks at a clock, a database or a network: the server's controller does, and carries out what is planned.
 #![deny(missing_docs)]
 
+pub mod chances;
 pub mod evidence;
 pub mod gate;
 mod moment;

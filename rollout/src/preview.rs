@@ -7,7 +7,7 @@ use crate::{
     evidence::{
         BetaBinomial, Estimate, HOLD, Histogram, MeanDifference, QuantileShift, ROLL_BACK, ln_beta_inc, null_share,
     },
-    gate::{ALPHA, ALPHA_PROOF, MIN_EFFECTIVE, MIN_UNITS, N_OPT, N_OPT_MEAN, N_OPT_QUANTILE},
+    gate::{self, ALPHA, ALPHA_PROOF, MIN_EFFECTIVE, MIN_UNITS, N_OPT, N_OPT_MEAN, N_OPT_QUANTILE},
     simulation::Baseline,
     spec::{Direction, EventGate, Spec, Step, Test},
     tally::Tally,
@@ -51,14 +51,15 @@ const AT_THE_END: f64 = 0.5;
 /// What is to be expected of each step, with so many new units a minute, and what each gate watches as it is now, in the order of the
 /// spec's gates.
 pub fn preview(spec: &Spec, units_per_minute: f64, baselines: &[Baseline]) -> Vec<StepPreview> {
-    let n_gates = spec.gates().iter().filter(|gate| gate.events().is_some()).count();
+    let weights = gate::weights(spec.gates());
     let mut n_before = 0.0;
     let previews = spec.steps().iter().enumerate().map(|(step_idx, step)| {
         let share = spec.compared_share(step_idx);
         let compared = f64::from(share.min(BUCKETS.saturating_sub(share))) / f64::from(BUCKETS);
         let asked = spec.gates().iter().zip(baselines).filter(|(gate, _)| spec.asks(step_idx, &gate.key));
         let gates = asked.filter_map(|(gate, baseline)| {
-            Some(Compared { key: &gate.key, gate: gate.events()?, baseline: *baseline, n_gates })
+            let events = gate.events()?;
+            Some(Compared { key: &gate.key, gate: events, baseline: *baseline, part: events.weight / weights })
         });
         let gates: Vec<_> = gates.filter(|_| compared > 0.0).collect();
         let per_ms = units_per_minute * compared / 60_000.0;
@@ -95,7 +96,8 @@ struct Compared<'a> {
     key: &'a str,
     gate: &'a EventGate,
     baseline: Baseline,
-    n_gates: usize,
+    /// Of the tolerated probability of an error.
+    part: f64,
 }
 
 impl Compared<'_> {
@@ -155,7 +157,7 @@ impl Compared<'_> {
 
     fn is_found(self, n: f64, effect: f64) -> bool {
         // What the first window is given of the tolerated error.
-        let needed = ROLL_BACK + float(self.n_gates as u64).ln() - Tally::FIRST.ln();
+        let needed = ROLL_BACK - self.part.ln() - Tally::FIRST.ln();
         let Baseline { rate, spread } = self.baseline;
         let allowed = match self.gate.worse {
             Direction::Up => 1.0 + self.gate.margin,

@@ -13,7 +13,9 @@ use tidegate_core::{
 
 use crate::{
     Arms, Decision, Direction, EventGate, Exposed, Gate, Judgement, Limit, Observation, OnHarm, Plan, Severity, Spec,
-    State, Status, Step, Tally, Watched, Window, judge, plan,
+    State, Status, Step, Tally, Test, Watched, Window,
+    chances::{Chances, share_of},
+    judge, plan,
     window::{self, WindowText},
 };
 
@@ -48,10 +50,21 @@ struct Play {
     population: u64,
     /// What share of units a metric happens to: treatment, control.
     rates: BTreeMap<String, (f64, f64)>,
+    values: BTreeMap<String, Values>,
     n_units: u64,
     asked: asked::Asked,
     told: String,
     said: Vec<String>,
+}
+
+/// What a metric measures, of some units.
+struct Values {
+    treatment: f64,
+    control: f64,
+    /// The standard deviation of the logarithm.
+    spread: f64,
+    /// The share of units that have one.
+    of: f64,
 }
 
 impl Play {
@@ -76,6 +89,7 @@ impl Play {
             per_minute: 0,
             population: 0,
             rates: BTreeMap::new(),
+            values: BTreeMap::new(),
             n_units: 0,
             asked: asked::Asked::default(),
             told: String::new(),
@@ -190,6 +204,14 @@ impl Play {
                 self.tally.measure(unit, metric, None, self.now);
             }
         }
+        for (metric, Values { treatment, control, spread, of }) in &self.values {
+            let mut chances = Chances::new(Seed::new(&format!("{metric} {}", self.n_units)).hash(&key));
+            if chances.share() < *of {
+                let median = if has_it { treatment } else { control };
+                let value = median * libm::exp(spread * chances.normal());
+                self.tally.measure(unit, metric, Some(value), self.now);
+            }
+        }
     }
 
     fn run(&mut self, line: &str) {
@@ -200,6 +222,11 @@ impl Play {
             ["population", units] => self.population = units.parse().unwrap(),
             ["rate", metric, treatment, control] => {
                 self.rates.insert(metric.to_owned(), (percent(treatment), percent(control)));
+            }
+            ["value", metric, treatment, control, "spread", spread, "of", share] => {
+                let [treatment, control, spread] = [treatment, control, spread].map(|text| text.parse().unwrap());
+                let values = Values { treatment, control, spread, of: percent(share) };
+                self.values.insert(metric.to_owned(), values);
             }
             ["reading", ref rest @ ..] => self.asked.hear(rest),
             ["flag", how] => self.is_off = how == "off",
@@ -215,7 +242,6 @@ impl Play {
                 self.watched_before = Some((self.watched_since, self.now));
                 self.pass(duration(time), false);
                 self.watched_since = self.now;
-                self.asked.forget();
                 self.look();
             }
             ["pause"] => self.person(self.status.paused(self.now), "paused"),
@@ -252,9 +278,8 @@ impl Play {
 }
 
 /// A number in [0, 1) that looks random.
-#[expect(clippy::cast_precision_loss, reason = "53 bits")]
 fn chance(salt: &str, key: &str) -> f64 {
-    (Seed::new(salt).hash(key) >> 11) as f64 / (1_u64 << 53) as f64
+    share_of(Seed::new(salt).hash(key))
 }
 
 fn percent(text: &str) -> f64 {
@@ -273,7 +298,7 @@ fn duration(text: &str) -> i64 {
 }
 
 /// `steps 0% 5m segments internal, 10% 15m gates errors, 50% 15m 500 units approval, 100% 15m`, `gate errors down margin 0.2 signal limit 20%
-/// 20`, `on harm kill`, `start at 2h`, `window 2026-11-02T09:00 Europe/Berlin 8h FREQ=DAILY`, `guard 1h`.
+/// 20`, `gate ms quantile 95% weight 3`, `gate basket mean 10m`, `on harm kill`, `start at 2h`, `window 2026-11-02T09:00 Europe/Berlin 8h FREQ=DAILY`, `guard 1h`.
 fn spec(lines: &[&str]) -> Spec {
     let (mut steps, mut gates, mut on_harm) = (Spec::default().steps().to_vec(), Vec::new(), OnHarm::RollBack);
     let (mut windows, mut guard_ms, mut start_at) = (Vec::new(), None, None);
@@ -338,6 +363,11 @@ fn gate(text: &str) -> Gate {
             "signal" => severity = Severity::Signal,
             "down" => gate.worse = Direction::Down,
             "margin" => gate.margin = words.next().unwrap().parse().unwrap(),
+            "proof" => gate.proof = Some(words.next().unwrap().parse().unwrap()),
+            "weight" => gate.weight = words.next().unwrap().parse().unwrap(),
+            "mean" => gate.test = Test::Mean { within_ms: duration(words.next().unwrap()).unsigned_abs() },
+            "ratio" => gate.test = Test::Ratio { within_ms: duration(words.next().unwrap()).unsigned_abs() },
+            "quantile" => gate.test = Test::Quantile { quantile: percent(words.next().unwrap()) },
             "limit" => {
                 let (share, units) = (percent(words.next().unwrap()), words.next().unwrap().parse().unwrap());
                 gate.limit = Some(Limit { share, units });

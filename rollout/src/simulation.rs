@@ -1,13 +1,15 @@
 //! What would become of a rollout: units that are drawn, counted, judged and planned for as a server does it. Seeded, so that the same comes
 //! out each time.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, num::NonZero, panic::resume_unwind, thread};
 
 use serde::Serialize;
 use tidegate_core::{Timestamp, bucket::BUCKETS};
 
 use crate::{
-    Decision, Exposed, Gate, Judgement, Observation, Spec, State, Status, Tally, Test, Verdict, Waiting, judge, plan,
+    Decision, Exposed, Gate, Judgement, Observation, Spec, State, Status, Tally, Test, Verdict, Waiting,
+    chances::{Chances, bucket, share_of, splitmix},
+    judge, plan,
 };
 
 /// A release and its traffic.
@@ -109,7 +111,7 @@ const N_VISITS: u64 = 10;
 
 /// What becomes of `n_runs` such rollouts. People approve at once, and windows are open.
 pub fn simulate(spec: &Spec, release: &Release, n_runs: u64, seed: u64) -> Outcome {
-    let runs: Vec<_> = (0..n_runs).map(|n| run(spec, release, seed.wrapping_add(n), |_| {})).collect();
+    let runs = each(n_runs, |n| run(spec, release, seed.wrapping_add(n), |_| {}));
     let mut minutes: Vec<_> = runs.iter().filter(|run| is_harm(run.state)).map(|run| minutes(run.ended.0)).collect();
     minutes.sort_by(f64::total_cmp);
     let treated: u64 = runs.iter().map(|run| run.treated).sum();
@@ -120,6 +122,17 @@ pub fn simulate(spec: &Spec, release: &Release, n_runs: u64, seed: u64) -> Outco
         median_minutes: minutes.get(minutes.len() / 2).copied(),
         mean_treated: float(treated) / float(n_runs.max(1)),
     }
+}
+
+/// What becomes of each of so many runs, in their order; on all cores.
+pub fn each<T: Send>(n_runs: u64, run: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let n_threads = thread::available_parallelism().map_or(1, NonZero::get) as u64;
+    let (run, n_each) = (&run, n_runs.div_ceil(n_threads));
+    let part = |part: u64| (part * n_each..n_runs.min((part + 1) * n_each)).map(run).collect::<Vec<_>>();
+    thread::scope(|scope| {
+        let parts: Vec<_> = (0..n_threads).map(|n| scope.spawn(move || part(n))).collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
 }
 
 fn is_harm(state: State) -> bool {
@@ -359,52 +372,6 @@ impl<'a> Play<'a> {
             }
         }
     }
-}
-
-/// Numbers that look random and are the same every time.
-struct Chances(u64);
-
-impl Chances {
-    fn new(seed: u64) -> Self {
-        Self(splitmix(seed.wrapping_add(1)))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        splitmix(self.0)
-    }
-
-    fn share(&mut self) -> f64 {
-        share_of(self.next())
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
-    /// Of the standard normal distribution (Box and Muller 1958).
-    fn normal(&mut self) -> f64 {
-        let (radius, angle) = (1.0 - self.share(), self.share());
-        libm::sqrt(-2.0 * libm::log(radius)) * libm::cos(2.0 * std::f64::consts::PI * angle)
-    }
-}
-
-/// `SplitMix64`'s last step (Steele, Lea, Flood 2014).
-fn splitmix(mut z: u64) -> u64 {
-    z = z.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-/// A unit's bucket in this run.
-#[expect(clippy::cast_possible_truncation, reason = "below the number of buckets")]
-fn bucket(seed: u64, number: u64) -> u32 {
-    ((u128::from(splitmix(splitmix(seed) ^ number)) * u128::from(BUCKETS)) >> 64) as u32
-}
-
-fn share_of(number: u64) -> f64 {
-    float(number >> 11) / float(1 << 53)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "below 2^53")]

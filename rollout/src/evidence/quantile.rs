@@ -87,7 +87,13 @@ impl Histogram {
     /// How many are in buckets up to this one.
     fn up_to(&self, bucket: i16) -> u64 {
         let n_buckets = usize::try_from(i32::from(bucket) - i32::from(self.first) + 1).unwrap_or(0);
-        self.counts.iter().take(n_buckets).map(|n| u64::from(*n)).sum()
+        let sum = |counts: &[u32]| counts.iter().map(|n| u64::from(*n)).sum::<u64>();
+        // Whichever is less to add up.
+        match self.counts.split_at_checked(n_buckets) {
+            None => self.n,
+            Some((below, above)) if below.len() > above.len() => self.n.saturating_sub(sum(above)),
+            Some((below, _)) => sum(below),
+        }
     }
 
     fn last(&self) -> i16 {
@@ -136,6 +142,17 @@ impl QuantileShift {
         }
     }
 
+    /// The point where most differences from these units of control would show.
+    pub fn likely(&self, control: &Histogram) -> Point {
+        Point(control.at(self.quantile).unwrap_or(0).saturating_add(self.n_margin))
+    }
+
+    /// What the evidence is at most, as a natural logarithm, going by one point, whichever that is. A hundredth of the work.
+    pub fn ln_at_most(&self, control: &Histogram, treatment: &Histogram, Point(bucket): Point) -> f64 {
+        self.above.ln_at_most(treatment.n.saturating_sub(treatment.up_to(bucket)), treatment.n)
+            + self.below.ln_at_most(control.up_to(bucket.saturating_sub(1 + self.n_margin)), control.n)
+    }
+
     /// The evidence, as a natural logarithm. Where it is not above `floor`, some number that is not either.
     ///
     /// A product at one point costs a microsecond, and there may be 2,900. But towards higher points one factor only falls, and the other
@@ -151,13 +168,6 @@ impl QuantileShift {
             above: self.above.ln_evidence(treatment.n.saturating_sub(treatment.up_to(bucket)), treatment.n),
             below: self.below.ln_evidence(control.up_to(bucket.saturating_sub(1 + self.n_margin)), control.n),
         };
-        // Where most differences would show.
-        let likely = control.at(self.quantile).map_or(from, |bucket| bucket.saturating_add(self.n_margin));
-        let at_most = self.above.ln_at_most(treatment.n.saturating_sub(treatment.up_to(likely)), treatment.n)
-            + self.below.ln_at_most(control.up_to(likely.saturating_sub(1 + self.n_margin)), control.n);
-        if at_most <= floor {
-            return at_most;
-        }
         let (low, high) = (at(from), at(to));
         let mut lowest = low.product().min(high.product());
         let mut between = vec![((from, low), (to, high))];
@@ -176,6 +186,10 @@ impl QuantileShift {
         lowest
     }
 }
+
+/// Where both arms are looked at: the upper edge of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point(i16);
 
 /// At one point.
 #[derive(Clone, Copy)]

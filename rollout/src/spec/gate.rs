@@ -44,6 +44,9 @@ pub struct EventGate {
     /// The step ends only when it is proved that it happens to less than so many times as many units of treatment as of control; above 1 + margin, at
     /// most 100. Only for [`Test::Happened`] where more is worse.
     pub proof: Option<f64>,
+    /// Its part of the tolerated probability of a wrong alarm, beside those of the rollout's other gates on events: with 3 beside one of
+    /// 1, three quarters. The more, the sooner harm is found. From 0.01 to 100.
+    pub weight: f64,
 }
 
 /// What of a metric is compared.
@@ -153,6 +156,9 @@ pub const MAX_QUERY_BYTES: usize = 4_096;
 /// How long a unit is watched for its mean, if nothing else is said: 10 minutes.
 pub const DEFAULT_WITHIN_MS: u64 = 600_000;
 
+/// The weight of a gate, if nothing else is said.
+pub const DEFAULT_WEIGHT: f64 = 1.0;
+
 /// How often a source is asked, if nothing else is said.
 pub const DEFAULT_EVERY_MS: u64 = 15_000;
 
@@ -218,6 +224,7 @@ impl EventGate {
             margin: default_margin(),
             limit: None,
             proof: None,
+            weight: DEFAULT_WEIGHT,
         }
     }
 
@@ -236,6 +243,9 @@ impl EventGate {
             _ => {}
         }
         check_margin(self.margin, self.worse, wrong)?;
+        if !(0.01..=100.0).contains(&self.weight) {
+            return wrong("weight", "from 0.01 to 100: 1 is as much as the others");
+        }
         let counts = matches!(self.test, Test::Happened { .. }) && self.worse == Direction::Up;
         if let Some(limit) = self.limit {
             if !counts {
@@ -372,6 +382,9 @@ pub struct GateText {
     /// The step ends only when it is proved that it happens to less than so many times as many units of treatment as of control.
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<f64>,
+    /// Its part of the tolerated probability of a wrong alarm, beside those of the other gates with a `metric`; 0.01 to 100, absent: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<f64>,
     /// The key of a metric source of the project.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
@@ -421,6 +434,7 @@ impl GateText {
             (self.quantile.is_some(), "quantile"),
             (self.limit.is_some(), "limit"),
             (self.proof.is_some(), "proof"),
+            (self.weight.is_some(), "weight"),
         ]
         .into_iter()
         .find_map(|(is_there, name)| is_there.then_some(name))
@@ -449,8 +463,9 @@ impl GateText {
             (TestName::Quantile, Some(quantile)) => Test::Quantile { quantile },
             (TestName::Quantile, None) => return Err(SpecError::at("/quantile", "which quantile: 0.95, say")),
         };
-        let margin = self.margin.unwrap_or_else(default_margin);
-        Ok(EventGate { metric, test, worse: self.worse, margin, limit: self.limit, proof: self.proof })
+        let Self { worse, limit, proof, .. } = self;
+        let (margin, weight) = (self.margin.unwrap_or_else(default_margin), self.weight.unwrap_or(DEFAULT_WEIGHT));
+        Ok(EventGate { metric, test, worse, margin, limit, proof, weight })
     }
 
     fn query(self, source: String) -> Result<QueryGate, SpecError> {
@@ -501,8 +516,10 @@ impl From<Gate> for GateText {
     fn from(Gate { key, severity, watches }: Gate) -> Self {
         let text = Self { key, severity, ..Self::default() };
         match watches {
-            Watched::Events(EventGate { metric, test, worse, margin, limit, proof }) => {
-                let text = Self { metric: Some(metric), worse, margin: Some(margin), limit, proof, ..text };
+            Watched::Events(EventGate { metric, test, worse, margin, limit, proof, weight }) => {
+                #[expect(clippy::float_cmp, reason = "what was not said is not said")]
+                let weight = (weight != DEFAULT_WEIGHT).then_some(weight);
+                let text = Self { metric: Some(metric), worse, margin: Some(margin), limit, proof, weight, ..text };
                 match test {
                     Test::Happened { above } => Self { above, ..text },
                     Test::Mean { within_ms } => Self { test: TestName::Mean, within_ms: Some(within_ms), ..text },
@@ -551,6 +568,7 @@ mod tests {
         check(r#"{"key": "a", "metric": "basket", "test": "mean", "worse": "down", "withinMs": 60000}"#, None);
         check(r#"{"key": "a", "metric": "ms", "test": "ratio"}"#, None);
         check(r#"{"key": "a", "metric": "errors", "proof": 2}"#, None);
+        check(r#"{"key": "a", "metric": "errors", "weight": 3}"#, None);
         check(r#"{"key": "a", "source": "prom", "query": "up", "min": 1, "forMs": 300000}"#, None);
         check(r#"{"key": "a", "source": "prom", "query": "t", "controlQuery": "c", "margin": 0.2}"#, None);
     }
@@ -574,6 +592,8 @@ mod tests {
         check(r#"{"key": "a", "metric": "m", "test": "mean", "withinMs": 5}"#, Some("/withinMs"));
         check(r#"{"key": "a", "metric": "m", "test": "mean", "limit": {"share": 0.1}}"#, Some("/limit"));
         check(r#"{"key": "a", "metric": "m", "proof": 1.05}"#, Some("/proof"));
+        check(r#"{"key": "a", "metric": "m", "weight": 0}"#, Some("/weight"));
+        check(r#"{"key": "a", "source": "s", "query": "up", "max": 1, "weight": 2}"#, Some("/weight"));
         check(r#"{"key": "a", "metric": "m", "worse": "down", "proof": 2}"#, Some("/proof"));
     }
 
