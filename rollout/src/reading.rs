@@ -6,6 +6,7 @@
 
 use std::{collections::VecDeque, fmt};
 
+use serde::{Deserialize, Serialize};
 use tidegate_core::Timestamp;
 
 use crate::{
@@ -24,7 +25,8 @@ pub struct Sample {
 }
 
 /// Why there is no number that can be believed. Goes on after the name of a gate, as in "`p95` has no data".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Problem {
     /// The project has no such source any more.
     NoSource,
@@ -83,8 +85,9 @@ pub struct Reading {
     pub control: Option<Result<Sample, Problem>>,
 }
 
-/// What is kept of a gate's readings at a step.
-#[derive(Clone, Debug, Default)]
+/// What is kept of a gate's readings at a step. Serialized, it is what another process goes on with.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Readings {
     /// What was measured before says nothing of the step.
     counts_from: Timestamp,
@@ -98,7 +101,7 @@ pub struct Readings {
 }
 
 /// A reading that can be believed.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Measured {
     value: f64,
     control: Option<f64>,
@@ -106,7 +109,7 @@ struct Measured {
 }
 
 /// Numbers beyond the bound, from the first to the last, without a gap and with none within it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Run {
     from: Timestamp,
     to: Timestamp,

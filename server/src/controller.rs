@@ -29,10 +29,8 @@ pub use self::asking::Asker;
 use self::lease::{Held, Keeper};
 use crate::{
     app::{
-        App, AppError, Stored,
-        model::FlagEnvironment,
-        rollouts::Rollout,
-        watches::{Look, Reach},
+        App, AppError, Stored, looks::LiveRollout, model::FlagEnvironment, moment::Moment, rollouts::Rollout,
+        watches::Reach,
     },
     ports::store::{EnvironmentId, Fence, StoreError},
 };
@@ -231,7 +229,7 @@ impl Controller {
         self.begin_steps(environment, &running).await?;
         let reach = self.receipts.reach(environment).await?;
         let restrictions = self.app.restrictions(environment).await?;
-        let mut next = Timestamp(i64::MAX);
+        let (mut next, mut looks) = (Timestamp(i64::MAX), Vec::new());
         for (stored, configuration) in running {
             let (id, rollout) = (&stored.id.key, &stored.body);
             let now = self.app.clock.now();
@@ -239,6 +237,7 @@ impl Controller {
             let seen = self.app.watches.look(environment, id, rollout, is_off, reach, attention);
             let (frozen_until, turn_of) = (restrictions.frozen_until, restrictions.turn_of_another(id));
             let mut seen = Observation { frozen_until, turn_of, ..seen };
+            self.app.recall_readings(environment, &stored).await?;
             self.app.questions.judge(environment, id, rollout, &mut seen.judgements, now);
             let plan = plan(&rollout.spec, &rollout.status, &seen, now);
             next = next.min(plan.next_look.unwrap_or(next));
@@ -266,9 +265,11 @@ impl Controller {
                     tracing::info!(project, environment, flag, rollout = id, "rollout {what}: {}", plan.reason);
                 }
             }
-            let look = Look { at: now, judgements: seen.judgements, seen: seen.seen, plan };
-            self.app.watches.keep(id, look);
+            looks.push((id.clone(), LiveRollout::new(Moment(now), seen.seen, seen.judgements, &plan)));
             self.gauges.looked_at_ms.set(now.0);
+        }
+        if let Err(error) = self.app.tell_looks(environment, looks).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "what was seen of rollouts is not told");
         }
         Ok(Some(next))
     }

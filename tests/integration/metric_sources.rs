@@ -306,3 +306,28 @@ async fn a_bound_that_was_passed_for_long_enough_rolls_back() {
     assert_eq!(rollout["evidence"]["gate"], "p95", "{rollout}");
     assert_eq!(rollout["evidence"]["value"], 0.7);
 }
+
+/// Another server takes over: its people see what the first one saw, and the time that a bound was passed goes on.
+#[tokio::test]
+async fn whoever_takes_over_knows_what_was_answered() {
+    let mut shop = Shop::new().await;
+    shop.source.say("p95", Ok(0.1));
+    let id = shop.start(p95()).await;
+    shop.pass(60).await;
+    shop.source.say("p95", Ok(0.7));
+    shop.pass(45).await;
+    let seen = shop.rollout(&id).await["live"].clone();
+    let TestApp { app, clock, .. } = &shop.test;
+    let App { metrics, outgoing, store, ids, .. } = app.clone();
+    let other = App { metrics, outgoing, ..App::new(store, clock.clone(), ids) };
+    let environment = EnvironmentId { project: "shop".to_owned(), environment: "test".to_owned() };
+    let shown = other.rollout(&TestApp::request().principal, &environment, &id).await.unwrap();
+    assert_eq!(serde_json::to_value(shown.live).unwrap(), seen);
+    assert!(seen["reason"].as_str().unwrap().starts_with("suspicious: `p95` is 0.7"), "{seen}");
+
+    (shop.controller, shop.asker) = (Controller::new(other.clone(), Arc::new(AtOnce)), Asker::new(other));
+    // Of the minute that is asked for, less is left than this; and more, if it began anew.
+    shop.pass(45).await;
+    let (state, share, _) = shop.told(&id).await;
+    assert_eq!((state.as_str(), share), ("rolledBack", 0));
+}

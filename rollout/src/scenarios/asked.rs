@@ -77,11 +77,6 @@ impl Asked {
         judgements
     }
 
-    /// Whoever asked is dead, and what it knew with it.
-    pub fn forget(&mut self) {
-        self.gates.clear();
-    }
-
     /// `p95 0.4`, `p95 0.6 control 0.4`, `p95 0.6 then 0.4`, `p95 0.6 then down`, `p95 0.4 age 5m`, `p95 two series`.
     pub fn hear(&mut self, words: &[&str]) {
         let Ok(treatment) = words[1].parse() else {

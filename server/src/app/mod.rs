@@ -43,6 +43,7 @@ pub mod event_log;
 pub mod flag_file;
 pub mod flags;
 pub mod kill;
+pub mod looks;
 pub mod metric_sources;
 pub mod presets;
 pub mod previews;

@@ -140,6 +140,35 @@ impl Questions {
         mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What the rollout's sources have answered at the step where it is, by gate.
+    pub fn readings(&self, environment: &EnvironmentId, id: &str) -> (Option<usize>, BTreeMap<String, Readings>) {
+        let Some(asked) = self.rollouts.get(&(environment.clone(), id.to_owned())) else { return Default::default() };
+        let readings = asked.gates.iter().map(|(key, gate)| (key.clone(), gate.readings.clone()));
+        (asked.step, readings.collect())
+    }
+
+    /// Whether anything is asked for the rollout.
+    pub fn are_asked(&self, environment: &EnvironmentId, id: &str) -> bool {
+        self.rollouts.contains_key(&(environment.clone(), id.to_owned()))
+    }
+
+    /// Goes on with what another process was answered at the step where the rollout is; everything is asked at once.
+    pub fn recall(
+        &self,
+        environment: &EnvironmentId,
+        id: &str,
+        rollout: &Rollout,
+        mut readings: BTreeMap<String, Readings>,
+    ) {
+        let queries = rollout.spec.gates().iter().filter_map(|gate| Some((gate.key.clone(), gate.query()?)));
+        let gates = queries.filter_map(|(key, query)| {
+            let readings = readings.remove(&key)?;
+            Some((key, AskedGate { asks: query.clone(), readings, due: Timestamp(0), is_out: false }))
+        });
+        let asked = Asked { step: rollout.status.step, gates: gates.collect() };
+        self.rollouts.entry((environment.clone(), id.to_owned())).or_insert(asked);
+    }
+
     /// Forgets the environment's rollouts but these.
     pub fn retain(&self, environment: &EnvironmentId, ids: &[String]) {
         self.rollouts.retain(|(of, id), _| of != environment || ids.contains(id));

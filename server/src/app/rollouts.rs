@@ -4,6 +4,7 @@
 //! but the rollout changes it. The controller does what [`plan`](tidegate_rollout::plan()) says, with [`App::carry_out`]; people do
 //! the rest. Each move is one commit of the rollout and the configuration together.
 
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tidegate_core::{
@@ -11,7 +12,7 @@ use tidegate_core::{
     bucket::BUCKETS,
     config::{BucketRange, Condition, Distribution, Rollout as Draw, Rule, Serve, Split, Test},
 };
-use tidegate_rollout::{Arms, Decision, Judgement, Plan, Reason, Refusal, Spec, State, Status, window};
+use tidegate_rollout::{Decision, Plan, Reason, Refusal, Spec, State, Status, window};
 use utoipa::ToSchema;
 
 use super::{
@@ -23,13 +24,13 @@ use super::{
     event_log,
     flags::flag_id,
     input, limits,
+    looks::LiveRollout,
     metric_sources::source_id,
     model::{FlagEnvironment, Kill, Project},
     moment::Moment,
     projects::{environment_id, project_id},
     segments::segment_id,
     templates,
-    watches::Look,
 };
 use crate::ports::store::{Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentId, Expected, Fence};
 
@@ -142,23 +143,9 @@ pub struct RolloutView {
     /// Why it was moved last, with the numbers; absent where a person moved it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Json>,
-    /// What the controller saw when it looked last; absent: it has not looked since this server started.
+    /// What the controller saw when it looked last, on whichever server; absent: it has not looked yet, or the rollout has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<LiveRollout>,
-}
-
-/// What the controller saw when it looked last.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LiveRollout {
-    /// When.
-    pub at: Moment,
-    /// What it does or waits for, as a sentence.
-    pub reason: String,
-    /// The compared units seen at this step.
-    pub units: Arms,
-    /// What each gate says, with its numbers.
-    pub gates: Vec<Judgement>,
 }
 
 impl Rollout {
@@ -332,9 +319,11 @@ impl App {
             query.after = Some(last.id.key.clone());
             let readable = documents.iter().filter_map(|document| documents::read::<Rollout>(document).ok());
             let wanted = readable.filter(|stored| flag.is_none_or(|flag| stored.body.flag.as_str() == flag));
-            found.extend(wanted.map(|stored| self.seen(stored)));
+            found.extend(wanted);
         }
-        Ok(Page::cut(found, page.limit, |view| view.id.clone()))
+        let Page { items, next } = Page::cut(found, page.limit, |stored| stored.id.key.clone());
+        let items = try_join_all(items.into_iter().map(|stored| self.seen(stored))).await?;
+        Ok(Page { items, next })
     }
 
     /// One rollout.
@@ -345,7 +334,7 @@ impl App {
         id: &str,
     ) -> Result<RolloutView, AppError> {
         authorize(principal, Action::Read, Some(&environment.project))?;
-        Ok(self.seen(self.stored_rollout(environment, id).await?))
+        self.seen(self.stored_rollout(environment, id).await?).await
     }
 
     /// A person moves a rollout. `expected`: the generation that they saw; needed where it may rise by it.
@@ -378,7 +367,7 @@ impl App {
             match self.put_rollout(request, environment, &before, after, name, How::default()).await {
                 // The controller noted what it waits for, in between: that is no reason to ask the person again.
                 Err(AppError::Stale { .. }) if n_attempts < MAX_ATTEMPTS => n_attempts += 1,
-                outcome => return Ok(self.seen(outcome?)),
+                outcome => return self.seen(outcome?).await,
             }
         }
     }
@@ -586,9 +575,9 @@ impl App {
         Ok(documents::read(&document)?)
     }
 
-    fn seen(&self, stored: Stored<Rollout>) -> RolloutView {
-        let look = self.watches.last(&stored.id.key);
-        view(stored, look)
+    async fn seen(&self, stored: Stored<Rollout>) -> Result<RolloutView, AppError> {
+        let live = self.last_look(&stored).await?;
+        Ok(view(stored, live))
     }
 }
 
@@ -755,15 +744,9 @@ pub(super) fn rollout_id(environment: &EnvironmentId, id: &str) -> DocumentId {
     id_of::<Rollout>(environment.scope(), id)
 }
 
-fn view(stored: Stored<Rollout>, look: Option<Look>) -> RolloutView {
+fn view(stored: Stored<Rollout>, live: Option<LiveRollout>) -> RolloutView {
     let Stored { id, created_at, body, .. } = stored;
     let share = body.share();
-    let live = look.map(|Look { at, judgements, seen, plan }| LiveRollout {
-        at: Moment(at),
-        reason: plan.reason.to_string(),
-        units: seen,
-        gates: judgements,
-    });
     let Rollout { flag, variant, baseline, salt, spec, status, evidence } = body;
     let started_at = Moment(created_at);
     RolloutView { id: id.key, flag, variant, baseline, salt, spec, status, share, started_at, evidence, live }

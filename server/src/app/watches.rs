@@ -7,10 +7,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
 use tidegate_core::Timestamp;
-use tidegate_rollout::{Arms, Judgement, Observation, Plan, Spec, Tally, judge};
+use tidegate_rollout::{Observation, Spec, Tally, judge};
 
 use super::{
     event_log::{self, Batch, Item, Step, Unreadable},
@@ -21,12 +20,10 @@ use crate::ports::store::{EnvironmentId, LoggedEvents};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// The rollouts that this process counts for while it holds the lease, and what it saw of them.
+/// The rollouts that this process counts for while it holds the lease.
 #[derive(Debug, Default)]
 pub struct Watches {
     counts: Mutex<Counts>,
-    /// By rollout.
-    looks: DashMap<String, Look>,
 }
 
 #[derive(Debug, Default)]
@@ -67,19 +64,6 @@ struct Counted {
     heard_at: Option<Timestamp>,
     n_told: u64,
     n_dropped: u64,
-}
-
-/// What the controller saw when it looked last.
-#[derive(Clone, Debug)]
-pub struct Look {
-    /// When.
-    pub at: Timestamp,
-    /// What each gate says.
-    pub judgements: Vec<Judgement>,
-    /// The compared units seen at this step.
-    pub seen: Arms,
-    /// What it decided, and why.
-    pub plan: Plan,
 }
 
 /// What only the servers' streams know.
@@ -146,7 +130,6 @@ impl Watches {
     /// Counts from that position of the log on, with nothing counted yet.
     pub fn begin(&self, position: u64) {
         *self.counts() = Counts { position, ..Counts::default() };
-        self.looks.clear();
     }
 
     /// Up to where the log is counted.
@@ -166,9 +149,6 @@ impl Watches {
                 (id.to_owned(), watch)
             })
             .collect();
-        for gone in before.watches.keys() {
-            self.looks.remove(gone);
-        }
         if !watches.is_empty() {
             counts.environments.insert(scope, Environment { watches, ..before });
         }
@@ -241,16 +221,6 @@ impl Watches {
             frozen_until: None,
             turn_of: None,
         }
-    }
-
-    /// Keeps what the controller saw and decided, for people to read.
-    pub fn keep(&self, id: &str, look: Look) {
-        self.looks.insert(id.to_owned(), look);
-    }
-
-    /// What the controller saw when it looked last; `None`: it has not looked in this process.
-    pub fn last(&self, id: &str) -> Option<Look> {
-        self.looks.get(id).map(|look| look.clone())
     }
 
     /// What a checkpoint is to consist of, where one is due: when as much was read as writing it costs.

@@ -3612,6 +3612,10 @@ export type RolloutGate = {
      */
     test?: GateTest;
     /**
+     * Its part of the tolerated probability of a wrong alarm, beside those of the other gates with a `metric`; 0.01 to 100, absent: 1.
+     */
+    weight?: number | null;
+    /**
      * For `mean` and `ratio`: what is measured of a unit within so long after its first exposure, in milliseconds; absent: 10 minutes.
      */
     withinMs?: number | null;
