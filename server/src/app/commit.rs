@@ -5,12 +5,14 @@ use serde_json::Value as Json;
 use tidegate_core::Timestamp;
 
 use super::{
-    App, AppError, Request,
+    App, AppError, Page, PageRequest, Request,
     documents::{self, Body, Stored},
 };
 use crate::{
     audit::AuditEntry,
-    ports::store::{Commit, Committed, DocumentId, DocumentKind, Expected, IdempotencyRecord, StoreError},
+    ports::store::{
+        Commit, Committed, Document, DocumentId, DocumentKind, DocumentQuery, IdempotencyRecord, StoreError,
+    },
 };
 
 impl Request {
@@ -95,9 +97,33 @@ impl App {
     /// # Errors
     /// [`AppError::NotFound`] where there is none or it is archived; [`AppError::Store`] where its body is damaged.
     pub async fn live<T: Body>(&self, id: &DocumentId) -> Result<Stored<T>, AppError> {
+        Ok(documents::read(&self.live_document(id).await?)?)
+    }
+
+    /// The live document at `id`, whether its body can be read or not.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] where there is none or it is archived.
+    pub async fn live_document(&self, id: &DocumentId) -> Result<Document, AppError> {
         let document = self.store.document(id).await?.filter(|document| !document.archived);
-        let document = document.ok_or_else(|| AppError::not_found(id))?;
-        Ok(documents::read(&document)?)
+        document.ok_or_else(|| AppError::not_found(id))
+    }
+
+    /// Live documents of a scope, in the order of their keys: at most `limit` of those after a key.
+    pub(super) async fn documents_of<T: Body>(
+        &self,
+        scope: &str,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<Document>, StoreError> {
+        let query = DocumentQuery { kind: T::KIND, scope: scope.to_owned(), after, limit, include_archived: false };
+        self.store.documents(&query).await
+    }
+
+    /// A page of the live documents of a scope.
+    pub(super) async fn page_of<T: Body>(&self, scope: &str, page: &PageRequest) -> Result<Page<Document>, StoreError> {
+        let documents = self.documents_of::<T>(scope, page.after.clone(), page.limit + 1).await?;
+        Ok(Page::cut(documents, page.limit, |document| document.id.key.clone()))
     }
 }
 
@@ -107,10 +133,6 @@ impl<T> Stored<T> {
     /// # Errors
     /// [`AppError::Stale`] where they did not.
     pub fn check_version(&self, expected: u64) -> Result<(), AppError> {
-        if self.version == expected {
-            return Ok(());
-        }
-        let (id, expected, actual) = (self.id.clone(), Expected::Version(expected), Some(self.version));
-        Err(StoreError::Conflict { id, expected, actual }.into())
+        documents::check_version(&self.id, self.version, expected)
     }
 }

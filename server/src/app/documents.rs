@@ -93,15 +93,15 @@ pub fn read<T: Body>(document: &Document) -> Result<Stored<T>, BrokenDocument> {
     })
 }
 
-/// The caller read this version.
+/// The caller read this version of a document.
 ///
 /// # Errors
 /// [`AppError::Stale`] where they did not.
-pub fn check_version(document: &Document, expected: u64) -> Result<(), AppError> {
-    if document.version == expected {
+pub fn check_version(id: &DocumentId, version: u64, expected: u64) -> Result<(), AppError> {
+    if version == expected {
         return Ok(());
     }
-    let (id, expected, actual) = (document.id.clone(), Expected::Version(expected), Some(document.version));
+    let (id, expected, actual) = (id.clone(), Expected::Version(expected), Some(version));
     Err(StoreError::Conflict { id, expected, actual }.into())
 }
 

@@ -79,8 +79,13 @@ impl<'r> Draft<'r> {
 
     /// The document `before`, archived, whether its body can be read or not.
     pub fn archive_document(&mut self, before: &Document, action: &str) {
-        let write = Write { id: before.id.clone(), body: before.body.clone(), archived: true };
-        self.write(Expected::Version(before.version), write, action, (documents::audit_document(before), Json::Null));
+        self.archive_as(before, (before.body.clone(), documents::audit_document(before)), action);
+    }
+
+    /// The document `before`, archived: this stays of its body, and that is for the audit log.
+    pub fn archive_as(&mut self, before: &Document, (body, shown): (String, Json), action: &str) {
+        let write = Write { id: before.id.clone(), body, archived: true };
+        self.write(Expected::Version(before.version), write, action, (shown, Json::Null));
     }
 
     /// A document with a body, whatever was there before; `before` is for the audit log.

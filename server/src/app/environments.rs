@@ -19,7 +19,7 @@ use super::{
     projects::{environment_id, project_id, require_project},
     resource::{Listed, Resource},
 };
-use crate::ports::store::{Document, DocumentKind, DocumentQuery, EnvironmentId};
+use crate::ports::store::{Document, EnvironmentId};
 
 /// Makes an environment. It has all flags of the project at once, each disabled.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -69,10 +69,9 @@ impl App {
     ) -> Result<Page<Listed<EnvironmentState>>, AppError> {
         authorize(principal, Action::Read, Some(project))?;
         self.live::<Project>(&project_id(project)).await?;
-        let documents = self.environment_documents(project, page.after.clone(), page.limit + 1).await?;
+        let page = self.page_of::<Environment>(project, page).await?;
         let epoch = self.store.epoch().await?;
         let revisions: HashMap<EnvironmentId, u64> = self.store.revisions().await?.into_iter().collect();
-        let page = Page::cut(documents, page.limit, |document| document.id.key.clone());
         Ok(page.map(|document| match documents::read::<Environment>(&document) {
             Err(broken) => Listed::Broken(broken.into()),
             Ok(stored) => {
@@ -187,20 +186,9 @@ impl App {
     pub(super) async fn environments_of(&self, project: &str) -> Result<Vec<EnvironmentId>, AppError> {
         // A little above the limit: two requests may have passed it at the same time.
         let limit = u32::try_from(2 * limits::MAX_ENVIRONMENTS).unwrap_or(u32::MAX);
-        let documents = self.environment_documents(project, None, limit).await?;
+        let documents = self.documents_of::<Environment>(project, None, limit).await?;
         let environment =
             |document: Document| EnvironmentId { project: project.to_owned(), environment: document.id.key };
         Ok(documents.into_iter().map(environment).collect())
-    }
-
-    async fn environment_documents(
-        &self,
-        project: &str,
-        after: Option<String>,
-        limit: u32,
-    ) -> Result<Vec<Document>, AppError> {
-        let kind = DocumentKind::Environment;
-        let query = DocumentQuery { kind, scope: project.to_owned(), after, limit, include_archived: false };
-        Ok(self.store.documents(&query).await?)
     }
 }

@@ -312,9 +312,8 @@ impl App {
         authorize(&request.principal, Action::Edit, Some(project))?;
         limits::check_reason(&request.reason)?;
         let id = flag_id(project, key);
-        let document = self.store.document(&id).await?.filter(|document| !document.archived);
-        let document = document.ok_or_else(|| AppError::not_found(&id))?;
-        documents::check_version(&document, expected)?;
+        let document = self.live_document(&id).await?;
+        documents::check_version(&id, document.version, expected)?;
 
         let mut draft = Draft::new(self, request);
         for environment in self.environments_of(project).await? {

@@ -158,8 +158,7 @@ impl App {
         match (&target.flag, &target.tag) {
             (Some(flag), None) => {
                 let id = flag_id(&environment.project, flag.as_str());
-                let document = self.store.document(&id).await?.filter(|document| !document.archived);
-                let document = document.ok_or_else(|| AppError::not_found(&id))?;
+                let document = self.live_document(&id).await?;
                 let configuration = self.store.document(&configuration_id(environment, flag.as_str())).await?;
                 Ok(vec![(document, configuration)])
             }

@@ -15,7 +15,7 @@ use super::{
     model::{Environment, Project},
     resource::{Listed, Resource},
 };
-use crate::ports::store::{Document, DocumentId, DocumentKind, DocumentQuery, Expected};
+use crate::ports::store::{Document, DocumentId, Expected};
 
 /// Makes a project.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -43,15 +43,7 @@ impl App {
         page: &PageRequest,
     ) -> Result<Page<Listed<Resource<Project>>>, AppError> {
         let documents = if principal.instance_admin {
-            self.store
-                .documents(&DocumentQuery {
-                    kind: DocumentKind::Project,
-                    scope: String::new(),
-                    after: page.after.clone(),
-                    limit: page.limit + 1,
-                    include_archived: false,
-                })
-                .await?
+            self.documents_of::<Project>("", page.after.clone(), page.limit + 1).await?
         } else {
             self.projects_of(principal, page).await?
         };

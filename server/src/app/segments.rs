@@ -24,9 +24,7 @@ use super::{
     rulesets::{judge, told},
     wire::wire_segment,
 };
-use crate::ports::store::{
-    Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentId, EnvironmentSnapshot, Expected, TouchedKind,
-};
+use crate::ports::store::{Document, DocumentId, EnvironmentId, EnvironmentSnapshot, Expected, TouchedKind};
 
 /// Makes a segment.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -88,14 +86,7 @@ impl App {
     ) -> Result<Page<Listed<SegmentItem>>, AppError> {
         authorize(principal, Action::Read, Some(&environment.project))?;
         self.live_environment(environment).await?;
-        let query = DocumentQuery {
-            kind: DocumentKind::Segment,
-            scope: environment.scope(),
-            after: page.after.clone(),
-            limit: page.limit + 1,
-            include_archived: false,
-        };
-        let page = Page::cut(self.store.documents(&query).await?, page.limit, |document| document.id.key.clone());
+        let page = self.page_of::<Segment>(&environment.scope(), page).await?;
         Ok(page.map(|document| match documents::read::<Segment>(&document) {
             Ok(stored) => Listed::Whole(SegmentItem::from(stored)),
             Err(broken) => Listed::Broken(broken.into()),
@@ -181,9 +172,8 @@ impl App {
         limits::check_reason(&request.reason)?;
         self.live_environment(environment).await?;
         let id = segment_id(environment, key);
-        let document = self.store.document(&id).await?.filter(|document| !document.archived);
-        let document = document.ok_or_else(|| AppError::not_found(&id))?;
-        documents::check_version(&document, expected)?;
+        let document = self.live_document(&id).await?;
+        documents::check_version(&id, document.version, expected)?;
         let mut users = users_of(&self.store.environment_snapshot(environment).await?, key);
         users.extend(self.rollouts_for(environment, key).await?);
         if !users.is_empty() {
