@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
-use tidegate_core::{Timestamp, key};
+use tidegate_core::Timestamp;
 use utoipa::ToSchema;
 
 use super::{
@@ -10,17 +10,18 @@ use super::{
     access::{Action, authorize},
     documents::{self, Body, Stored, id_of},
     draft::Draft,
-    input::{self, Patchable},
+    input::Patchable,
     limits,
     moment::Moment,
-    projects::{environment_id, project_id, require_project},
-    resource::{Broken, Listed, Resource},
+    of_project::OfProject,
+    projects::environment_id,
+    resource::{Broken, Resource},
     secret::{self, webhook_key},
     users::checked_email,
 };
 use crate::ports::{
     notify::{Attempt, Incident, Message, Notification, Outcome, Severity, SigningKey, Target},
-    store::{Delivery, DeliveryPage, DeliveryState, DocumentId, DocumentKind, DocumentQuery, Expected, StoreError},
+    store::{Delivery, DeliveryPage, DeliveryState, Document, DocumentId, DocumentKind, StoreError},
 };
 
 /// A channel, as stored.
@@ -98,18 +99,6 @@ pub struct CreateChannel {
     pub environments: Vec<String>,
 }
 
-/// What may change of a channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Changeable {
-    name: String,
-    target: Target,
-    #[serde(default)]
-    min_severity: Severity,
-    #[serde(default)]
-    environments: Vec<String>,
-}
-
 /// A channel, with the key of its webhook where that was just made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -183,16 +172,53 @@ pub enum DeliveryProgress {
 /// How long a webhook's messages are signed with its old key, too, once it has a new one.
 pub const KEY_OVERLAP_MS: i64 = 24 * 3_600_000;
 
-/// Channels of a project.
-pub const MAX_CHANNELS: usize = 50;
-
 /// Addresses of a channel.
 const MAX_RECIPIENTS: usize = 20;
 
-const PATCHABLE: Patchable = Patchable {
-    fields: &["name", "target", "minSeverity", "environments"],
-    fixed: &[("key", "a channel's key never changes: create another channel and archive this one")],
-};
+impl OfProject for Channel {
+    type Shown = Resource<NotificationChannel>;
+
+    const READ: Action = Action::Administer;
+    const WRITE: Action = Action::Administer;
+    const MAX: u32 = 50;
+    const COUNTED: &'static str = "notification channels in a project";
+    const PATCHABLE: Patchable = Patchable {
+        fields: &["name", "target", "minSeverity", "environments"],
+        fixed: &[("key", "a channel's key never changes: create another channel and archive this one")],
+    };
+
+    async fn checked(mut self, before: Option<&Self>, app: &App, project: &str) -> Result<Self, AppError> {
+        if before.is_some_and(|before| before.target.kind() != self.target.kind()) {
+            return Err(AppError::invalid("/target/kind", "a channel's kind never changes: create another channel"));
+        }
+        limits::check_name("/name", &self.name)?;
+        check_target(&mut self.target)?;
+        app.messenger.check(&self.target).map_err(|detail| AppError::invalid("/target", detail))?;
+        self.environments.sort_unstable();
+        self.environments.dedup();
+        limits::check_length("/environments", self.environments.len(), limits::MAX_ENVIRONMENTS, "environments")?;
+        for (index, environment) in self.environments.iter().enumerate() {
+            let found = app.store.document(&environment_id(project, environment)).await?;
+            if found.is_none_or(|document| document.archived) {
+                let detail = format!("there is no environment `{environment}`");
+                return Err(AppError::invalid(format!("/environments/{index}"), detail));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Nobody needs its keys any more. One that cannot be read may hold them anywhere, so nothing of it is kept.
+    fn remains(document: &Document) -> (String, Json) {
+        let Ok(stored) = documents::read::<Self>(document) else { return ("{}".to_owned(), Json::Null) };
+        let keyless = Self { keys: Vec::new(), ..stored.body };
+        (documents::write(&keyless), keyless.audited())
+    }
+
+    /// What is wrong with a body may repeat a part of it, and that may be a key.
+    fn broken(broken: BrokenDocument) -> Broken {
+        BrokenDocument { message: "its text is damaged".to_owned(), ..broken }.into()
+    }
+}
 
 impl Channel {
     /// Whether a notification is sent here. PagerDuty is told of incidents only, and of their end however mild that is.
@@ -228,42 +254,9 @@ impl Channel {
         }
         shown
     }
-
-    fn changeable(&self) -> Changeable {
-        let Self { name, target, min_severity, environments, keys: _ } = self.clone();
-        Changeable { name, target, min_severity, environments }
-    }
 }
 
 impl App {
-    /// The channels of a project.
-    pub async fn list_channels(
-        &self,
-        principal: &Principal,
-        project: &str,
-        page: &PageRequest,
-    ) -> Result<Page<Listed<Resource<NotificationChannel>>>, AppError> {
-        authorize(principal, Action::Administer, Some(project))?;
-        self.live::<super::model::Project>(&project_id(project)).await?;
-        let query = of_project(project, page.after.clone(), page.limit + 1);
-        let page = Page::cut(self.store.documents(&query).await?, page.limit, |document| document.id.key.clone());
-        Ok(page.map(|document| match documents::read::<Channel>(&document) {
-            Ok(stored) => Listed::Whole(shown(stored)),
-            Err(broken) => Listed::Broken(without_details(broken)),
-        }))
-    }
-
-    /// One channel.
-    pub async fn channel(
-        &self,
-        principal: &Principal,
-        project: &str,
-        key: &str,
-    ) -> Result<Resource<NotificationChannel>, AppError> {
-        authorize(principal, Action::Administer, Some(project))?;
-        Ok(shown(self.live::<Channel>(&channel_id(project, key)).await?))
-    }
-
     /// Makes a channel.
     pub async fn create_channel(
         &self,
@@ -271,92 +264,12 @@ impl App {
         project: &str,
         command: CreateChannel,
     ) -> Result<Resource<MadeChannel>, AppError> {
-        authorize(&request.principal, Action::Administer, Some(project))?;
-        self.begin(request).await?;
-        limits::check_reason(&request.reason)?;
         let CreateChannel { key, name, target, min_severity, environments } = command;
-        key::check(&key).map_err(|error| AppError::invalid("/key", error.to_string()))?;
-        let changeable = self.checked_channel(project, Changeable { name, target, min_severity, environments }).await?;
-        self.live::<super::model::Project>(&project_id(project)).await?;
-        let id = channel_id(project, &key);
-        self.check_free(&id).await?;
-        let query = of_project(project, None, u32::try_from(MAX_CHANNELS).unwrap_or(u32::MAX));
-        let n_channels = self.store.documents(&query).await?.len();
-        limits::check_length("", n_channels + 1, MAX_CHANNELS, "notification channels in a project")?;
-
-        let Changeable { name, target, min_severity, environments } = changeable;
         let made = matches!(target, Target::Webhook { .. }).then(|| webhook_key(self.ids.as_ref()));
         let keys = made.iter().map(|key| KeptKey { key: key.clone(), until: None }).collect();
-        let mut draft = Draft::new(self, request);
-        require_project(&mut draft, project);
         let channel = Channel { name, target, min_severity, environments, keys };
-        let created = shown(draft.create(id, channel, "notificationChannel.create"));
-        // The answer that is kept has no secret.
-        self.commit(request, draft.into_creation(&created)).await?;
-        Ok(with_key(created, made))
-    }
-
-    /// Changes a channel.
-    pub async fn update_channel(
-        &self,
-        request: &Request,
-        project: &str,
-        key: &str,
-        expected: u64,
-        patch: &Json,
-    ) -> Result<Resource<NotificationChannel>, AppError> {
-        authorize(&request.principal, Action::Administer, Some(project))?;
-        limits::check_reason(&request.reason)?;
-        let before: Stored<Channel> = self.live(&channel_id(project, key)).await?;
-        before.check_version(expected)?;
-        let after = input::patch(&before.body.changeable(), patch, &PATCHABLE)?;
-        if after.target.kind() != before.body.target.kind() {
-            return Err(AppError::invalid("/target/kind", "a channel's kind never changes: create another channel"));
-        }
-        let after = self.checked_channel(project, after).await?;
-        if after == before.body.changeable() {
-            return Ok(shown(before));
-        }
-        let Changeable { name, target, min_severity, environments } = after;
-        let after = Channel { name, target, min_severity, environments, keys: before.body.keys.clone() };
-        let mut draft = Draft::new(self, request);
-        let updated = draft.update(&before, after, "notificationChannel.update");
-        self.commit(request, draft.into_commit()).await?;
-        Ok(shown(updated))
-    }
-
-    /// Archives a channel: what waits for it is not sent any more.
-    pub async fn archive_channel(
-        &self,
-        request: &Request,
-        project: &str,
-        key: &str,
-        expected: u64,
-    ) -> Result<(), AppError> {
-        authorize(&request.principal, Action::Administer, Some(project))?;
-        limits::check_reason(&request.reason)?;
-        let id = channel_id(project, key);
-        let document = self.store.document(&id).await?.filter(|document| !document.archived);
-        let document = document.ok_or_else(|| AppError::not_found(&id))?;
-        documents::check_version(&document, expected)?;
-        let mut draft = Draft::new(self, request);
-        // Nobody needs its keys any more. One that cannot be read may hold them anywhere, so nothing of it is kept.
-        let keyless = documents::read::<Channel>(&document).map(|stored| Channel { keys: Vec::new(), ..stored.body });
-        let before = keyless.as_ref().map_or(Json::Null, Channel::audited);
-        let nobody = Channel {
-            name: String::new(),
-            target: Target::Email { to: Vec::new() },
-            min_severity: Severity::default(),
-            environments: Vec::new(),
-            keys: Vec::new(),
-        };
-        let body = keyless.unwrap_or(nobody);
-        draft.put(id, Expected::Version(expected), &body, "notificationChannel.archive", before);
-        let mut commit = draft.into_commit();
-        commit.writes.iter_mut().for_each(|write| write.archived = true);
-        commit.audit.iter_mut().for_each(|entry| entry.after = Json::Null);
-        self.commit(request, commit).await?;
-        Ok(())
+        // The answer that is kept for a repetition has no secret.
+        Ok(with_key(self.create(request, project, &key, channel).await?, made))
     }
 
     /// Gives a webhook another key. Its messages are signed with the old one for a day, too.
@@ -383,7 +296,7 @@ impl App {
         let keys = [KeptKey { key: made.clone(), until: None }].into_iter().chain(old).collect();
         let updated = draft.update(&before, Channel { keys, ..before.body.clone() }, "notificationChannel.changeKey");
         self.commit(request, draft.into_commit()).await?;
-        Ok(with_key(shown(updated), Some(made)))
+        Ok(with_key(updated.into(), Some(made)))
     }
 
     /// Sends a test message to a channel at once, and tells what happened.
@@ -422,7 +335,8 @@ impl App {
         page: &PageRequest,
     ) -> Result<Page<DeliveryView>, AppError> {
         authorize(principal, Action::Administer, Some(project))?;
-        self.store.document(&channel_id(project, key)).await?.ok_or_else(|| no_channel(project, key))?;
+        let id = channel_id(project, key);
+        self.store.document(&id).await?.ok_or_else(|| AppError::not_found(&id))?;
         let before = page.after.as_deref().map(str::parse::<u64>).transpose();
         let before = before.map_err(|_| AppError::invalid("?cursor", "this is no `nextCursor` of this list"))?;
         let (project, channel, limit) = (project.to_owned(), key.to_owned(), page.limit.saturating_add(1));
@@ -451,8 +365,7 @@ impl App {
     /// Those of the store.
     pub async fn channels_of(&self, project: &str) -> Result<Vec<(String, Channel)>, StoreError> {
         // A little above the limit: two requests may have passed it at the same time.
-        let limit = u32::try_from(2 * MAX_CHANNELS).unwrap_or(u32::MAX);
-        let documents = self.store.documents(&of_project(project, None, limit)).await?;
+        let documents = self.documents_of::<Channel>(project, None, 2 * Channel::MAX).await?;
         let readable = documents.iter().filter_map(|document| match documents::read::<Channel>(document) {
             Ok(stored) => Some((stored.id.key, stored.body)),
             Err(broken) => {
@@ -473,41 +386,13 @@ impl App {
         let live = document.filter(|document| !document.archived);
         Ok(live.and_then(|document| documents::read::<Channel>(&document).ok()).map(|stored| stored.body))
     }
+}
 
-    async fn checked_channel(&self, project: &str, mut channel: Changeable) -> Result<Changeable, AppError> {
-        limits::check_name("/name", &channel.name)?;
-        match &mut channel.target {
-            Target::Webhook { url, credential } => {
-                check_url("/target/url", url)?;
-                credential.iter().try_for_each(|name| check_credential(name))?;
-            }
-            Target::Slack { credential, url } | Target::PagerDuty { credential, url } => {
-                url.iter().try_for_each(|url| check_url("/target/url", url))?;
-                check_credential(credential)?;
-            }
-            Target::Email { to } => {
-                if !(1..=MAX_RECIPIENTS).contains(&to.len()) {
-                    return Err(AppError::invalid("/target/to", format!("name 1 to {MAX_RECIPIENTS} addresses")));
-                }
-                for (index, address) in to.iter_mut().enumerate() {
-                    let field = format!("/target/to/{index}");
-                    *address =
-                        checked_email(address).map_err(|_| AppError::invalid(field, "this is no e-mail address"))?;
-                }
-            }
-        }
-        self.messenger.check(&channel.target).map_err(|detail| AppError::invalid("/target", detail))?;
-        channel.environments.sort_unstable();
-        channel.environments.dedup();
-        limits::check_length("/environments", channel.environments.len(), limits::MAX_ENVIRONMENTS, "environments")?;
-        for (index, environment) in channel.environments.iter().enumerate() {
-            let found = self.store.document(&environment_id(project, environment)).await?;
-            if found.is_none_or(|document| document.archived) {
-                let detail = format!("there is no environment `{environment}`");
-                return Err(AppError::invalid(format!("/environments/{index}"), detail));
-            }
-        }
-        Ok(channel)
+impl From<Stored<Channel>> for Resource<NotificationChannel> {
+    fn from(stored: Stored<Channel>) -> Self {
+        let body = stored.body.shown();
+        let Stored { id, version, archived, created_at, updated_at, .. } = stored;
+        Stored { id, version, archived, created_at, updated_at, body }.into()
     }
 }
 
@@ -542,30 +427,34 @@ fn channel_id(project: &str, key: &str) -> DocumentId {
     id_of::<Channel>(project, key)
 }
 
-fn no_channel(project: &str, key: &str) -> AppError {
-    AppError::not_found(&channel_id(project, key))
-}
-
-fn of_project(project: &str, after: Option<String>, limit: u32) -> DocumentQuery {
-    let kind = DocumentKind::NotificationChannel;
-    DocumentQuery { kind, scope: project.to_owned(), after, limit, include_archived: false }
-}
-
-fn shown(stored: Stored<Channel>) -> Resource<NotificationChannel> {
-    let body = stored.body.shown();
-    let Stored { id, version, archived, created_at, updated_at, .. } = stored;
-    Stored { id, version, archived, created_at, updated_at, body }.into()
-}
-
 fn with_key(resource: Resource<NotificationChannel>, key: Option<SigningKey>) -> Resource<MadeChannel> {
     let Resource { key: name, version, archived, created_at, updated_at, body: channel } = resource;
     let body = MadeChannel { channel, signing_key: key.map(|SigningKey(key)| key) };
     Resource { key: name, version, archived, created_at, updated_at, body }
 }
 
-/// What is wrong with a body may repeat a part of it, and that may be a key.
-fn without_details(broken: BrokenDocument) -> Broken {
-    BrokenDocument { message: "its text is damaged".to_owned(), ..broken }.into()
+/// What can be seen of a target is right; addresses are written alike.
+fn check_target(target: &mut Target) -> Result<(), AppError> {
+    match target {
+        Target::Webhook { url, credential } => {
+            check_url("/target/url", url)?;
+            credential.iter().try_for_each(|name| check_credential(name))?;
+        }
+        Target::Slack { credential, url } | Target::PagerDuty { credential, url } => {
+            url.iter().try_for_each(|url| check_url("/target/url", url))?;
+            check_credential(credential)?;
+        }
+        Target::Email { to } => {
+            if !(1..=MAX_RECIPIENTS).contains(&to.len()) {
+                return Err(AppError::invalid("/target/to", format!("name 1 to {MAX_RECIPIENTS} addresses")));
+            }
+            for (index, address) in to.iter_mut().enumerate() {
+                let field = format!("/target/to/{index}");
+                *address = checked_email(address).map_err(|_| AppError::invalid(field, "this is no e-mail address"))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What can never be sent to is refused here; the rest shows when it is sent.

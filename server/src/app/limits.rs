@@ -18,7 +18,7 @@ pub const MAX_PROJECTS: usize = 1_000;
 /// Environments of a project.
 pub const MAX_ENVIRONMENTS: usize = 50;
 /// Metric sources of a project.
-pub const MAX_METRIC_SOURCES: usize = 50;
+pub const MAX_METRIC_SOURCES: u32 = 50;
 /// The longest address of another system, in bytes.
 pub const MAX_URL: usize = 2_000;
 /// Tags of a flag.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 use tidegate_core::SourceKey;
 use tidegate_rollout::{
     Bound, Gate, Spec,
@@ -13,20 +12,19 @@ use tidegate_rollout::{
 use utoipa::ToSchema;
 
 use super::{
-    App, AppError, Page, PageRequest, Principal, Request,
+    App, AppError, Principal, Request,
     access::{Action, authorize},
-    documents::{self, Body, Stored, id_of},
-    draft::Draft,
-    input::{self, Patchable},
+    documents::{Body, Stored, id_of},
+    input::Patchable,
     limits,
     moment::Moment,
-    projects::{project_id, require_project},
-    resource::{Listed, Resource},
+    of_project::OfProject,
+    resource::Resource,
 };
 use crate::ports::{
     metrics::{Place, SourceKind},
     outgoing::OutgoingError,
-    store::{Document, DocumentId, DocumentKind, DocumentQuery},
+    store::{DocumentId, DocumentKind},
 };
 
 /// A system that gates ask.
@@ -96,40 +94,49 @@ pub struct TestedMetricSource {
     pub problem: Option<String>,
 }
 
-const PATCHABLE: Patchable = Patchable {
-    fields: &["name", "description", "url", "credential"],
-    fixed: &[
-        ("key", "a metric source's key never changes: create another one"),
-        ("kind", "a metric source's kind never changes: create another one"),
-    ],
-};
+impl OfProject for MetricSource {
+    type Shown = Resource<Self>;
+
+    const READ: Action = Action::Read;
+    const WRITE: Action = Action::Administer;
+    const MAX: u32 = limits::MAX_METRIC_SOURCES;
+    const COUNTED: &'static str = "metric sources in a project";
+    const PATCHABLE: Patchable = Patchable {
+        fields: &["name", "description", "url", "credential"],
+        fixed: &[
+            ("key", "a metric source's key never changes: create another one"),
+            ("kind", "a metric source's kind never changes: create another one"),
+        ],
+    };
+
+    async fn checked(self, _: Option<&Self>, app: &App, _: &str) -> Result<Self, AppError> {
+        limits::check_metric_source(&self)?;
+        if self.url.contains(['?', '#']) {
+            return Err(AppError::invalid("/url", "an address ends with its path: what is asked, each gate says"));
+        }
+        app.outgoing.check(&self.url, self.credential.as_deref()).map_err(|error| {
+            let field = match error {
+                OutgoingError::UnknownCredential { .. }
+                | OutgoingError::CredentialElsewhere { .. }
+                | OutgoingError::CredentialKind { .. } => "/credential",
+                _ => "/url",
+            };
+            AppError::invalid(field, error.to_string())
+        })?;
+        Ok(self)
+    }
+
+    async fn check_unused(app: &App, project: &str, key: &str) -> Result<(), AppError> {
+        let users = app.rollouts_that_ask(project, key).await?;
+        if users.is_empty() {
+            return Ok(());
+        }
+        let detail = format!("metric source `{key}` is asked by {}: let them end first", users.join(", "));
+        Err(AppError::InUse { detail })
+    }
+}
 
 impl App {
-    /// The metric sources of a project.
-    pub async fn list_metric_sources(
-        &self,
-        principal: &Principal,
-        project: &str,
-        page: &PageRequest,
-    ) -> Result<Page<Listed<Resource<MetricSource>>>, AppError> {
-        authorize(principal, Action::Read, Some(project))?;
-        self.live_project(project).await?;
-        let documents = self.source_documents(project, page.after.clone(), page.limit + 1).await?;
-        let page = Page::cut(documents, page.limit, |document| document.id.key.clone());
-        Ok(page.map(|document| documents::read(&document).into()))
-    }
-
-    /// One metric source.
-    pub async fn metric_source(
-        &self,
-        principal: &Principal,
-        project: &str,
-        key: &str,
-    ) -> Result<Resource<MetricSource>, AppError> {
-        authorize(principal, Action::Read, Some(project))?;
-        Ok(self.live::<MetricSource>(&source_id(project, key)).await?.into())
-    }
-
     /// Makes a metric source.
     pub async fn create_metric_source(
         &self,
@@ -137,74 +144,9 @@ impl App {
         project: &str,
         command: CreateMetricSource,
     ) -> Result<Resource<MetricSource>, AppError> {
-        authorize(&request.principal, Action::Administer, Some(project))?;
-        self.begin(request).await?;
-        limits::check_reason(&request.reason)?;
         let CreateMetricSource { key, name, description, kind, url, credential } = command;
         let source = MetricSource { name, description, kind, url, credential };
-        self.check_metric_source(&source)?;
-        self.live_project(project).await?;
-        let n_sources = self.source_documents(project, None, u32::MAX).await?.len();
-        limits::check_length("", n_sources + 1, limits::MAX_METRIC_SOURCES, "metric sources in a project")?;
-        let id = source_id(project, key.as_str());
-        self.check_free(&id).await?;
-
-        let mut draft = Draft::new(self, request);
-        require_project(&mut draft, project);
-        let created = draft.create(id, source, "metricSource.create").into();
-        self.commit(request, draft.into_creation(&created)).await?;
-        Ok(created)
-    }
-
-    /// Changes a metric source; gates that ask it ask the changed one.
-    pub async fn update_metric_source(
-        &self,
-        request: &Request,
-        project: &str,
-        key: &str,
-        expected: u64,
-        patch: &Json,
-    ) -> Result<Resource<MetricSource>, AppError> {
-        authorize(&request.principal, Action::Administer, Some(project))?;
-        limits::check_reason(&request.reason)?;
-        let before: Stored<MetricSource> = self.live(&source_id(project, key)).await?;
-        before.check_version(expected)?;
-        let after = input::patch(&before.body, patch, &PATCHABLE)?;
-        self.check_metric_source(&after)?;
-        if after == before.body {
-            return Ok(before.into());
-        }
-
-        let mut draft = Draft::new(self, request);
-        let updated = draft.update(&before, after, "metricSource.update");
-        self.commit(request, draft.into_commit()).await?;
-        Ok(updated.into())
-    }
-
-    /// Archives a metric source that no rollout asks: its key is never used again.
-    pub async fn archive_metric_source(
-        &self,
-        request: &Request,
-        project: &str,
-        key: &str,
-        expected: u64,
-    ) -> Result<(), AppError> {
-        authorize(&request.principal, Action::Administer, Some(project))?;
-        limits::check_reason(&request.reason)?;
-        let id = source_id(project, key);
-        let document = self.store.document(&id).await?.filter(|document| !document.archived);
-        let document = document.ok_or_else(|| AppError::not_found(&id))?;
-        documents::check_version(&document, expected)?;
-        let users = self.rollouts_that_ask(project, key).await?;
-        if !users.is_empty() {
-            let detail = format!("metric source `{key}` is asked by {}: let them end first", users.join(", "));
-            return Err(AppError::InUse { detail });
-        }
-
-        let mut draft = Draft::new(self, request);
-        draft.archive_document(&document, "metricSource.archive");
-        self.commit(request, draft.into_commit()).await?;
-        Ok(())
+        self.create(request, project, key.as_str(), source).await
     }
 
     /// Asks a metric source once, as a gate would.
@@ -278,22 +220,6 @@ impl App {
         sample.checked(FRESH_MS, self.clock.now())
     }
 
-    fn check_metric_source(&self, source: &MetricSource) -> Result<(), AppError> {
-        limits::check_metric_source(source)?;
-        if source.url.contains(['?', '#']) {
-            return Err(AppError::invalid("/url", "an address ends with its path: what is asked, each gate says"));
-        }
-        self.outgoing.check(&source.url, source.credential.as_deref()).map_err(|error| {
-            let field = match error {
-                OutgoingError::UnknownCredential { .. }
-                | OutgoingError::CredentialElsewhere { .. }
-                | OutgoingError::CredentialKind { .. } => "/credential",
-                _ => "/url",
-            };
-            AppError::invalid(field, error.to_string())
-        })
-    }
-
     /// The rollouts of a project that go on and ask a source, as people read them.
     async fn rollouts_that_ask(&self, project: &str, key: &str) -> Result<Vec<String>, AppError> {
         let mut users = Vec::new();
@@ -307,21 +233,6 @@ impl App {
             }
         }
         Ok(users)
-    }
-
-    async fn live_project(&self, project: &str) -> Result<(), AppError> {
-        self.live::<super::model::Project>(&project_id(project)).await.map(drop)
-    }
-
-    async fn source_documents(
-        &self,
-        project: &str,
-        after: Option<String>,
-        limit: u32,
-    ) -> Result<Vec<Document>, AppError> {
-        let kind = DocumentKind::MetricSource;
-        let query = DocumentQuery { kind, scope: project.to_owned(), after, limit, include_archived: false };
-        Ok(self.store.documents(&query).await?)
     }
 }
 

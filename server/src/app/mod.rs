@@ -31,6 +31,7 @@ pub mod model;
 pub mod resource;
 
 pub mod draft;
+pub mod of_project;
 pub mod rulesets;
 pub mod wire;
 

@@ -1,22 +1,20 @@
 //! Templates of rollouts: specs with a name, those of the project beside those that are always there.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
-use tidegate_core::bucket::BUCKETS;
+use tidegate_core::{bucket::BUCKETS, key};
 use tidegate_rollout::{OnHarm, Spec, Step, spec::DEFAULT_BAKE_MS};
 use utoipa::ToSchema;
 
 use super::{
     App, AppError, Page, PageRequest, Principal, Request,
     access::{Action, authorize},
-    documents::{self, Body, Stored, id_of},
-    draft::Draft,
-    input::{self, Patchable},
+    documents::{Body, Stored, id_of},
+    input::Patchable,
     limits,
-    projects::require_project,
+    of_project::OfProject,
     resource::Listed,
 };
-use crate::ports::store::{DocumentId, DocumentKind, DocumentQuery};
+use crate::ports::store::DocumentKind;
 
 /// A spec with a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,13 +67,41 @@ pub struct TemplateView {
 /// The template of rollouts that name none.
 pub const DEFAULT: &str = "default";
 
-/// Templates of a project.
-const MAX_TEMPLATES: usize = 100;
+impl OfProject for Template {
+    type Shown = TemplateView;
 
-const PATCHABLE: Patchable = Patchable {
-    fields: &["name", "description", "spec"],
-    fixed: &[("key", "a template's key never changes: create another template and archive this one")],
-};
+    const READ: Action = Action::Read;
+    const WRITE: Action = Action::Edit;
+    const MAX: u32 = 100;
+    const COUNTED: &'static str = "templates in a project";
+    const PATCHABLE: Patchable = Patchable {
+        fields: &["name", "description", "spec"],
+        fixed: &[("key", "a template's key never changes: create another template and archive this one")],
+    };
+
+    async fn checked(self, _: Option<&Self>, _: &App, _: &str) -> Result<Self, AppError> {
+        limits::check_name("/name", &self.name)?;
+        let n_characters = self.description.chars().count();
+        limits::check_length("/description", n_characters, limits::MAX_DESCRIPTION, "characters")?;
+        Ok(self)
+    }
+
+    fn check_key(key: &str) -> Result<(), AppError> {
+        key::check(key).map_err(|error| AppError::invalid("/key", error.to_string()))?;
+        if built_in(key).is_some() {
+            return Err(AppError::invalid("/key", "every project has a template of this key already"));
+        }
+        Ok(())
+    }
+
+    fn check_own(key: &str) -> Result<(), AppError> {
+        if built_in(key).is_some() {
+            let detail = format!("template `{key}` is the same in every project: create another one");
+            return Err(AppError::InUse { detail });
+        }
+        Ok(())
+    }
+}
 
 /// Those that every project has.
 fn always_there() -> Vec<TemplateView> {
@@ -112,6 +138,11 @@ fn always_there() -> Vec<TemplateView> {
     ]
 }
 
+/// The one of that key that every project has.
+fn built_in(key: &str) -> Option<TemplateView> {
+    always_there().into_iter().find(|template| template.key == key)
+}
+
 impl App {
     /// The templates of a project; first those that are always there.
     pub async fn list_templates(
@@ -120,32 +151,20 @@ impl App {
         project: &str,
         page: &PageRequest,
     ) -> Result<Page<Listed<TemplateView>>, AppError> {
-        authorize(principal, Action::Read, Some(project))?;
-        let query = DocumentQuery {
-            kind: DocumentKind::RolloutTemplate,
-            scope: project.to_owned(),
-            after: page.after.clone(),
-            limit: page.limit + 1,
-            include_archived: false,
-        };
-        let page = Page::cut(self.store.documents(&query).await?, page.limit, |document| document.id.key.clone());
-        let mut page = page.map(|document| match documents::read::<Template>(&document) {
-            Ok(stored) => Listed::Whole(TemplateView::from(stored)),
-            Err(broken) => Listed::Broken(broken.into()),
-        });
-        if query.after.is_none() {
-            page.items.splice(0..0, always_there().into_iter().map(Listed::Whole));
+        let mut listed = self.list::<Template>(principal, project, page).await?;
+        if page.after.is_none() {
+            listed.items.splice(0..0, always_there().into_iter().map(Listed::Whole));
         }
-        Ok(page)
+        Ok(listed)
     }
 
     /// One template.
     pub async fn template(&self, principal: &Principal, project: &str, key: &str) -> Result<TemplateView, AppError> {
         authorize(principal, Action::Read, Some(project))?;
-        if let Some(found) = always_there().into_iter().find(|template| template.key == key) {
-            return Ok(found);
+        match built_in(key) {
+            Some(found) => Ok(found),
+            None => self.one::<Template>(principal, project, key).await,
         }
-        Ok(self.live::<Template>(&template_id(project, key)).await?.into())
     }
 
     /// Makes a template.
@@ -155,97 +174,22 @@ impl App {
         project: &str,
         command: CreateTemplate,
     ) -> Result<TemplateView, AppError> {
-        authorize(&request.principal, Action::Edit, Some(project))?;
-        self.begin(request).await?;
-        limits::check_reason(&request.reason)?;
         let CreateTemplate { key, name, description, spec } = command;
-        tidegate_core::SegmentKey::new(&key).map_err(|error| AppError::invalid("/key", error.to_string()))?;
-        if always_there().iter().any(|template| template.key == key) {
-            return Err(AppError::invalid("/key", "every project has a template of this key already"));
-        }
-        let template = Template { name, description, spec };
-        check(&template)?;
-        let id = template_id(project, &key);
-        self.check_free(&id).await?;
-        let n_templates = self.count_templates(project).await?;
-        limits::check_length("", n_templates + 1, MAX_TEMPLATES, "templates in a project")?;
-
-        let mut draft = Draft::new(self, request);
-        require_project(&mut draft, project);
-        let created = TemplateView::from(draft.create(id, template, "rolloutTemplate.create"));
-        self.commit(request, draft.into_creation(&created)).await?;
-        Ok(created)
-    }
-
-    /// Changes a template; rollouts that were started with it stay as they are.
-    pub async fn update_template(
-        &self,
-        request: &Request,
-        project: &str,
-        key: &str,
-        expected: u64,
-        patch: &Json,
-    ) -> Result<TemplateView, AppError> {
-        authorize(&request.principal, Action::Edit, Some(project))?;
-        limits::check_reason(&request.reason)?;
-        let before = self.own_template(project, key).await?;
-        before.check_version(expected)?;
-        let after = input::patch(&before.body, patch, &PATCHABLE)?;
-        check(&after)?;
-        if after == before.body {
-            return Ok(before.into());
-        }
-        let mut draft = Draft::new(self, request);
-        let updated = draft.update(&before, after, "rolloutTemplate.update");
-        self.commit(request, draft.into_commit()).await?;
-        Ok(updated.into())
-    }
-
-    /// Archives a template: its key is never used again.
-    pub async fn archive_template(
-        &self,
-        request: &Request,
-        project: &str,
-        key: &str,
-        expected: u64,
-    ) -> Result<(), AppError> {
-        authorize(&request.principal, Action::Edit, Some(project))?;
-        limits::check_reason(&request.reason)?;
-        let before = self.own_template(project, key).await?;
-        before.check_version(expected)?;
-        let mut draft = Draft::new(self, request);
-        draft.archive(&before, "rolloutTemplate.archive");
-        self.commit(request, draft.into_commit()).await?;
-        Ok(())
+        self.create(request, project, &key, Template { name, description, spec }).await
     }
 
     /// What the template says a rollout is to do.
     pub(super) async fn template_spec(&self, project: &str, key: &str) -> Result<Spec, AppError> {
-        if let Some(found) = always_there().into_iter().find(|template| template.key == key) {
+        if let Some(found) = built_in(key) {
             return Ok(found.spec);
         }
-        match self.live::<Template>(&template_id(project, key)).await {
+        match self.live::<Template>(&id_of::<Template>(project, key)).await {
             Ok(stored) => Ok(stored.body.spec),
             Err(AppError::NotFound { .. }) => {
                 Err(AppError::invalid("/template", format!("the project has no template `{key}`")))
             }
             Err(error) => Err(error),
         }
-    }
-
-    async fn own_template(&self, project: &str, key: &str) -> Result<Stored<Template>, AppError> {
-        if always_there().iter().any(|template| template.key == key) {
-            let detail = format!("template `{key}` is the same in every project: create another one");
-            return Err(AppError::InUse { detail });
-        }
-        self.live(&template_id(project, key)).await
-    }
-
-    async fn count_templates(&self, project: &str) -> Result<usize, AppError> {
-        let limit = u32::try_from(2 * MAX_TEMPLATES).unwrap_or(u32::MAX);
-        let (kind, scope) = (DocumentKind::RolloutTemplate, project.to_owned());
-        let query = DocumentQuery { kind, scope, after: None, limit, include_archived: false };
-        Ok(self.store.documents(&query).await?.len())
     }
 }
 
@@ -254,16 +198,6 @@ impl From<Stored<Template>> for TemplateView {
         let Template { name, description, spec } = stored.body;
         Self { key: stored.id.key, version: stored.version, name, description, spec }
     }
-}
-
-fn check(template: &Template) -> Result<(), AppError> {
-    limits::check_name("/name", &template.name)?;
-    let n_characters = template.description.chars().count();
-    limits::check_length("/description", n_characters, limits::MAX_DESCRIPTION, "characters")
-}
-
-fn template_id(project: &str, key: &str) -> DocumentId {
-    id_of::<Template>(project, key)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::{
     app::{
         Page,
         access::Action,
-        channels::{CreateChannel, DeliveryView, MadeChannel, NotificationChannel, TestResult},
+        channels::{Channel, CreateChannel, DeliveryView, MadeChannel, NotificationChannel, TestResult},
         input,
         resource::{Listed, Resource},
     },
@@ -58,7 +58,7 @@ async fn list_channels(
     Path(project): Path<String>,
     Paging(page): Paging,
 ) -> Result<Json<Page<Listed<Resource<NotificationChannel>>>>, HttpError> {
-    Ok(Json(state.app.list_channels(&caller.principal, &project, &page).await?))
+    Ok(Json(state.app.list::<Channel>(&caller.principal, &project, &page).await?))
 }
 
 /// Makes a notification channel. A webhook's signing key is in the answer, this once.
@@ -88,7 +88,7 @@ async fn get_channel(
     caller: Caller,
     Path(ChannelPath { project, channel }): Path<ChannelPath>,
 ) -> Result<Versioned<Resource<NotificationChannel>>, HttpError> {
-    let channel = state.app.channel(&caller.principal, &project, &channel).await?;
+    let channel = state.app.one::<Channel>(&caller.principal, &project, &channel).await?;
     Ok(Versioned::ok(channel.version, channel))
 }
 
@@ -120,7 +120,7 @@ async fn update_channel(
     IfMatch(version): IfMatch,
     Write { request, body }: Write<Value>,
 ) -> Result<Versioned<Resource<NotificationChannel>>, HttpError> {
-    let channel = state.app.update_channel(&request, &project, &channel, version, &body).await?;
+    let channel = state.app.update::<Channel>(&request, &project, &channel, version, &body).await?;
     Ok(Versioned::ok(channel.version, channel))
 }
 
@@ -137,7 +137,7 @@ async fn archive_channel(
     IfMatch(version): IfMatch,
     BareWrite(request): BareWrite,
 ) -> Result<StatusCode, HttpError> {
-    state.app.archive_channel(&request, &project, &channel, version).await?;
+    state.app.archive::<Channel>(&request, &project, &channel, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -39,7 +39,7 @@ async fn list_metric_sources(
     Path(project): Path<String>,
     Paging(page): Paging,
 ) -> Result<Json<Page<Listed<Resource<MetricSource>>>>, HttpError> {
-    Ok(Json(state.app.list_metric_sources(&caller.principal, &project, &page).await?))
+    Ok(Json(state.app.list::<MetricSource>(&caller.principal, &project, &page).await?))
 }
 
 /// Makes a metric source: a system that gates of the project's rollouts may ask.
@@ -70,7 +70,7 @@ async fn get_metric_source(
     caller: Caller,
     Path((project, source)): Path<(String, String)>,
 ) -> Result<Versioned<Resource<MetricSource>>, HttpError> {
-    let source = state.app.metric_source(&caller.principal, &project, &source).await?;
+    let source = state.app.one::<MetricSource>(&caller.principal, &project, &source).await?;
     Ok(Versioned::ok(source.version, source))
 }
 
@@ -101,7 +101,7 @@ async fn update_metric_source(
     IfMatch(version): IfMatch,
     Write { request, body }: Write<Value>,
 ) -> Result<Versioned<Resource<MetricSource>>, HttpError> {
-    let source = state.app.update_metric_source(&request, &project, &source, version, &body).await?;
+    let source = state.app.update::<MetricSource>(&request, &project, &source, version, &body).await?;
     Ok(Versioned::ok(source.version, source))
 }
 
@@ -118,7 +118,7 @@ async fn archive_metric_source(
     IfMatch(version): IfMatch,
     BareWrite(request): BareWrite,
 ) -> Result<StatusCode, HttpError> {
-    state.app.archive_metric_source(&request, &project, &source, version).await?;
+    state.app.archive::<MetricSource>(&request, &project, &source, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

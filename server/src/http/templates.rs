@@ -16,7 +16,7 @@ use crate::app::{
     access::Action,
     input,
     resource::Listed,
-    templates::{CreateTemplate, TemplateView},
+    templates::{CreateTemplate, Template, TemplateView},
 };
 
 pub(super) fn routes() -> Routes {
@@ -98,7 +98,7 @@ async fn update_template(
     IfMatch(version): IfMatch,
     Write { request, body }: Write<Value>,
 ) -> Result<Versioned<TemplateView>, HttpError> {
-    let updated = state.app.update_template(&request, &project, &template, version, &body).await?;
+    let updated = state.app.update::<Template>(&request, &project, &template, version, &body).await?;
     Ok(Versioned::ok(updated.version, updated))
 }
 
@@ -115,6 +115,6 @@ async fn archive_template(
     IfMatch(version): IfMatch,
     BareWrite(request): BareWrite,
 ) -> Result<StatusCode, HttpError> {
-    state.app.archive_template(&request, &project, &template, version).await?;
+    state.app.archive::<Template>(&request, &project, &template, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
