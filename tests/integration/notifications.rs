@@ -141,6 +141,15 @@ impl Shop {
         page["items"].as_array().unwrap().clone()
     }
 
+    /// The audit log of a channel from the oldest row on: what was done, why, and what it says of it.
+    async fn log(&self, channel: &str) -> Vec<(String, String, Json)> {
+        let path = format!("/api/v1/audit?project=shop&resource=notificationChannel/{channel}");
+        let page = self.test.get(&path).by(&self.admin).send().await.expect(StatusCode::OK).body;
+        let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
+        let rows = page["items"].as_array().unwrap().iter().rev();
+        rows.map(|row| (text(&row["action"]), text(&row["reason"]), row["after"].clone())).collect()
+    }
+
     async fn states(&self, channel: &str) -> Vec<(String, u64)> {
         let rows = self.deliveries(channel).await;
         rows.iter().map(|row| (row["state"].as_str().unwrap().to_owned(), row["attempts"].as_u64().unwrap())).collect()
@@ -215,13 +224,15 @@ async fn what_fails_is_tried_again_later_and_dies_after_a_day() {
     // Sent again by hand, once the receiver is there.
     shop.messenger.script("down.example.org", []);
     let id = dead["id"].as_str().unwrap();
-    let path = format!("{CHANNELS}/down/deliveries/{id}/retry");
+    let path = format!("{CHANNELS}/down/deliveries/{id}/retry?reason=it%20is%20back");
     let retried = shop.test.post(&path, json!({})).by(&shop.admin).send().await.expect(StatusCode::OK).body;
     assert_eq!((&retried["state"], &retried["attempts"]), (&json!("waiting"), &json!(0)));
     notifier.work_off().await.unwrap();
     assert_eq!(shop.states("down").await, [("delivered".to_owned(), 1)]);
     let path = format!("{CHANNELS}/down/deliveries/msg_0/retry");
     shop.test.post(&path, json!({})).by(&shop.admin).send().await.expect_problem(404, "not_found");
+    let noted = &shop.log("down").await[1..];
+    assert_eq!(noted, [("notificationChannel.retry".to_owned(), "it is back".to_owned(), json!({ "message": id }))]);
 }
 
 #[tokio::test]
@@ -523,4 +534,35 @@ async fn a_test_message_says_what_happened() {
     assert_eq!(shop.messenger.taken(), sent(&[("ops", "test"), ("ops", "test")]));
     assert!(shop.deliveries("ops").await.is_empty());
     assert!(ask().now_or_never().is_some(), "nobody is waited for");
+}
+
+#[tokio::test]
+async fn a_test_message_is_in_the_audit_log_and_nobody_is_notified_of_it() {
+    let shop = Shop::new().await;
+    shop.webhook("ops").await;
+    let path = format!("{CHANNELS}/ops/test");
+    shop.test.post(&format!("{path}?reason=new"), json!({})).by(&shop.admin).send().await.expect(StatusCode::OK);
+    shop.messenger.script("ops.example.org", [Attempt::failed(None, "the host's name is not known")]);
+    shop.test.post(&path, json!({})).by(&shop.admin).send().await.expect(StatusCode::OK);
+    let log = shop.log("ops").await;
+    let noted: Vec<_> = log.iter().map(|(action, reason, _)| (action.as_str(), reason.as_str())).collect();
+    let test = "notificationChannel.test";
+    assert_eq!(noted, [("notificationChannel.create", ""), (test, "new"), (test, "")]);
+    let ids: Vec<_> =
+        shop.messenger.sent.lock().unwrap().iter().map(|message| json!({ "message": message.id })).collect();
+    assert_eq!(ids, [log[1].2.clone(), log[2].2.clone()]);
+
+    shop.notifier().work_off().await.unwrap();
+    assert_eq!(shop.messenger.taken(), sent(&[("ops", "test"), ("ops", "test")]));
+    assert!(shop.deliveries("ops").await.is_empty());
+
+    let operator = shop.test.project_token("shop", Role::Operator).await;
+    shop.test.post(&path, json!({})).by(&operator).send().await.expect_problem(403, "forbidden");
+    shop.test
+        .post(&format!("{CHANNELS}/gone/test"), json!({}))
+        .by(&shop.admin)
+        .send()
+        .await
+        .expect_problem(404, "not_found");
+    assert_eq!(shop.log("ops").await.len(), 3);
 }

@@ -302,9 +302,12 @@ impl App {
     /// Sends a test message to a channel at once, and tells what happened.
     pub async fn test_channel(&self, request: &Request, project: &str, key: &str) -> Result<TestResult, AppError> {
         authorize(&request.principal, Action::Administer, Some(project))?;
+        limits::check_reason(&request.reason)?;
         let channel = self.live::<Channel>(&channel_id(project, key)).await?.body;
         let at = self.clock.now();
         let id = format!("test_{}", self.ids.ulid(at).to_lowercase());
+        // Before it is sent: no message goes out that the log does not know of.
+        self.note_message(request, project, key, "notificationChannel.test", &id).await?;
         let notification = Notification {
             event: "test".to_owned(),
             severity: Severity::Info,
@@ -353,10 +356,28 @@ impl App {
         delivery: &str,
     ) -> Result<DeliveryView, AppError> {
         authorize(&request.principal, Action::Administer, Some(project))?;
+        limits::check_reason(&request.reason)?;
         self.live::<Channel>(&channel_id(project, key)).await?;
         let retried = self.store.retry_delivery(project, key, delivery, self.clock.now()).await?;
-        let what = format!("delivery `{delivery}`");
-        retried.map(DeliveryView::from).ok_or(AppError::NotFound { what })
+        let retried = retried.ok_or_else(|| AppError::NotFound { what: format!("delivery `{delivery}`") })?;
+        // Only now is it known that there is one. Where this fails, so does the request, and whoever repeats it is in the log.
+        self.note_message(request, project, key, "notificationChannel.retry", &retried.id).await?;
+        Ok(retried.into())
+    }
+
+    /// Who had a message sent to a channel by hand is in the audit log, with the id that the receiver is told. Nobody is notified of
+    /// that: a row about a channel is told to no channel.
+    async fn note_message(
+        &self,
+        request: &Request,
+        project: &str,
+        key: &str,
+        action: &str,
+        message: &str,
+    ) -> Result<(), AppError> {
+        let mut draft = Draft::new(self, request);
+        draft.note(channel_id(project, key), action, json!({ "message": message }));
+        self.commit(request, draft.into_commit()).await.map(drop)
     }
 
     /// Every channel of a project that can be read, with its key. For the notifier.

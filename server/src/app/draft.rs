@@ -94,6 +94,13 @@ impl<'r> Draft<'r> {
         self.write(expected, write, action, (before, documents::value(body)));
     }
 
+    /// What somebody did with a document without changing it; it must still be there, and not be archived, when the commit goes
+    /// through. `done` is for the audit log.
+    pub fn note(&mut self, id: DocumentId, action: &str, done: Json) {
+        self.audit(&id, action, (Json::Null, done));
+        self.require(id, Expected::Live);
+    }
+
     /// What is written under that id is archived.
     pub fn archive_written(&mut self, id: &DocumentId) {
         for write in self.commit.writes.iter_mut().filter(|write| write.id == *id) {
@@ -132,15 +139,19 @@ impl<'r> Draft<'r> {
         self.commit
     }
 
-    fn write(&mut self, expected: Expected, write: Write, action: &str, (before, after): (Json, Json)) {
-        let Place { project, environment, resource } = Place::of(&write.id);
+    fn write(&mut self, expected: Expected, write: Write, action: &str, shown: (Json, Json)) {
+        self.audit(&write.id, action, shown);
+        self.commit.expected.push((write.id.clone(), expected));
+        self.commit.writes.push(write);
+    }
+
+    fn audit(&mut self, id: &DocumentId, action: &str, (before, after): (Json, Json)) {
+        let Place { project, environment, resource } = Place::of(id);
         let mut entry = self.request.audit(self.commit.at, action, resource);
         entry.project = project;
         entry.environment = environment;
         entry.before = before;
         entry.after = after;
-        self.commit.expected.push((write.id.clone(), expected));
-        self.commit.writes.push(write);
         self.commit.audit.push(entry);
     }
 }
