@@ -16,7 +16,7 @@ use tidegate_server::{
     ports::{
         Messenger,
         notify::{Attempt, Message, Target},
-        store::{DeliveryState, Store},
+        store::{Commit, DeliveryState, DocumentId, DocumentKind, Store, Write},
     },
     store::{Location, MemoryStore, SqlStore},
     telemetry::Metrics,
@@ -416,6 +416,31 @@ async fn an_archived_channel_is_told_no_more() {
     shop.notifier().work_off().await.unwrap();
     assert_eq!(shop.states("ops").await.len(), 1);
     shop.test.get(&path).by(&shop.admin).send().await.expect_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn of_a_channel_that_cannot_be_read_nothing_is_told_and_nothing_stays() {
+    let shop = Shop::new().await;
+    shop.webhook("ops").await;
+    let id = DocumentId { kind: DocumentKind::NotificationChannel, scope: "shop".to_owned(), key: "ops".to_owned() };
+    let at = shop.app().clock.now();
+    let commit = Commit {
+        at,
+        writes: vec![Write { id: id.clone(), body: r#"{"keys":"whsec_hunter2"}"#.to_owned(), archived: false }],
+        audit: vec![TestApp::request().audit(at, "poison", "by hand".to_owned())],
+        ..Commit::default()
+    };
+    shop.app().store.commit(commit).await.unwrap();
+    let page = shop.test.get(CHANNELS).by(&shop.admin).send().await.expect(StatusCode::OK).body;
+    let broken = "the stored notificationChannel `ops` cannot be read: its text is damaged";
+    assert_eq!(page["items"], json!([{ "key": "ops", "version": 2, "broken": broken }]));
+
+    let path = format!("{CHANNELS}/ops");
+    shop.test.delete(&path).if_match(2).by(&shop.admin).send().await.expect(StatusCode::NO_CONTENT);
+    let left = shop.app().store.document(&id).await.unwrap().unwrap();
+    assert_eq!((left.body.as_str(), left.archived), ("{}", true));
+    let log = format!("{:?}", shop.app().store.audit_chain(0, 1_000).await.unwrap());
+    assert!(!log.contains("hunter2"), "{log}");
 }
 
 #[tokio::test]

@@ -248,6 +248,9 @@ async fn templates_say_what_is_to_be_done() {
     let patched = shop.test.patch(&ours, patch).by(&shop.operator).if_match(1).send().await.expect(StatusCode::OK);
     assert_eq!(patched.body["name"], "Theirs");
     shop.test.delete(&ours).by(&shop.operator).if_match(2).send().await.expect(StatusCode::NO_CONTENT);
+    let instance = shop.test.instance_token().await;
+    let elsewhere = shop.test.get("/api/v1/projects/nowhere/rollout-templates").by(&instance).send().await;
+    elsewhere.expect(StatusCode::NOT_FOUND);
     let fixed = format!("{templates}/default");
     shop.test.delete(&fixed).by(&shop.operator).if_match(0).send().await.expect(StatusCode::CONFLICT);
 }
