@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tidegate_core::Timestamp;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 use super::times::rfc3339;
 
@@ -13,8 +13,10 @@ pub struct Moment(pub Timestamp);
 
 impl Moment {
     fn parse(text: &str) -> Option<Self> {
-        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(|ms| Self(Timestamp(ms)))
+        // A year that has four digits only in the zone it was told in could not be written in UTC, and not read back.
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)?;
+        let ms = i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()?;
+        (0..=9_999).contains(&time.year()).then_some(Self(Timestamp(ms)))
     }
 }
 
@@ -49,6 +51,8 @@ mod tests {
         }
         assert_eq!(Moment(Timestamp(1_767_225_600_125)).to_string(), "2026-01-01T00:00:00.125Z");
         assert_eq!(Moment::parse("2026-01-01T01:00:00+01:00"), Some(Moment(Timestamp(1_767_225_600_000))));
-        assert_eq!(Moment::parse("2026-01-01"), None);
+        for odd in ["2026-01-01", "9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59"] {
+            assert_eq!(Moment::parse(odd), None, "{odd}");
+        }
     }
 }
