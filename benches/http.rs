@@ -18,13 +18,14 @@ use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 use tidegate_benches::{
-    rig::{self, ASKING_CORE, Actor, SERVING_CORE, orders, percentile, tell},
+    rig::{self, ASKING_CORE, Actor, SERVING_CORE, percentile, tell, until_alone},
     served::{self, flags},
+    wire::answer,
     workload,
 };
 use tidegate_core::{Context, Ruleset, Timestamp, compile, evaluate_all};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
 };
 
@@ -176,34 +177,6 @@ async fn connection(
     Ok((times, bytes))
 }
 
-/// Reads one answer, and returns the size of its body.
-async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
-    let mut filled = 0;
-    let (head, length) = loop {
-        filled += read(stream, buffer.get_mut(filled..)).await?;
-        let so_far = buffer.get(..filled).unwrap_or_default();
-        if let Some(end) = so_far.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = std::str::from_utf8(so_far.get(..end).unwrap_or_default())?;
-            if !head.starts_with("HTTP/1.1 200") {
-                bail!("{}", String::from_utf8_lossy(so_far));
-            }
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).context("no length")?;
-            break (end + 4, length.parse::<usize>()?);
-        }
-    };
-    while filled < head + length {
-        filled += read(stream, buffer.get_mut(filled..)).await?;
-    }
-    Ok(length)
-}
-
-async fn read(stream: &mut TcpStream, room: Option<&mut [u8]>) -> Result<usize> {
-    match stream.read(room.context("the answer is too large")?).await? {
-        0 => bail!("the server hung up"),
-        n_bytes => Ok(n_bytes),
-    }
-}
-
 async fn serve_tidegate() -> Result<()> {
     let folder = TempDir::new()?;
     let app = served::open(folder.path()).await?;
@@ -211,11 +184,6 @@ async fn serve_tidegate() -> Result<()> {
     let server = served::bind(app, folder.path(), 0).await?;
     tell(&format!("{} {key}", server.address()))?;
     server.run(until_alone()).await
-}
-
-/// Until the director closes our input.
-async fn until_alone() {
-    while orders().recv().await.is_some() {}
 }
 
 #[derive(Clone, Copy)]

@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 use tidegate::{Client, Context, Event, Events};
 use tidegate_benches::{
-    rig::{self, ASKING_CORE, Actor, SERVING_CORE, now_us, orders, tell},
+    rig::{self, ASKING_CORE, Actor, SERVING_CORE, now_us, orders, tell, until_alone},
     served,
 };
 use tokio::{sync::mpsc, time::sleep};
@@ -77,7 +77,7 @@ async fn serve(arguments: &[String]) -> Result<()> {
     let key = if port == "0" { served::fill(&app).await? } else { String::new() };
     let server = served::bind(app, folder, port.parse()?).await?;
     tell(&format!("{} {key}", server.address()))?;
-    server.run(async { while orders().recv().await.is_some() {} }).await
+    server.run(until_alone()).await
 }
 
 /// What the SDKs were asked.

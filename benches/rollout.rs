@@ -4,16 +4,27 @@
 //! Everything goes through the server's own parts: `Tally`, `judge`, `plan`, as `simulation` drives them. Seeded: the same figures each
 //! time, but for costs. Steps 10 → 25 → 50 %, 15 minutes each, a look every 5 s.
 //!
+//! What events cost a whole server is measured with one: it runs on one core, with its database on the disk, and takes batches over HTTP that
+//! the other core sends.
+//!
 //! `BENCH_RUNS=0.1` makes a tenth of the runs.
 
 #![expect(clippy::print_stdout, reason = "the figures are what was asked for")]
 #![expect(clippy::disallowed_methods, reason = "a bench looks at the clock and at its environment")]
 
-use std::{collections::HashSet, time::Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+use tempfile::TempDir;
 use tidegate_benches::{
     allocations::{Counting, live_bytes},
-    rig,
+    rig::{self, ASKING_CORE, Actor, SERVING_CORE, tell},
+    served,
+    wire::answer,
 };
 use tidegate_core::{Timestamp, VariantKey, bucket::BUCKETS};
 use tidegate_protocol::events::{EventBatch, Exposure, MAX_ITEMS, Measurement, UnitHash};
@@ -26,6 +37,7 @@ use tidegate_rollout::{
 };
 use tidegate_server::{
     app::{
+        configurations::Mode,
         event_log::{self, Writer},
         rollouts::Rollout,
         watches::{Attention, Reach, Watches},
@@ -33,15 +45,22 @@ use tidegate_server::{
     },
     ports::store::{EnvironmentId, LoggedEvents},
 };
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fn main() {
-    if rig::named().iter().any(|name| name != "rollout") {
-        return;
+fn main() -> Result<()> {
+    let named = rig::named();
+    match rig::part().as_deref() {
+        Some("server") => return rig::play(serve()),
+        Some("send") => return rig::play(send(&named)),
+        Some(part) => bail!("`{part}` is no part"),
+        None if named.iter().any(|name| name != "rollout") => return Ok(()),
+        None => {}
     }
     costs();
+    taken()?;
     delay();
     delay_of_means();
     delay_of_quantiles();
@@ -50,6 +69,7 @@ fn main() {
     same_verdicts();
     faulty();
     healthy();
+    Ok(())
 }
 
 /// A gate, and what it watches.
@@ -477,6 +497,104 @@ fn costs() {
     looks_after_a_week();
 }
 
+const CONNECTIONS: u64 = 8;
+const WARM_UP: Duration = Duration::from_secs(1);
+const MEASURED: Duration = Duration::from_secs(5);
+
+/// What a whole server takes on one core: read, reduced, stored and counted, for a rollout with three gates.
+fn taken() -> Result<()> {
+    let mut server = Actor::start("server", SERVING_CORE, &[])?;
+    let place = server.line()?;
+    let mut sending = Actor::start("send", ASKING_CORE, &[&place])?;
+    sending.line().context("warming up")?;
+    let before = server.usage()?.cpu;
+    let n_events: f64 = sending.line()?.parse()?;
+    let cpu = server.usage()?.cpu.saturating_sub(before).as_secs_f64();
+    println!(
+        "\n| events over HTTP, {MAX_ITEMS} a batch, a server on one core with its database on disk | | required |"
+    );
+    println!("|---|--:|--:|");
+    println!(
+        "| taken, with JSON, the log and its commits, and counting | {:.0} /s | ≥ 100,000 /s |",
+        n_events / MEASURED.as_secs_f64()
+    );
+    println!("| CPU for each | {:.2} µs | ≤ 10 µs |\n", cpu / n_events * 1e6);
+    Ok(())
+}
+
+async fn serve() -> Result<()> {
+    let folder = TempDir::new()?;
+    let app = served::open(folder.path()).await?;
+    let key = served::fill(&app).await?;
+    let (request, environment) = (served::request(), served::environment());
+    let flag = json!({ "key": "checkout", "name": "Checkout", "kind": "boolean" });
+    app.create_flag(&request, &environment.project, serde_json::from_value(flag)?).await?;
+    let patch = json!({ "enabled": true, "default": { "variant": "off" } });
+    app.configure(&request, &environment, "checkout", 0, &patch, Mode::Commit).await?;
+    let steps = json!([{ "share": 50_000, "bakeMs": 3_600_000 }, { "share": 100_000, "bakeMs": 3_600_000 }]);
+    let gates = ["m0", "m1", "m2"].map(|key| json!({ "key": key, "metric": key }));
+    let start = json!({ "flag": "checkout", "variant": "on", "spec": { "steps": steps, "gates": gates } });
+    app.start_rollout(&request, &environment, serde_json::from_value(start)?).await?;
+    let server = served::bind(app, folder.path(), 0).await?;
+    tell(&format!("{} {key}", server.address()))?;
+    server.run(rig::until_alone()).await
+}
+
+/// Sends batches of new units for a while, and tells how many events were taken.
+async fn send(arguments: &[String]) -> Result<()> {
+    let [place] = arguments else { bail!("say where") };
+    let (address, key) = place.split_once(' ').context("an address and a key")?;
+    let begin = Instant::now() + WARM_UP;
+    let connections: Vec<_> = (0..CONNECTIONS)
+        .map(|number| tokio::spawn(connection(address.to_owned(), key.to_owned(), number, begin)))
+        .collect();
+    tokio::time::sleep_until(begin.into()).await;
+    tell("warm")?;
+    let mut n_taken = 0;
+    for connection in connections {
+        n_taken += connection.await??;
+    }
+    tell(&n_taken.to_string())
+}
+
+/// One batch after the other; how many of their events were taken in time.
+async fn connection(address: String, key: String, number: u64, begin: Instant) -> Result<usize> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (mut buffer, mut n_taken) = (vec![0; 64 * 1024], 0);
+    for n in 0.. {
+        let first = (number * 1_000_000 + n) * MAX_ITEMS as u64 / 2;
+        let units: Vec<_> = (first..first + MAX_ITEMS as u64 / 2).collect();
+        let EventBatch { exposures, measurements, .. } = batch(&units);
+        let n_items = exposures.len() + measurements.len();
+        let text = |unit: Option<UnitHash>| unit.map(|UnitHash(hash)| format!("{hash:016x}"));
+        let exposures = exposures.into_iter().map(|Exposure { flag, variant, version, unit, bucket, .. }| {
+            json!({ "flag": flag, "variant": variant, "version": version, "unit": text(unit), "bucket": bucket })
+        });
+        let measurements = measurements.into_iter().map(|it| json!({ "metric": it.metric, "unit": text(it.unit) }));
+        let id = format!("{number}-{n}");
+        let body = json!({
+            "id": id, "exposures": exposures.collect::<Vec<_>>(), "measurements": measurements.collect::<Vec<_>>(),
+        });
+        let body = body.to_string();
+        let head = format!(
+            "POST /api/v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\ncontent-type: \
+             application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let started = Instant::now();
+        if started >= begin + MEASURED {
+            break;
+        }
+        stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await?;
+        answer(&mut stream, &mut buffer).await?;
+        if started >= begin && Instant::now() < begin + MEASURED {
+            n_taken += n_items;
+        }
+    }
+    Ok(n_taken)
+}
+
 /// One gate of each kind, with all windows of hours open, and values as far apart as times and as amounts are.
 fn looks_after_a_week() {
     for spread in [0.5, 1.5] {
@@ -485,7 +603,9 @@ fn looks_after_a_week() {
         let gates: Vec<_> =
             (0..).zip(tests).map(|(n, test): (u32, _)| Gate::on_events(n.to_string(), event_gate(test))).collect();
         let mut tally = Tally::new(&gates, Tally::CAPACITY);
-        [10_000, 25_000, 50_000].into_iter().for_each(|share| tally.begin_step(share));
+        for share in [10_000, 25_000, 50_000] {
+            tally.begin_step(share);
+        }
         let mut chances = Chances::new(1);
         let mut now = Timestamp(0);
         for _ in 0..168 {

@@ -8,4 +8,5 @@ pub mod allocations;
 pub mod floor;
 pub mod rig;
 pub mod served;
+pub mod wire;
 pub mod workload;

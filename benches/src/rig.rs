@@ -63,6 +63,11 @@ pub fn orders() -> mpsc::Receiver<String> {
     receiver
 }
 
+/// Until the director closes our input.
+pub async fn until_alone() {
+    while orders().recv().await.is_some() {}
+}
+
 /// Microseconds since 1970: the one clock that processes share.
 #[expect(clippy::disallowed_methods, reason = "a bench looks at the clock")]
 pub fn now_us() -> f64 {

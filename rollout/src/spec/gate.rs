@@ -517,7 +517,6 @@ impl From<Gate> for GateText {
         let text = Self { key, severity, ..Self::default() };
         match watches {
             Watched::Events(EventGate { metric, test, worse, margin, limit, proof, weight }) => {
-                #[expect(clippy::float_cmp, reason = "what was not said is not said")]
                 let weight = (weight != DEFAULT_WEIGHT).then_some(weight);
                 let text = Self { metric: Some(metric), worse, margin: Some(margin), limit, proof, weight, ..text };
                 match test {
