@@ -146,7 +146,7 @@ impl Server {
         let tasks = TaskTracker::new();
         tasks.spawn(prune(state.clone(), shutdown.clone()));
         let receipts = StreamReceipts { streams: Arc::clone(&state.streams) };
-        tasks.spawn(Asker::new(state.app.clone()).run(shutdown.clone()));
+        tasks.spawn(Asker::new(state.app.clone(), &state.metrics).run(shutdown.clone()));
         let controller = Controller::new(state.app.clone(), Arc::new(receipts));
         let late = "By how much the look at rollouts that was due first came too late, in milliseconds";
         state.metrics.register("rollouts_late_ms", late, controller.gauges.late_ms.clone());

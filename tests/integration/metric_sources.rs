@@ -87,7 +87,8 @@ impl Shop {
         test.state = AppState::new(test.app.clone(), HttpConfig::default(), Arc::new(Counters::new()));
         *source.clock.lock().unwrap() = Some(test.app.clone());
         let admin = test.project_token("shop", Role::Admin).await;
-        let (controller, asker) = (Controller::new(test.app.clone(), Arc::new(AtOnce)), Asker::new(test.app.clone()));
+        let controller = Controller::new(test.app.clone(), Arc::new(AtOnce));
+        let asker = Asker::new(test.app.clone(), &test.state.metrics);
         let shop = Self { test, admin, source, controller, asker };
         let created = shop.create(json!({
             "key": "prometheus", "name": "Prometheus", "kind": "prometheus", "url": "http://127.0.0.1:9090",
@@ -305,6 +306,11 @@ async fn a_bound_that_was_passed_for_long_enough_rolls_back() {
     let rollout = shop.rollout(&id).await;
     assert_eq!(rollout["evidence"]["gate"], "p95", "{rollout}");
     assert_eq!(rollout["evidence"]["value"], 0.7);
+    // Every 15 seconds.
+    let counted = r#"tidegate_metric_questions_total{project="shop",source="prometheus",outcome="answered"} "#;
+    let metrics = shop.test.state.metrics.render();
+    let n_asked = metrics.lines().find_map(|line| line.strip_prefix(counted)?.parse::<u32>().ok());
+    assert_eq!(n_asked, Some(9), "{metrics}");
 }
 
 /// Another server takes over: its people see what the first one saw, and the time that a bound was passed goes on.
@@ -325,7 +331,8 @@ async fn whoever_takes_over_knows_what_was_answered() {
     assert_eq!(serde_json::to_value(shown.live).unwrap(), seen);
     assert!(seen["reason"].as_str().unwrap().starts_with("suspicious: `p95` is 0.7"), "{seen}");
 
-    (shop.controller, shop.asker) = (Controller::new(other.clone(), Arc::new(AtOnce)), Asker::new(other));
+    (shop.controller, shop.asker) =
+        (Controller::new(other.clone(), Arc::new(AtOnce)), Asker::new(other, &shop.test.state.metrics));
     // Of the minute that is asked for, less is left than this; and more, if it began anew.
     shop.pass(45).await;
     let (state, share, _) = shop.told(&id).await;

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tidegate_rollout::reading::{Problem, Reading};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+};
+use tidegate_rollout::reading::{Problem, Reading, Sample};
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
@@ -10,7 +14,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, readings::Question};
+use crate::{
+    app::{App, readings::Question},
+    telemetry::Metrics,
+};
 
 /// How often it sees whether something is due.
 const TICK: Duration = Duration::from_millis(200);
@@ -31,13 +38,42 @@ pub struct Asker {
     permits: Arc<Semaphore>,
     /// By project and source.
     of_sources: HashMap<(String, String), Arc<Semaphore>>,
+    counted: Counted,
 }
 
+/// What is counted.
+#[derive(Clone)]
+struct Counted {
+    asked: Family<QuestionLabels, Counter>,
+    seconds: Family<SourceLabels, Histogram>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SourceLabels {
+    project: String,
+    source: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct QuestionLabels {
+    project: String,
+    source: String,
+    outcome: &'static str,
+}
+
+/// Upper edges, in seconds.
+const BUCKETS_S: [f64; 8] = [0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
+
 impl Asker {
-    /// Asks for the gates of the application's rollouts.
-    pub fn new(app: App) -> Self {
+    /// Asks for the gates of the application's rollouts, and tells what it counts.
+    pub fn new(app: App, metrics: &Metrics) -> Self {
         let permits = Arc::new(Semaphore::new(MAX_QUESTIONS));
-        Self { app, asking: JoinSet::new(), permits, of_sources: HashMap::new() }
+        let histogram: fn() -> Histogram = || Histogram::new(BUCKETS_S);
+        let counted = Counted { asked: Family::default(), seconds: Family::new_with_constructor(histogram) };
+        let Counted { asked, seconds } = counted.clone();
+        metrics.register("metric_questions", "Questions to metric sources for gates, by how they ended", asked);
+        metrics.register("metric_question_seconds", "Time until metric sources answered, or did not", seconds);
+        Self { app, asking: JoinSet::new(), permits, of_sources: HashMap::new(), counted }
     }
 
     /// Asks until `shutdown`; answers that are still to come are not waited for.
@@ -65,13 +101,13 @@ impl Asker {
             let of_source =
                 self.of_sources.entry(place).or_insert_with(|| Arc::new(Semaphore::new(MAX_QUESTIONS_OF_SOURCE)));
             let permits = [Arc::clone(of_source), Arc::clone(&self.permits)];
-            self.asking.spawn(ask(self.app.clone(), question, permits));
+            self.asking.spawn(ask(self.app.clone(), question, permits, self.counted.clone()));
         }
         self.of_sources.retain(|_, permits| Arc::strong_count(permits) > 1);
     }
 }
 
-async fn ask(app: App, question: Question, permits: [Arc<Semaphore>; 2]) {
+async fn ask(app: App, question: Question, permits: [Arc<Semaphore>; 2], counted: Counted) {
     let time = MAX_TIME.min(Duration::from_millis(question.asks.every_ms));
     let asked_at = app.clock.now();
     let asking = async {
@@ -96,5 +132,34 @@ async fn ask(app: App, question: Question, permits: [Arc<Semaphore>; 2]) {
     // A source that is slow in telling why gets a moment more.
     let answer = timeout(time + TICK, asking).await;
     let (treatment, control) = answer.unwrap_or((Err(Problem::Timeout), None));
+    let took_ms = app.clock.now().0.saturating_sub(asked_at.0);
+    counted.count(&question, took_ms, [Some(&treatment), control.as_ref()]);
     app.questions.answer(&question, &Reading { asked_at, treatment, control });
+}
+
+impl Counted {
+    fn count(&self, question: &Question, took_ms: i64, answers: [Option<&Result<Sample, Problem>>; 2]) {
+        let (project, source) = (&question.environment.project, &question.asks.source);
+        for answer in answers.into_iter().flatten() {
+            let labels = QuestionLabels { project: project.clone(), source: source.clone(), outcome: outcome(answer) };
+            self.asked.get_or_create(&labels).inc();
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
+        let seconds = took_ms as f64 / 1e3;
+        let labels = SourceLabels { project: project.clone(), source: source.clone() };
+        self.seconds.get_or_create(&labels).observe(seconds);
+    }
+}
+
+/// How a question ended. What came may still be too old, or no number.
+fn outcome(answer: &Result<Sample, Problem>) -> &'static str {
+    match answer {
+        Ok(_) => "answered",
+        Err(Problem::NoSource) => "no_source",
+        Err(Problem::Timeout) => "timeout",
+        Err(Problem::Unreachable { .. }) => "unreachable",
+        Err(Problem::Status { .. }) => "status",
+        Err(Problem::Refused { .. }) => "refused",
+        Err(_) => "unusable",
+    }
 }
