@@ -47,7 +47,7 @@ export function RolloutPanel({ project, environment, id }: { project: string; en
             ))}
           </ul>
           <p className={styles.units}>
-            Seen at this step: {rollout.live.units.treatment} with {rollout.variant}, {rollout.live.units.control} to compare with.
+            Seen at this step: {armWords(rollout, rollout.live.units)}.
           </p>
         </>
       ) : null}
@@ -108,7 +108,7 @@ const VERDICTS: Record<GateJudgement["verdict"], [string, string]> = {
   suspect: ["suspicious", "yellow"],
   harm: ["harm", "buoy"],
   limit: ["beyond its limit", "buoy"],
-  pending: ["nothing seen yet", "gray"],
+  pending: ["too few seen yet", "gray"],
   unopposed: ["nobody to compare with", "gray"],
   unproved: ["not proved yet", "yellow"],
   inconclusive: ["not known", "yellow"],
@@ -123,7 +123,6 @@ interface GateProps {
 
 function Gate({ gate, rollout, mayNot, onMove }: GateProps) {
   const [words, color] = VERDICTS[gate.verdict];
-  const { treatment, control } = gate.met;
   const overridden = rollout.status.overridden?.includes(gate.gate) ?? false;
   const action = overridden ? "heed" : "override";
   return (
@@ -134,7 +133,7 @@ function Gate({ gate, rollout, mayNot, onMove }: GateProps) {
         {overridden ? ", overridden" : ""}
       </Badge>
       <span className={styles.numbers}>
-        {gate.problem ?? `${change(gate.value)}${treatment} with ${rollout.variant}, ${control} with ${rollout.baseline}; evidence ${evidence(gate.evidence)}`}
+        {gate.problem ?? `${change(gate.value)}${armWords(rollout, gate.met)}; evidence ${evidence(gate.evidence)}`}
       </span>
       <Button
         size="compact-xs"
@@ -148,6 +147,13 @@ function Gate({ gate, rollout, mayNot, onMove }: GateProps) {
       </Button>
     </li>
   );
+}
+
+/** How many of each arm; in an A/A bake both have the old variant. */
+function armWords({ spec, status, variant, baseline }: Rollout, { treatment, control }: GateJudgement["met"]): string {
+  const step = typeof status.step === "number" ? spec.steps[status.step] : undefined;
+  const isAA = step?.share === 0 && (step.segments ?? []).length === 0;
+  return isAA ? `${treatment} and ${control}, all with ${baseline}` : `${treatment} with ${variant}, ${control} with ${baseline}`;
 }
 
 /** Of means and quantiles, how much more the new variant has: “+4.2 %, ”. */
