@@ -29,7 +29,11 @@ pub use self::asking::Asker;
 use self::lease::{Held, Keeper};
 use crate::{
     app::{
-        App, AppError, Stored, looks::LiveRollout, model::FlagEnvironment, moment::Moment, rollouts::Rollout,
+        App, AppError, Stored,
+        looks::{LiveRollout, Seen, keep_every_ms},
+        model::FlagEnvironment,
+        moment::Moment,
+        rollouts::Rollout,
         watches::Reach,
     },
     ports::store::{EnvironmentId, Fence, StoreError},
@@ -62,6 +66,8 @@ pub struct Controller {
     busy: BTreeSet<EnvironmentId>,
     /// The epoch of the lease under which the log is counted.
     counted: Option<u64>,
+    /// When what was seen of a rollout was last kept.
+    kept: BTreeMap<String, Timestamp>,
     /// How it does.
     pub gauges: Gauges,
 }
@@ -86,6 +92,7 @@ impl Controller {
             due: BTreeMap::new(),
             busy: BTreeSet::new(),
             counted: None,
+            kept: BTreeMap::new(),
             gauges: Gauges::default(),
         }
     }
@@ -213,6 +220,9 @@ impl Controller {
         self.app.questions.retain(environment, &ids);
         if running.is_empty() {
             self.busy.remove(environment);
+            if self.busy.is_empty() {
+                self.kept.clear();
+            }
             self.app.watches.follow(environment, []);
             return Ok(None);
         }
@@ -265,13 +275,26 @@ impl Controller {
                     tracing::info!(project, environment, flag, rollout = id, "rollout {what}: {}", plan.reason);
                 }
             }
-            looks.push((id.clone(), LiveRollout::new(Moment(now), seen.seen, seen.judgements, &plan)));
+            let is_kept = self.is_kept(id, stored.created_at, now) || plan.decision != Decision::Wait;
+            let live = LiveRollout::new(Moment(now), seen.seen, seen.judgements, &rollout.spec, &plan);
+            looks.push(Seen { rollout: id.clone(), live, is_kept });
             self.gauges.looked_at_ms.set(now.0);
         }
         if let Err(error) = self.app.tell_looks(environment, looks).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "what was seen of rollouts is not told");
         }
         Ok(Some(next))
+    }
+
+    /// Whether it is time to keep what is seen of a rollout.
+    fn is_kept(&mut self, id: &str, created_at: Timestamp, now: Timestamp) -> bool {
+        let every_ms = keep_every_ms(now.0.saturating_sub(created_at.0));
+        let last = self.kept.entry(id.to_owned()).or_insert(Timestamp(i64::MIN));
+        let is_due = now.0.saturating_sub(last.0) >= every_ms;
+        if is_due {
+            *last = now;
+        }
+        is_due
     }
 
     /// A step begins in the log with the commit that it begins with; what was lost of the log since begins it anew.

@@ -194,6 +194,16 @@ async fn a_healthy_release_reaches_everybody() {
         log.iter().map(|(action, _)| action.as_str()).filter(|action| *action != "rollout.wait").collect();
     let advance = "rollout.advance";
     assert_eq!(moves, ["rollout.start", advance, advance, advance, advance, "rollout.complete"]);
+
+    let path = format!("{ROLLOUTS}/{id}/history");
+    let history = shop.test.get(&path).by(&shop.operator).send().await.expect(StatusCode::OK).body;
+    let seen = history["items"].as_array().unwrap();
+    let mut steps: Vec<_> = seen.iter().map(|look| (look["step"].as_u64(), look["share"].as_u64())).collect();
+    steps.dedup();
+    assert_eq!(steps, [(0, 10_000), (1, 25_000), (2, 50_000), (3, 100_000)].map(|(n, share)| (Some(n), Some(share))));
+    // Every 15 seconds of some four minutes.
+    assert!((16..24).contains(&seen.len()), "{history:#}");
+    assert!(seen.iter().any(|look| look["gates"][0]["met"]["treatment"].as_u64() > Some(0)), "{history:#}");
 }
 
 #[tokio::test]

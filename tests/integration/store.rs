@@ -18,8 +18,8 @@ use tidegate_server::{
     ports::store::{
         AuditQuery, Commit, Committed, Delivery, DeliveryAttempt, DeliveryPage, DeliveryQueue, DeliveryState, Document,
         DocumentId, DocumentKind, DocumentQuery, Enqueue, EnvironmentDelta, EnvironmentId, Expected, Fence,
-        IdempotencyRecord, Lease, LoggedEvents, OneTimeLink, PutLease, Session, Store, StoreError, ToldLook,
-        ToldReceipts, Touched, TouchedKind, Write,
+        IdempotencyRecord, KEPT_LOOKS_MS, Lease, LoggedEvents, OneTimeLink, PutLease, Session, Store, StoreError,
+        ToldLook, ToldReceipts, Touched, TouchedKind, Write,
     },
     store::{Location, MemoryStore, OpenError, SqlStore},
 };
@@ -975,6 +975,15 @@ async fn looks_are_told(bench: &Bench) {
     let pruned = bench.store.prune_expired(Timestamp(2_000), Timestamp(0), Timestamp(0)).await.unwrap();
     assert_eq!((pruned, bench.replica.told_look("b").await.unwrap()), (1, None));
     assert!(bench.replica.told_look("a").await.unwrap().is_some());
+
+    bench.store.keep_looks(&[told("a", "1", 1_000), told("b", "2", 1_000), told("a", "3", 2_000)]).await.unwrap();
+    bench.store.keep_looks(&[told("a", "late", 2_000), told("a", "4", 3_000)]).await.unwrap();
+    let kept = async |after, limit| bench.replica.kept_looks("a", Timestamp(after), limit).await.unwrap();
+    assert_eq!(kept(1_000, 10).await, [told("a", "3", 2_000), told("a", "4", 3_000)]);
+    assert_eq!(kept(0, 1).await, [told("a", "1", 1_000)]);
+    let now = Timestamp(KEPT_LOOKS_MS + 2_000);
+    bench.store.prune_expired(Timestamp(0), Timestamp(0), now).await.unwrap();
+    assert_eq!(kept(0, 10).await.len(), 2);
 }
 
 async fn links_work_once(bench: &Bench) {

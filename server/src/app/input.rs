@@ -3,7 +3,7 @@
 //! The configuration types are tolerant, as SDKs must survive newer servers. People's typing errors must not survive,
 //! so a body is parsed, written again, and what did not come back is named.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 use serde_path_to_error::Segment;
 use tidegate_core::tree::ReadError;
@@ -35,11 +35,18 @@ pub fn parse_at<T: Serialize + DeserializeOwned>(pointer: &str, input: &Json) ->
 ///
 /// # Errors
 /// As [`parse`].
-pub fn read_at<T: DeserializeOwned>(pointer: &str, input: &Json) -> Result<T, AppError> {
+pub fn read_at<'de, T: DeserializeOwned>(
+    pointer: &str,
+    input: impl Deserializer<'de, Error = serde_json::Error>,
+) -> Result<T, AppError> {
     serde_path_to_error::deserialize(input).map_err(|error| {
         // What checks itself as a whole tells the rest of the way in its error.
         let told = ReadError::told(&error.inner().to_string());
-        AppError::invalid(format!("{pointer}{}{}", pointer_of(error.path()), told.pointer()), told.message())
+        // What is missing has a place, too.
+        let missing = told.message().strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+        let missing = missing.map(|(name, _)| format!("/{}", escape(name))).unwrap_or_default();
+        let place = format!("{pointer}{}{}{missing}", pointer_of(error.path()), told.pointer());
+        AppError::invalid(place, told.message())
     })
 }
 
@@ -200,6 +207,8 @@ mod tests {
     #[test]
     fn a_wrong_or_unknown_field_is_named() {
         check(|_| {}, None);
+        check(|flag| drop(flag["default"].as_object_mut().unwrap().remove("variant")), Some("/default"));
+        check(|flag| drop(flag["variants"][0].as_object_mut().unwrap().remove("key")), Some("/variants/0/key"));
         check(|flag| flag["enbled"] = json!(false), Some("/enbled"));
         check(|flag| flag["enabled"] = json!("yes"), Some("/enabled"));
         check(|flag| flag["a/b~c"] = json!(1), Some("/a~1b~0c"));

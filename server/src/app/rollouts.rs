@@ -151,10 +151,7 @@ pub struct RolloutView {
 impl Rollout {
     /// The share in force, 0 to 100,000.
     fn share(&self) -> u32 {
-        match (self.status.state, self.status.step) {
-            (State::RolledBack | State::Killed, _) | (_, None) => 0,
-            (_, Some(step)) => self.spec.steps().get(step).map_or(0, |step| step.share),
-        }
+        share(&self.spec, &self.status)
     }
 
     /// Whether everybody has the variant for good.
@@ -569,7 +566,11 @@ impl App {
         Ok((after, Some(Restart { old, new, new_id })))
     }
 
-    async fn stored_rollout(&self, environment: &EnvironmentId, id: &str) -> Result<Stored<Rollout>, AppError> {
+    pub(super) async fn stored_rollout(
+        &self,
+        environment: &EnvironmentId,
+        id: &str,
+    ) -> Result<Stored<Rollout>, AppError> {
         let id = rollout_id(environment, id);
         let document: Document = self.store.document(&id).await?.ok_or_else(|| AppError::not_found(&id))?;
         Ok(documents::read(&document)?)
@@ -737,6 +738,14 @@ fn startable(flag: &FlagKey, configuration: &FlagEnvironment, variant: &VariantK
         Serve::Distribution(_) => {
             refused("the flag's default is a distribution: set it to the one variant that everybody has now".to_owned())
         }
+    }
+}
+
+/// The share in force, 0 to 100,000.
+pub(super) fn share(spec: &Spec, status: &Status) -> u32 {
+    match (status.state, status.step) {
+        (State::RolledBack | State::Killed, _) | (_, None) => 0,
+        (_, Some(step)) => spec.steps().get(step).map_or(0, |step| step.share),
     }
 }
 

@@ -10,7 +10,6 @@ use axum::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
-use serde_path_to_error::Segment;
 use utoipa::ToSchema;
 
 use super::{
@@ -18,7 +17,7 @@ use super::{
     idempotency,
     layers::RequestId,
 };
-use crate::app::{AppError, Principal, Request, SdkPrincipal, sessions::Me};
+use crate::app::{AppError, Principal, Request, SdkPrincipal, input, sessions::Me};
 
 /// Who asks: put there by the route's guard, never taken from the URL.
 #[derive(Clone, Debug)]
@@ -125,7 +124,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Write<T> {
             request_id: RequestId::of(&parts.extensions),
             idempotency,
         };
-        Ok(Self { request, body: interpret(json)? })
+        Ok(Self { request, body: input::read_at("", json)? })
     }
 }
 
@@ -174,7 +173,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: HttpRequest, state: &S) -> Result<Self, HttpError> {
         let headers = request.headers().clone();
         let bytes = Bytes::from_request(request, state).await?;
-        Ok(Self(interpret(parse(&headers, &bytes)?)?))
+        Ok(Self(input::read_at("", parse(&headers, &bytes)?)?))
     }
 }
 
@@ -299,23 +298,6 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
-}
-
-/// JSON as a `T`. A wrong field is named by its JSON Pointer.
-fn interpret<T: DeserializeOwned>(json: Json) -> Result<T, HttpError> {
-    serde_path_to_error::deserialize(json).map_err(|error| {
-        let field = error.path().iter().fold(String::new(), |mut pointer, segment| {
-            let name = match segment {
-                Segment::Seq { index } => index.to_string(),
-                Segment::Map { key } | Segment::Enum { variant: key } => key.replace('~', "~0").replace('/', "~1"),
-                Segment::Unknown => return pointer,
-            };
-            pointer.push('/');
-            pointer.push_str(&name);
-            pointer
-        });
-        AppError::invalid(field, error.into_inner().to_string()).into()
-    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::{
         Page,
         access::Action,
         input,
+        looks::RolloutHistory,
         previews::{PreviewRollout, RolloutPreview},
         rollouts::{RolloutAction, RolloutMove, RolloutView, StartRollout},
     },
@@ -28,6 +29,7 @@ pub(super) fn routes() -> Routes {
         .route(Access::Project(Action::Edit), routes!(start_rollout))
         .route(Access::Project(Action::Read), routes!(preview_rollout))
         .route(Access::Project(Action::Read), routes!(get_rollout))
+        .route(Access::Project(Action::Read), routes!(get_history))
         .route(Access::Project(Action::Operate), routes!(move_rollout))
 }
 
@@ -108,6 +110,22 @@ async fn get_rollout(
     let environment = EnvironmentId { project, environment };
     let found = state.app.rollout(&caller.principal, &environment, &rollout).await?;
     Ok(Versioned::ok(found.status.generation, found))
+}
+
+/// What the controller saw of a rollout since it began, for a chart.
+#[utoipa::path(
+    get, path = "/projects/{project}/environments/{environment}/rollouts/{rollout}/history", tag = "rollouts",
+    operation_id = "getRolloutHistory",
+    params(("project" = String, Path), ("environment" = String, Path), ("rollout" = String, Path)),
+    responses((status = 200, body = RolloutHistory))
+)]
+async fn get_history(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((project, environment, rollout)): Path<(String, String, String)>,
+) -> Result<Json<RolloutHistory>, HttpError> {
+    let environment = EnvironmentId { project, environment };
+    Ok(Json(state.app.rollout_history(&caller.principal, &environment, &rollout).await?))
 }
 
 /// What a person does to a rollout; the reason is required.

@@ -281,6 +281,9 @@ pub struct ToldLook {
     pub at: Timestamp,
 }
 
+/// How long looks are kept for charts, in milliseconds: 90 days.
+pub const KEPT_LOOKS_MS: i64 = 90 * 24 * 3_600_000;
+
 /// What a commit made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
@@ -656,6 +659,12 @@ pub trait Store: Send + Sync {
     /// What was told of a rollout.
     async fn told_look(&self, rollout: &str) -> Result<Option<ToldLook>, StoreError>;
 
+    /// Keeps what was seen of rollouts, for their charts; of two of one rollout at one time, the first.
+    async fn keep_looks(&self, looks: &[ToldLook]) -> Result<(), StoreError>;
+
+    /// What was kept of a rollout after that time, from the oldest; at most `limit`.
+    async fn kept_looks(&self, rollout: &str, after: Timestamp, limit: u32) -> Result<Vec<ToldLook>, StoreError>;
+
     /// Forgets the change log of each environment below its newest `keep` revisions. Returns how many rows went.
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError>;
 
@@ -668,8 +677,8 @@ pub trait Store: Send + Sync {
     /// The answer kept under an idempotency key.
     async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>, StoreError>;
 
-    /// Forgets idempotency records, sessions and links that ended before the given times, and receipts and looks told before
-    /// that of the idempotency records. Returns how many went.
+    /// Forgets idempotency records, sessions and links that ended before the given times, receipts and looks told before that of the
+    /// idempotency records, and looks that were kept for [`KEPT_LOOKS_MS`]. Returns how many went.
     async fn prune_expired(
         &self,
         idempotency_before: Timestamp,

@@ -21,8 +21,8 @@ use crate::{
     ports::store::{
         AuditQuery, Commit, Committed, Delivery, DeliveryAttempt, DeliveryPage, DeliveryQueue, DeliveryState, Document,
         DocumentId, DocumentKind, DocumentQuery, Enqueue, EnvironmentDelta, EnvironmentId, EnvironmentSnapshot, Fence,
-        IdempotencyRecord, Lease, LiveObject, LoggedEvents, OneTimeLink, PutLease, Session, Store, StoreError,
-        ToldLook, ToldReceipts, Touched, TouchedKind, Write,
+        IdempotencyRecord, KEPT_LOOKS_MS, Lease, LiveObject, LoggedEvents, OneTimeLink, PutLease, Session, Store,
+        StoreError, ToldLook, ToldReceipts, Touched, TouchedKind, Write,
     },
 };
 
@@ -274,6 +274,22 @@ impl Store for SqlStore {
         Ok(row.map(|(rollout, body, at)| ToldLook { rollout, body, at: Timestamp(at) }))
     }
 
+    async fn keep_looks(&self, looks: &[ToldLook]) -> Result<(), StoreError> {
+        let mut tx = self.engine.begin_append().await?;
+        for ToldLook { rollout, body, at } in looks {
+            tx.on().execute(sql::KEEP_LOOK, args![rollout, *at, body]).await?;
+        }
+        tx.commit().await
+    }
+
+    async fn kept_looks(&self, rollout: &str, after: Timestamp, limit: u32) -> Result<Vec<ToldLook>, StoreError> {
+        let mut reader = self.engine.reader().await?;
+        let rows: Vec<(String, String, i64)> =
+            reader.on().all(sql::KEPT_LOOKS, args![rollout, after, limit]).await?;
+        let told = |(rollout, body, at)| ToldLook { rollout, body, at: Timestamp(at) };
+        Ok(rows.into_iter().map(told).collect())
+    }
+
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError> {
         let mut tx = self.engine.begin_write().await?;
         tx.on().execute(sql::RAISE_FLOORS, args![keep]).await?;
@@ -324,8 +340,10 @@ impl Store for SqlStore {
         let n_links = tx.on().execute(sql::PRUNE_LINKS, args![now]).await?;
         let n_receipts = tx.on().execute(sql::PRUNE_RECEIPTS, args![idempotency_before]).await?;
         let n_looks = tx.on().execute(sql::PRUNE_LOOKS, args![idempotency_before]).await?;
+        let kept_before = Timestamp(now.0.saturating_sub(KEPT_LOOKS_MS));
+        let n_kept = tx.on().execute(sql::PRUNE_KEPT_LOOKS, args![kept_before]).await?;
         tx.commit().await?;
-        Ok(n_records + n_sessions + n_links + n_receipts + n_looks)
+        Ok(n_records + n_sessions + n_links + n_receipts + n_looks + n_kept)
     }
 
     async fn put_session(&self, session: &Session) -> Result<(), StoreError> {

@@ -19,8 +19,8 @@ use crate::{
     ports::store::{
         AuditQuery, Commit, Committed, Delivery, DeliveryAttempt, DeliveryPage, DeliveryQueue, DeliveryState, Document,
         DocumentId, DocumentKind, DocumentQuery, Enqueue, EnvironmentDelta, EnvironmentId, EnvironmentSnapshot, Fence,
-        IdempotencyRecord, Lease, LiveObject, LoggedEvents, OneTimeLink, PutLease, Session, Store, StoreError,
-        ToldLook, ToldReceipts, Touched, TouchedKind,
+        IdempotencyRecord, KEPT_LOOKS_MS, Lease, LiveObject, LoggedEvents, OneTimeLink, PutLease, Session, Store,
+        StoreError, ToldLook, ToldReceipts, Touched, TouchedKind,
     },
 };
 
@@ -46,6 +46,8 @@ struct State {
     leases: BTreeMap<String, Lease>,
     log: EventLog,
     looks: BTreeMap<String, ToldLook>,
+    /// By rollout and time.
+    kept_looks: BTreeMap<(String, Timestamp), String>,
     /// The last row of the audit log of which notifications were made.
     cursor: u64,
     /// By project, channel and row.
@@ -371,6 +373,26 @@ impl Store for MemoryStore {
         Ok(self.state().looks.get(rollout).cloned())
     }
 
+    async fn keep_looks(&self, looks: &[ToldLook]) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for look in looks {
+            state.kept_looks.entry((look.rollout.clone(), look.at)).or_insert_with(|| look.body.clone());
+        }
+        Ok(())
+    }
+
+    async fn kept_looks(&self, rollout: &str, after: Timestamp, limit: u32) -> Result<Vec<ToldLook>, StoreError> {
+        let state = self.state();
+        let kept = state.kept_looks.range((rollout.to_owned(), Timestamp(after.0.saturating_add(1)))..);
+        let its = kept.take_while(|((of, _), _)| of == rollout).take(usize::try_from(limit).unwrap_or(usize::MAX));
+        let told = |((rollout, at), body): (&(String, Timestamp), &String)| ToldLook {
+            rollout: rollout.clone(),
+            body: body.clone(),
+            at: *at,
+        };
+        Ok(its.map(told).collect())
+    }
+
     async fn prune_changes(&self, keep: u64) -> Result<u64, StoreError> {
         let mut n_pruned = 0;
         for log in self.state().environments.values_mut() {
@@ -411,14 +433,17 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let mut guard = self.state();
-        let State { idempotency, sessions, links, receipts, looks, .. } = &mut *guard;
-        let n_before = idempotency.len() + sessions.len() + links.len() + receipts.len() + looks.len();
+        let State { idempotency, sessions, links, receipts, looks, kept_looks, .. } = &mut *guard;
+        let n_before =
+            idempotency.len() + sessions.len() + links.len() + receipts.len() + looks.len() + kept_looks.len();
         idempotency.retain(|_, (at, _)| *at >= idempotency_before);
         sessions.retain(|_, session| session.seen_at >= sessions_before);
         links.retain(|_, link| link.expires_at > now);
         receipts.retain(|_, told| told.at >= idempotency_before);
         looks.retain(|_, told| told.at >= idempotency_before);
-        let n_after = idempotency.len() + sessions.len() + links.len() + receipts.len() + looks.len();
+        kept_looks.retain(|(_, at), _| at.0 >= now.0.saturating_sub(KEPT_LOOKS_MS));
+        let n_after =
+            idempotency.len() + sessions.len() + links.len() + receipts.len() + looks.len() + kept_looks.len();
         Ok((n_before - n_after) as u64)
     }
 

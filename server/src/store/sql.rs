@@ -205,6 +205,17 @@ pub(super) const TELL_LOOK: &str = "\
 /// `$1` rollout. Columns: all.
 pub(super) const TOLD_LOOK: &str = "SELECT rollout, body, looked_at FROM looks WHERE rollout = $1";
 
+/// `$1` rollout, `$2` time, `$3` JSON.
+pub(super) const KEEP_LOOK: &str =
+    "INSERT INTO kept_looks (rollout, looked_at, body) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+
+/// `$1` rollout, `$2` the last time before, `$3` limit. Columns: as of a look that was told.
+pub(super) const KEPT_LOOKS: &str = "\
+    SELECT rollout, body, looked_at FROM kept_looks WHERE rollout = $1 AND looked_at > $2 ORDER BY looked_at LIMIT $3";
+
+/// `$1` time.
+pub(super) const PRUNE_KEPT_LOOKS: &str = "DELETE FROM kept_looks WHERE looked_at < $1";
+
 /// `$1` time.
 pub(super) const PRUNE_LOOKS: &str = "DELETE FROM looks WHERE looked_at < $1";
 

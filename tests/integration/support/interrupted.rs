@@ -116,6 +116,8 @@ interrupted! {
     finish_checkpoint(fence: &Fence, position: u64) -> ();
     tell_looks(looks: &[ToldLook]) -> ();
     told_look(rollout: &str) -> Option<ToldLook>;
+    keep_looks(looks: &[ToldLook]) -> ();
+    kept_looks(rollout: &str, after: Timestamp, limit: u32) -> Vec<ToldLook>;
     prune_changes(keep: u64) -> u64;
     audit_page(query: &AuditQuery) -> Vec<AuditRow>;
     audit_chain(after: u64, limit: u32) -> Vec<AuditRow>;
