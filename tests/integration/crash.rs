@@ -25,7 +25,11 @@ use tidegate_server::{
 };
 use tokio::sync::mpsc;
 
-use crate::support::binary::{Server, tidegate};
+use crate::support::{
+    binary::{Server, tidegate},
+    rollout::{Rolling, Told, check_moves, checkout},
+    shop::RealShop,
+};
 
 const N_WRITERS: u64 = 4;
 
@@ -91,6 +95,103 @@ fn answered_requests_survive_kill_9() {
         }
         writers.iter().map(|writer| writer.n_answers).sum()
     });
+}
+
+/// Of a rollout that goes on over all of it: each step is made once, and each unit counted once.
+#[test]
+fn a_rollout_goes_on_over_kill_9() {
+    const N_PARTS: usize = 5;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let spec = json!({
+        "steps": [
+            { "share": 10_000, "bakeMs": 1_000, "gates": [] },
+            { "share": 25_000, "bakeMs": 1_000, "approval": true },
+            { "share": 50_000, "bakeMs": 1_000, "approval": true },
+            { "share": 100_000, "bakeMs": 1_000 },
+        ],
+        "gates": [{ "key": "errors", "metric": "errors" }],
+    });
+    kill_repeatedly(2 * N_PARTS, |n_kills, random| {
+        runtime.block_on(async {
+            let mut shop = RealShop::new().await.with(&checkout()).await;
+            let rolling = Rolling::start(&shop, spec.clone()).await;
+            let mut told = Told::default();
+            for (step, share) in [(1, 25_000), (2, 50_000)] {
+                kill(&mut shop.server, &rolling, n_kills / N_PARTS, 60, random).await;
+                rolling.at_step(step).await;
+                let application = rolling.application(share, (100, 200));
+                kill(&mut shop.server, &rolling, n_kills / N_PARTS, 60, random).await;
+                let told_now = application.stop().await;
+                told = Told { seen: told_now.seen, ..told + told_now };
+                rolling.counts(&told).await;
+                rolling.approve().await;
+            }
+            kill(&mut shop.server, &rolling, n_kills / N_PARTS, 60, random).await;
+            rolling.until("it completes", |view| view["status"]["state"] == "completed").await;
+            assert_eq!(rolling.default().await, json!({ "variant": "on" }));
+            let (advance, approve) = ("rollout.advance", "rollout.approve");
+            let moves = [
+                ("rollout.start", None),
+                (advance, Some(0)),
+                (advance, Some(1)),
+                (approve, Some(1)),
+                (advance, Some(2)),
+                (approve, Some(2)),
+                (advance, Some(3)),
+                ("rollout.complete", Some(3)),
+            ];
+            check_file(shop, &rolling.id, &moves).await;
+            told.n_batches
+        })
+    });
+}
+
+/// Over a rollback, which comes as soon as a server lives for a moment.
+#[test]
+fn a_faulty_release_is_rolled_back_once_over_kill_9() {
+    const N_KILLS: usize = 4;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let spec = json!({
+        "steps": [{ "share": 50_000, "bakeMs": 600_000 }, { "share": 100_000, "bakeMs": 600_000 }],
+        "gates": [{ "key": "errors", "metric": "errors" }],
+    });
+    kill_repeatedly(3 * N_KILLS, |n_rounds, random| {
+        runtime.block_on(async {
+            let mut n_batches = 0;
+            for _ in 0..n_rounds / N_KILLS {
+                let mut shop = RealShop::new().await.with(&checkout()).await;
+                let rolling = Rolling::start(&shop, spec.clone()).await;
+                rolling.at_step(0).await;
+                let application = rolling.application(50_000, (500, 0));
+                kill(&mut shop.server, &rolling, N_KILLS, 4, random).await;
+                rolling.until("it is rolled back", |view| view["status"]["state"] == "rolledBack").await;
+                n_batches += application.stop().await.n_batches;
+                assert_eq!(rolling.default().await, json!({ "variant": "off" }));
+                let moves = [("rollout.start", None), ("rollout.advance", Some(0)), ("rollout.rollBack", Some(0))];
+                check_file(shop, &rolling.id, &moves).await;
+            }
+            n_batches
+        })
+    });
+}
+
+/// Kills the server so often, each time between its start and so many answers, and starts it again.
+async fn kill(server: &mut Server, rolling: &Rolling, n_kills: usize, n_answers: u64, random: &SeededIds) {
+    for _ in 0..n_kills {
+        let n_awaited = rolling.n_answers() + random.next_u64() % n_answers;
+        rolling.until("there are so many answers", |_| rolling.n_answers() >= n_awaited).await;
+        spin(random);
+        server.start_again();
+        rolling.servers.send_replace(vec![server.url.clone()]);
+    }
+}
+
+/// What the file says was done with the rollout, once no server has it any more.
+async fn check_file(RealShop { folder, server, .. }: RealShop, rollout: &str, moves: &[(&str, Option<u64>)]) {
+    server.kill();
+    let store = SqlStore::open(&Location::Sqlite(folder.path().join("tidegate.db")), "epoch").await.unwrap();
+    check_moves(&store, rollout, moves).await;
+    store.close().await;
 }
 
 /// Runs `rounds` with a number of rounds to run on one database, until there were as many as asked for. Rounds go on with

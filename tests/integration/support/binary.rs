@@ -124,6 +124,15 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// `kill -9`, and another one on what it left, at another port.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let data_dir = self.log.parent().expect("the log is in the folder of the data").to_owned();
+        *self = Self::start(&data_dir, &[]);
+    }
+
     /// SIGTERM, and how the process ended.
     pub fn terminate(self) -> ExitStatus {
         self.stop("TERM")

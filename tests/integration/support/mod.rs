@@ -7,6 +7,7 @@ pub mod peer;
 pub mod postgres;
 pub mod prometheus;
 pub mod proxy;
+pub mod rollout;
 pub mod shop;
 
 use std::time::Duration;
