@@ -44,7 +44,7 @@ use crate::{
         postgres,
         proxy::Proxy,
         shop::RealShop,
-        within,
+        until, within,
     },
 };
 
@@ -53,16 +53,6 @@ const HEARTBEAT: Duration = Duration::from_millis(400);
 
 /// Long, so that silence means nothing.
 const PATIENT: Duration = Duration::from_hours(1);
-
-/// Waits until it is so.
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
-    let asking = async {
-        while !so().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, asking).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
 
 /// The statuses that the client tells until it says `last`, changes of flags aside.
 async fn statuses(events: &mut Events, last: fn(&Event) -> bool) -> Vec<String> {

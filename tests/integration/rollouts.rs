@@ -28,6 +28,7 @@ use crate::support::{
 };
 
 mod kinds;
+mod servers;
 
 const ROLLOUTS: &str = "/api/v1/projects/shop/environments/test/rollouts";
 const FLAG: &str = "/api/v1/projects/shop/flags/checkout/environments/test";

@@ -66,9 +66,9 @@ impl Rolling {
         self.n_answers.load(Ordering::SeqCst)
     }
 
-    /// Asks until a server answers. What is not answered may have been done.
-    async fn ask(&self, request: impl Fn(&Client, &str) -> RequestBuilder) -> (StatusCode, Json) {
-        let mut n_asked = 0;
+    /// Asks until a server answers, that of number `first` at first. What is not answered may have been done.
+    async fn ask(&self, first: usize, request: impl Fn(&Client, &str) -> RequestBuilder) -> (StatusCode, Json) {
+        let mut n_asked = first;
         within(async {
             loop {
                 let servers = self.servers.borrow().clone();
@@ -90,7 +90,7 @@ impl Rolling {
 
     async fn get(&self, path: &str) -> Json {
         let request = |client: &Client, url: &str| client.get(format!("{url}/api/v1/{path}")).bearer_auth(&self.token);
-        self.ask(request).await.1
+        self.ask(0, request).await.1
     }
 
     /// What the API says of it.
@@ -137,7 +137,7 @@ impl Rolling {
             let request = client.post(format!("{url}/{path}")).bearer_auth(&self.token);
             request.header("If-Match", &generation).json(&body)
         };
-        let (status, answer) = self.ask(request).await;
+        let (status, answer) = self.ask(0, request).await;
         // Done already, where the answer was lost.
         assert!([StatusCode::OK, StatusCode::PRECONDITION_FAILED].contains(&status), "{status} {answer:#}");
     }
@@ -171,16 +171,13 @@ impl Rolling {
                 if fails {
                     measurements.push(json!({ "metric": "errors", "targetingKey": user }));
                 }
-                let one =
-                    Arms { treatment: u64::from(bucket < compared), control: u64::from(bucket >= BUCKETS - compared) };
-                let met = if fails { one } else { Arms::default() };
-                told = told + Told { seen: one, met, n_batches: 0 };
+                told = told + Told::user(bucket, compared, fails);
             }
             let body = json!({ "id": format!("batch-{batch}"), "exposures": exposures, "measurements": measurements });
             let request = |client: &Client, url: &str| {
                 client.post(format!("{url}/api/v1/events")).bearer_auth(&self.key).json(&body)
             };
-            let (status, answer) = self.ask(request).await;
+            let (status, answer) = self.ask(usize::try_from(batch).unwrap(), request).await;
             assert_eq!(status, StatusCode::ACCEPTED, "{answer:#}");
             told.n_batches += 1;
         }
@@ -210,6 +207,15 @@ pub struct Told {
     /// Those of them who failed.
     pub met: Arms,
     pub n_batches: u64,
+}
+
+impl Told {
+    /// Of a user with that bucket, where so many buckets are compared at each end.
+    pub fn user(bucket: u32, compared: u32, fails: bool) -> Self {
+        let (treatment, control) = (bucket < compared, bucket >= BUCKETS - compared);
+        let seen = Arms { treatment: treatment.into(), control: control.into() };
+        Self { seen, met: if fails { seen } else { Arms::default() }, n_batches: 0 }
+    }
 }
 
 impl Add for Told {

@@ -60,9 +60,21 @@ impl RealShop {
 
     /// On the server that `start` starts in that folder.
     pub async fn on(start: impl FnOnce(&Path) -> Server) -> Self {
+        Self::made(start, &[]).await
+    }
+
+    /// On that database, which other servers may be on, too.
+    pub async fn on_database(url: &str) -> Self {
+        let database = ["--database", url];
+        Self::made(|folder| Server::start(folder, &database), &database).await
+    }
+
+    async fn made(start: impl FnOnce(&Path) -> Server, database: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let output = tidegate()
-            .args(["token", "create", "--name", "editor", "--instance-admin", "--data-dir"])
+            .args(["token", "create", "--name", "editor", "--instance-admin"])
+            .args(database)
+            .arg("--data-dir")
             .arg(folder.path())
             .output()
             .unwrap();
