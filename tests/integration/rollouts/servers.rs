@@ -81,3 +81,66 @@ async fn another_server_goes_on_where_the_one_that_died_was() {
     check_moves(&store, &rolling.id, &moves).await;
     store.close().await;
 }
+
+/// A rollout that begins with an A/A bake, and an SDK that is there.
+async fn a_a() -> (RealShop, Arc<Rolling>, Client) {
+    let shop = RealShop::new().await.with(&checkout()).await;
+    let spec = json!({
+        "steps": [
+            { "share": 0, "bakeMs": 1_000, "approval": true },
+            { "share": 50_000, "bakeMs": 600_000 },
+            { "share": 100_000, "bakeMs": 600_000 },
+        ],
+        "gates": [{ "key": "errors", "metric": "errors" }],
+    });
+    let rolling = Rolling::start(&shop, spec).await;
+    rolling.at_step(0).await;
+    let client = shop.client().telemetry_interval(Duration::from_millis(50)).connect().unwrap();
+    assert_eq!(client.wait_ready(DEADLINE).await, Ok(Status::Ready));
+    (shop, rolling, client)
+}
+
+fn users() -> impl Iterator<Item = Context> {
+    (0..4_000).map(|n| Context::new(format!("user-{n}")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_a_a_bake_fills_both_arms_with_the_old_variant_and_goes_on() {
+    let (_shop, rolling, client) = a_a().await;
+    let mut told = Told::default();
+    for (n, user) in users().enumerate() {
+        let said = client.bool_details("checkout", true, &user);
+        assert_eq!((said.value, said.variant.as_deref()), (false, Some("off")));
+        let Some(bucket) = said.bucket else { continue };
+        let fails = n.is_multiple_of(20);
+        if fails {
+            client.track("errors", &user, None);
+        }
+        told = told + Told::user(bucket, 50_000, fails);
+    }
+    assert!(told.seen.treatment.abs_diff(told.seen.control) < 200, "{told:?}");
+    rolling.counts(&told).await;
+    rolling.approve().await;
+    rolling.at_step(1).await;
+    until("those of treatment have the new variant", async || {
+        users().filter(|user| client.bool("checkout", false, user)).count() as u64 == told.seen.treatment
+    })
+    .await;
+}
+
+/// As where the pages of those who will have the new variant lose what they tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_a_a_bake_holds_where_one_arm_is_heard_of_less() {
+    let (shop, rolling, client) = a_a().await;
+    let unheard = shop.client().without_telemetry().connect().unwrap();
+    assert_eq!(unheard.wait_ready(DEADLINE).await, Ok(Status::Ready));
+    for (n, user) in users().enumerate() {
+        let bucket = unheard.bool_details("checkout", true, &user).bucket;
+        if bucket >= Some(50_000) || n.is_multiple_of(2) {
+            client.bool("checkout", true, &user);
+        }
+    }
+    let view = rolling.until("it holds", |view| view["status"]["waiting"] == "sampleRatio").await;
+    assert_eq!((&view["status"]["step"], &view["share"]), (&json!(0), &json!(0)), "{view:#}");
+    assert!(users().all(|user| !unheard.bool("checkout", true, &user)));
+}
