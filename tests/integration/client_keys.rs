@@ -7,20 +7,18 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value as Json, json};
 use tidegate_core::{Context, Reason, Ruleset, Timestamp, evaluate};
 use tidegate_protocol::{
-    Effect, Synchronizer,
+    ClientMessage, Effect, Synchronizer,
+    events::EventBatch,
+    frame,
     message::ClientContext,
     sync::{Moment, Onto, Settings},
 };
-use tidegate_server::{
-    app::{Role, SdkKeyKind, keys::NewSdkKey, secret::SigningSecret},
-    http::serve,
-};
-use tokio::net::{TcpListener, TcpStream};
+use tidegate_server::app::{Role, SdkKeyKind, keys::NewSdkKey, secret::SigningSecret};
+use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Message, client::IntoClientRequest as _},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::support::{
     app::{Caller, TestApp},
@@ -38,10 +36,7 @@ impl Shop {
     async fn new() -> Self {
         let app = TestApp::with_projects().await;
         let admin = app.project_token("shop", Role::Admin).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = tidegate_server::http::router(app.state.clone());
-        tokio::spawn(serve(listener, router, CancellationToken::new(), std::time::Duration::ZERO));
+        let address = app.listen().await;
         Self { app, admin, address }
     }
 
@@ -75,17 +70,19 @@ impl Shop {
 }
 
 /// A client as a browser's SDK is one: the sync machine, a ruleset, a socket.
-struct Browser {
+pub struct Browser {
     machine: Synchronizer,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    ruleset: Ruleset,
+    pub ruleset: Ruleset,
     /// Everything that came, as text.
     heard: String,
     closed: bool,
+    /// The batches of events that the server has.
+    received: Vec<String>,
 }
 
 impl Browser {
-    async fn open(address: SocketAddr, key: &str, context: ClientContext) -> Self {
+    pub async fn open(address: SocketAddr, key: &str, context: ClientContext) -> Self {
         let mut request = format!("ws://{address}/api/v1/stream").into_client_request().unwrap();
         let protocols = format!("tidegate.v1, key.{key}");
         request.headers_mut().insert("sec-websocket-protocol", protocols.parse().unwrap());
@@ -94,7 +91,8 @@ impl Browser {
         let mut machine = Synchronizer::new(Settings::new("browser/1", 1));
         machine.set_context(context, Moment(0));
         machine.start(Moment(0));
-        let mut browser = Self { machine, socket, ruleset: Ruleset::default(), heard: String::new(), closed: false };
+        let (ruleset, heard, received) = (Ruleset::default(), String::new(), Vec::new());
+        let mut browser = Self { machine, socket, ruleset, heard, closed: false, received };
         let effects = browser.machine.on_connected(Moment(0));
         browser.perform(effects).await;
         browser
@@ -109,13 +107,14 @@ impl Browser {
                     self.ruleset = base.update(update.changes).0;
                 }
                 Effect::Disconnect { .. } => self.closed = true,
-                Effect::Status(_) | Effect::Connect | Effect::Poll(_) | Effect::Received(_) => {}
+                Effect::Received(batch) => self.received.push(batch),
+                Effect::Status(_) | Effect::Connect | Effect::Poll(_) => {}
             }
         }
     }
 
     /// Takes in what comes until it is so.
-    async fn until(&mut self, so: impl Fn(&Self) -> bool) {
+    pub async fn until(&mut self, so: impl Fn(&Self) -> bool) {
         while !so(self) {
             let message = within(self.socket.next()).await.expect("the server hung up").unwrap();
             let effects = match message {
@@ -133,8 +132,16 @@ impl Browser {
         }
     }
 
-    async fn ready(&mut self) {
+    pub async fn ready(&mut self) {
         self.until(|browser| browser.machine.position().is_some()).await;
+    }
+
+    /// Tells of evaluations, and waits until that is acknowledged.
+    pub async fn tell(&mut self, batch: EventBatch) {
+        let id = batch.id.clone();
+        let frame = frame::encode([&ClientMessage::Events(batch)]);
+        within(self.socket.send(Message::text(frame))).await.unwrap();
+        self.until(|browser| browser.received.contains(&id)).await;
     }
 
     async fn change_context(&mut self, context: Json) {

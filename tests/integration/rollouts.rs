@@ -27,6 +27,7 @@ use crate::support::{
     within,
 };
 
+mod clients;
 mod kinds;
 mod servers;
 

@@ -6,7 +6,7 @@ use tidegate_core::{Context, bucket::Seed, evaluate};
 
 use super::{Answer, Caller, FLAG, ROLLOUTS, Role, Shop, StatusCode, environment, steps};
 
-const SEGMENTS: &str = "/api/v1/projects/shop/environments/test/segments";
+pub(super) const SEGMENTS: &str = "/api/v1/projects/shop/environments/test/segments";
 
 impl Shop {
     async fn configuration(&self) -> Json {

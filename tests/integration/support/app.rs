@@ -25,7 +25,7 @@ use tidegate_server::{
         tokens::NewToken,
         users::{NewUser, User},
     },
-    http::{AppState, HttpConfig, Peer, router},
+    http::{AppState, HttpConfig, Peer, router, serve},
     ports::{
         Messenger,
         notify::NoMessenger,
@@ -35,6 +35,8 @@ use tidegate_server::{
     telemetry::Metrics,
     testing::{ManualClock, SeededIds},
 };
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 /// The password of everybody made by [`TestApp::user`].
@@ -198,6 +200,14 @@ impl TestApp {
             request_id: "test".to_owned(),
             idempotency: None,
         }
+    }
+
+    /// Listens on loopback, too, for as long as the test runs.
+    pub async fn listen(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, router(self.state.clone()), CancellationToken::new(), Duration::ZERO));
+        address
     }
 
     pub fn get(&self, path: &str) -> Call<'_> {
