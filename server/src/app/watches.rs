@@ -336,12 +336,16 @@ impl Environment {
             watch.counted.n_dropped = watch.counted.n_dropped.saturating_add(batch.dropped);
         }
         for exposures in &batch.exposures {
-            let Some(Watch { counted, .. }) = self.watches.get_mut(exposures.rollout) else { continue };
+            let Some(Watch { spec, counted }) = self.watches.get_mut(exposures.rollout) else { continue };
             counted.n_told = counted.n_told.saturating_add(exposures.told);
             counted.heard_at = Some(at);
+            let step = counted.step.and_then(|step| usize::try_from(step).ok());
+            let has_arms = step.is_some_and(|step| spec.compared_share(step) > 0);
             for exposed in &exposures.exposed {
-                // Without segments, what has no bucket comes from clients that are served values, and says nothing of an arm.
-                if exposed.bucket.is_some() || counted.has_segments {
+                // Without segments, what has no bucket says nothing of an arm; nor does it where only segments have the variant, and it was
+                // not served: nobody has a bucket then.
+                let is_ruled = counted.has_segments && (exposed.treated || has_arms);
+                if exposed.bucket.is_some() || is_ruled {
                     counted.tally.expose(*exposed, at);
                 }
             }

@@ -126,7 +126,7 @@ impl Streams {
             let stretch = now.0.div_euclid(STRETCH_MS).unsigned_abs();
             hub.batches.is_new(rollout, (version, stretch), exposed)
         };
-        let kept = watching.reduce(sender, batch, counts, is_new);
+        let kept = watching.reduce(sender, batch, |exposure| counts(exposure) && !is_late(ruleset, exposure), is_new);
         let Ok(written) = self.intake.take(&kept, &hub.batches) else {
             self.counters.events.refused.get_or_create(&labels).inc();
             // What it was thought to have kept, it has not.
@@ -203,6 +203,12 @@ fn is_known(ruleset: &Ruleset, kind: SdkKeyKind, exposure: &Exposure) -> bool {
         let served = |variant: &str| flag.variants().any(|(key, _)| key == variant);
         opened && exposure.variant.as_deref().is_none_or(served)
     })
+}
+
+/// Whether something else than a draw decided, at a version that is not in force any more: the draw of the step that began may decide now.
+fn is_late(ruleset: &Ruleset, exposure: &Exposure) -> bool {
+    let version = ruleset.outline(&exposure.flag).map_or(0, Outline::version);
+    exposure.bucket.is_none() && (1..version).contains(&exposure.version)
 }
 
 fn check(batch: &EventBatch) -> Result<(), AppError> {

@@ -165,3 +165,13 @@ async fn whoever_tells_users_are_compared_by_the_rollouts_draw() {
         check(teller, json!({}), Some(a_a), |_| true).await;
     }
 }
+
+/// Whom the segment had at the first step, and who had the old variant then, without a draw.
+#[tokio::test]
+async fn after_a_step_for_a_segment_all_others_are_compared() {
+    let internal = json!({ "share": 0, "bakeMs": 5_000, "segments": ["internal"], "gates": [] });
+    for teller in TELLERS {
+        let knows = teller == Teller::Server;
+        check(teller, json!({}), Some(internal.clone()), |user| knows && !is_internal(user)).await;
+    }
+}
