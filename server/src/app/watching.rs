@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 
-use tidegate_core::{VariantKey, bucket::Seed};
+use tidegate_core::{
+    VariantKey,
+    bucket::Seed,
+    config::{Distribution, Serve, Split},
+};
 use tidegate_protocol::events::{EventBatch, Exposure, Measurement, UnitHash};
 use tidegate_rollout::Exposed;
 
@@ -34,8 +38,8 @@ struct Watched {
 pub struct Under {
     /// Its id.
     rollout: String,
-    /// Whether everybody has the variant for good, and it is only watched: evaluations have no bucket any more.
-    is_guard: bool,
+    /// Whether everybody has the variant, at the last step or for good: evaluations have no bucket any more.
+    is_everybodys: bool,
 }
 
 /// Who sent a batch of events, and what is known of them.
@@ -96,8 +100,8 @@ impl Watching {
             let own = || whom.filter(|(unit, _)| is_its(*unit)).map(|(_, key)| watched.seed.bucket(key));
             let treated = exposure.variant.as_deref() == Some(watched.variant.as_str());
             // Nobody is compared any more: any bucket says that the unit has the variant.
-            let guarded = (watched.under.is_guard && treated).then_some(0);
-            let bucket = exposure.bucket.or_else(own).or(guarded);
+            let everybodys = (watched.under.is_everybodys && treated).then_some(0);
+            let bucket = exposure.bucket.or_else(own).or(everybodys);
             if let Some(UnitHash(unit)) = exposure.unit.filter(|_| bucket.is_some() || watched.has_segments) {
                 let exposed = Exposed { unit, bucket, treated };
                 if is_new(&exposure.flag, &watched.under.rollout, exposed) {
@@ -131,7 +135,7 @@ impl Watching {
 impl Under {
     /// Under a rollout that raises its share.
     pub fn rollout(id: &str) -> Self {
-        Self { rollout: id.to_owned(), is_guard: false }
+        Self { rollout: id.to_owned(), is_everybodys: false }
     }
 
     fn of(configuration: &Document) -> Option<Self> {
@@ -140,10 +144,15 @@ impl Under {
         if configuration.archived || !is_worth_it {
             return None;
         }
-        let FlagEnvironment { rollout, guard, .. } = documents::read(configuration).ok()?.body;
-        let is_guard = rollout.is_none();
-        Some(Self { rollout: rollout.or(guard)?, is_guard })
+        let FlagEnvironment { rollout, guard, default, .. } = documents::read(configuration).ok()?.body;
+        let is_everybodys = rollout.is_none() || is_undivided(&default);
+        Some(Self { rollout: rollout.or(guard)?, is_everybodys })
     }
+}
+
+/// Whether it is one variant, drawn for everybody.
+fn is_undivided(default: &Serve) -> bool {
+    matches!(default, Serve::Distribution(Distribution { split: Split::Ranges(ranges), .. }) if ranges.len() == 1)
 }
 
 /// A flag that came under another rollout, or under none any more.
@@ -265,7 +274,7 @@ mod tests {
     #[test]
     fn of_a_flag_that_is_only_watched_nobody_has_a_bucket() {
         let mut watching = watching();
-        watching.0.get_mut("checkout").unwrap().under.is_guard = true;
+        watching.0.get_mut("checkout").unwrap().under.is_everybodys = true;
         let exposures = ["on", "off"].map(|variant| exposure("checkout", variant, "ada", None)).to_vec();
         let batch = EventBatch { exposures, ..EventBatch::default() };
         let kept = watching.reduce(Sender::default(), &batch, |_| true, |_, _, _| true);

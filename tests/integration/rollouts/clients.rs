@@ -175,3 +175,22 @@ async fn after_a_step_for_a_segment_all_others_are_compared() {
         check(teller, json!({}), Some(internal.clone()), |user| knows && !is_internal(user)).await;
     }
 }
+
+#[tokio::test]
+async fn a_limit_is_watched_where_everybody_has_the_variant() {
+    for teller in TELLERS {
+        let mut visits = Visits::new(teller, json!({})).await;
+        let gate = json!({ "key": "errors", "metric": "errors", "limit": { "share": 0.2 } });
+        let steps = json!([{ "share": 100_000, "bakeMs": 60_000 }]);
+        let id = visits.shop.start(json!({ "steps": steps, "gates": [gate] })).await;
+        visits.at_this_step().await;
+        let failures: Vec<_> =
+            (0..N_USERS / 2).map(|user| json!({ "metric": "errors", "targetingKey": key(user) })).collect();
+        let shop = &mut visits.shop;
+        let batch = json!({ "id": "failures", "measurements": failures });
+        shop.test.post("/api/v1/events", batch).by(&shop.sdk).send().await.expect(StatusCode::ACCEPTED);
+        shop.pass(5, 0, (0, 0)).await;
+        let rollout = shop.rollout(&id).await;
+        assert_eq!(rollout["status"]["state"], "rolledBack", "{teller:?}: {rollout:#}");
+    }
+}
