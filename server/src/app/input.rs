@@ -42,10 +42,11 @@ pub fn read_at<'de, T: DeserializeOwned>(
     serde_path_to_error::deserialize(input).map_err(|error| {
         // What checks itself as a whole tells the rest of the way in its error.
         let told = ReadError::told(&error.inner().to_string());
-        // What is missing has a place, too.
-        let missing = told.message().strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
-        let missing = missing.map(|(name, _)| format!("/{}", escape(name))).unwrap_or_default();
-        let place = format!("{pointer}{}{}{missing}", pointer_of(error.path()), told.pointer());
+        // What is missing has a place, and so has what is too much.
+        let mut without_place = ["missing field `", "unknown field `"].into_iter();
+        let name = without_place.find_map(|begin| told.message().strip_prefix(begin)?.split_once('`'));
+        let name = name.map(|(name, _)| format!("/{}", escape(name))).unwrap_or_default();
+        let place = format!("{pointer}{}{}{name}", pointer_of(error.path()), told.pointer());
         AppError::invalid(place, told.message())
     })
 }
@@ -180,6 +181,7 @@ fn escape(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
     use serde_json::json;
     use tidegate_core::FlagConfig;
 
@@ -222,6 +224,31 @@ mod tests {
             |flag| flag["rules"][0]["conditions"][0]["any"][0]["vals"] = json!([1]),
             Some("/rules/0/conditions/0/any/0/vals"),
         );
+    }
+
+    #[test]
+    fn what_is_read_at_a_place_is_named_from_there() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Inner {
+            #[expect(dead_code, reason = "only read")]
+            number: u32,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Outer {
+            #[expect(dead_code, reason = "only read")]
+            #[serde(rename = "a/b")]
+            list: Vec<Inner>,
+        }
+        let check = |inner: Json, expected: &str| {
+            let json = json!({ "a/b": [{ "number": 1 }, inner] });
+            let Err(AppError::Invalid { field, .. }) = read_at::<Outer>("/in", &json) else { panic!("{json}") };
+            assert_eq!(field, expected);
+        };
+        check(json!({ "number": "one" }), "/in/a~1b/1/number");
+        check(json!({ "number": 1, "x": 1 }), "/in/a~1b/1/x");
+        check(json!({}), "/in/a~1b/1/number");
+        check(json!(7), "/in/a~1b/1");
     }
 
     const PATCHABLE: Patchable =

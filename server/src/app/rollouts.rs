@@ -161,7 +161,7 @@ impl Rollout {
 
     /// The flag's configuration, as far as the rollout `id` has come.
     fn applied(&self, id: &str, configuration: &FlagEnvironment) -> FlagEnvironment {
-        let rule_id = format!("rollout-{id}");
+        let rule_id = rule_id(id);
         let others = configuration.rules.iter().filter(|rule| rule.id != rule_id).cloned();
         FlagEnvironment {
             default: self.default(),
@@ -747,6 +747,11 @@ pub(super) fn share(spec: &Spec, status: &Status) -> u32 {
         (State::RolledBack | State::Killed, _) | (_, None) => 0,
         (_, Some(step)) => spec.steps().get(step).map_or(0, |step| step.share),
     }
+}
+
+/// The id of the rule that a rollout has while it has one.
+pub(super) fn rule_id(rollout: &str) -> String {
+    format!("rollout-{rollout}")
 }
 
 pub(super) fn rollout_id(environment: &EnvironmentId, id: &str) -> DocumentId {

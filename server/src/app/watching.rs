@@ -14,7 +14,7 @@ use super::{
     App, documents,
     event_log::{Batch, Exposures, Measurements},
     model::FlagEnvironment,
-    rollouts::{Rollout, rollout_id},
+    rollouts::{Rollout, rollout_id, rule_id},
 };
 use crate::ports::store::{Document, EnvironmentId, LiveObject, StoreError, TouchedKind};
 
@@ -40,6 +40,8 @@ pub struct Under {
     rollout: String,
     /// Whether everybody has the variant, at the last step or for good: evaluations have no bucket any more.
     is_everybodys: bool,
+    /// Whether the flag has prerequisites, targets or rules, which may decide before the rollout's draw does.
+    has_others: bool,
 }
 
 /// Who sent a batch of events, and what is known of them.
@@ -69,11 +71,9 @@ impl Watching {
         self.0.insert(rollout.flag.as_str().to_owned(), watched);
     }
 
-    /// The bucket of a targeting key in the flag's rollout, where there is one. Where segments have the variant by a rule, nobody here knows
-    /// what decided: those who are in one would be missed in one arm only.
+    /// The bucket of a targeting key in the flag's rollout, where there is one and nothing else can have decided.
     pub fn bucket(&self, flag: &str, targeting_key: &str) -> Option<u32> {
-        let watched = self.0.get(flag).filter(|watched| !watched.has_segments)?;
-        Some(watched.seed.bucket(targeting_key))
+        self.0.get(flag)?.bucket(targeting_key)
     }
 
     /// What is to be kept of a batch, of the exposures only those that `counts`; `is_new` is asked, by flag and
@@ -96,8 +96,7 @@ impl Watching {
             let Some(of_rollout) = exposures.get_mut(place) else { continue };
             of_rollout.told = of_rollout.told.saturating_add(exposure.count);
             // A client that is sent values knows of no buckets.
-            let is_its = |unit: UnitHash| !watched.has_segments && exposure.unit == Some(unit);
-            let own = || whom.filter(|(unit, _)| is_its(*unit)).map(|(_, key)| watched.seed.bucket(key));
+            let own = || whom.filter(|(unit, _)| exposure.unit == Some(*unit)).and_then(|(_, key)| watched.bucket(key));
             let treated = exposure.variant.as_deref() == Some(watched.variant.as_str());
             // Nobody is compared any more: any bucket says that the unit has the variant.
             let everybodys = (watched.under.is_everybodys && treated).then_some(0);
@@ -132,10 +131,19 @@ impl Watching {
     }
 }
 
+impl Watched {
+    /// Where segments have the variant by a rule, or something of the flag may decide, nobody here knows what did: those for whom it did
+    /// would be missed in one arm only.
+    fn bucket(&self, targeting_key: &str) -> Option<u32> {
+        let is_drawn = !self.has_segments && !self.under.has_others;
+        is_drawn.then(|| self.seed.bucket(targeting_key))
+    }
+}
+
 impl Under {
     /// Under a rollout that raises its share.
     pub fn rollout(id: &str) -> Self {
-        Self { rollout: id.to_owned(), is_everybodys: false }
+        Self { rollout: id.to_owned(), is_everybodys: false, has_others: false }
     }
 
     fn of(configuration: &Document) -> Option<Self> {
@@ -144,9 +152,13 @@ impl Under {
         if configuration.archived || !is_worth_it {
             return None;
         }
-        let FlagEnvironment { rollout, guard, default, .. } = documents::read(configuration).ok()?.body;
+        let FlagEnvironment { rollout, guard, prerequisites, targets, rules, default, .. } =
+            documents::read(configuration).ok()?.body;
         let is_everybodys = rollout.is_none() || is_undivided(&default);
-        Some(Self { rollout: rollout.or(guard)?, is_everybodys })
+        let rollout = rollout.or(guard)?;
+        let its_own = rule_id(&rollout);
+        let has_others = !prerequisites.is_empty() || !targets.is_empty() || rules.iter().any(|it| it.id != its_own);
+        Some(Self { rollout, is_everybodys, has_others })
     }
 }
 

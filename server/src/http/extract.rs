@@ -334,28 +334,4 @@ mod tests {
         }
         assert!(!is_json(&HeaderMap::new()));
     }
-
-    #[test]
-    fn a_wrong_field_is_named_by_its_pointer() {
-        #[derive(Debug, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Inner {
-            #[expect(dead_code, reason = "only read")]
-            number: u32,
-        }
-        #[derive(Debug, Deserialize)]
-        struct Outer {
-            #[expect(dead_code, reason = "only read")]
-            #[serde(rename = "a/b")]
-            list: Vec<Inner>,
-        }
-        let json = serde_json::json!({ "a/b": [{ "number": 1 }, { "number": "one" }] });
-        let HttpError::Problem(problem) = interpret::<Outer>(json).unwrap_err() else { panic!("no problem") };
-        assert_eq!(problem.field.as_deref(), Some("/a~1b/1/number"));
-        assert_eq!(problem.code, Code::Invalid);
-        let HttpError::Problem(problem) = interpret::<Inner>(serde_json::json!({ "x": 1 })).unwrap_err() else {
-            panic!("no problem")
-        };
-        assert!(problem.detail.contains("unknown field `x`"), "{}", problem.detail);
-    }
 }

@@ -176,6 +176,21 @@ async fn after_a_step_for_a_segment_all_others_are_compared() {
     }
 }
 
+/// Only who evaluates knows whether something else than the draw decided; a browser is told no rules that tell of somebody.
+#[tokio::test]
+async fn whom_the_flag_serves_otherwise_is_in_neither_arm() {
+    let conditions = json!([{ "attribute": "country", "operator": "in", "values": ["DE"] }]);
+    let targets: Vec<_> = (0..N_USERS).filter(|user| is_internal(*user)).map(key).collect();
+    for (teller, variant) in TELLERS.into_iter().flat_map(|teller| [(teller, "on"), (teller, "off")]) {
+        let knows = teller == Teller::Server;
+        let target = json!({ "targets": [{ "variant": variant, "values": targets }] });
+        check(teller, target, None, |user| knows && !is_internal(user)).await;
+        let knows = knows || teller == Teller::Browser;
+        let rule = json!({ "rules": [{ "conditions": conditions, "serve": { "variant": variant } }] });
+        check(teller, rule, None, |user| knows && !is_german(user)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_limit_is_watched_where_everybody_has_the_variant() {
     for teller in TELLERS {
