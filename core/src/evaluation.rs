@@ -75,6 +75,18 @@ pub struct Evaluation<'r> {
     pub bucket: Option<u32>,
 }
 
+/// How the id of a rule begins that a rollout has for itself, to serve a segment or to compare the old variant with itself.
+pub const ROLLOUT_RULE: &str = "rollout-";
+
+impl Evaluation<'_> {
+    /// The bucket that a rollout of the flag compares by: that of its default, or of a rollout's own rule. The draw of another rule says nothing
+    /// of a rollout.
+    #[inline]
+    pub fn cohort(&self) -> Option<u32> {
+        self.bucket.filter(|_| self.rule.is_none_or(|(_, id)| id.starts_with(ROLLOUT_RULE)))
+    }
+}
+
 /// Why an evaluation has its value: OpenFeature's reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

@@ -42,7 +42,7 @@ pub mod explain;
 pub use config::{FlagConfig, FlagFile, SegmentConfig};
 pub use context::{Context, Value};
 pub use evaluate::{evaluate, evaluate_all};
-pub use evaluation::{ErrorCode, Evaluation, Reason, Timestamp};
+pub use evaluation::{ErrorCode, Evaluation, ROLLOUT_RULE, Reason, Timestamp};
 pub use explain::explain;
 pub use key::{EnvironmentKey, FlagKey, ProjectKey, SegmentKey, SourceKey, VariantKey};
 pub use ruleset::{Change, CompileIssue, Ruleset, compile};

@@ -58,7 +58,8 @@ pub struct Exposure {
     /// To whom; absent: the context had no targeting key.
     #[serde(default)]
     pub unit: Option<UnitHash>,
-    /// Its bucket in the draw that decided, 0 to 99,999; absent: none decided.
+    /// Its bucket in the draw that decided, 0 to 99,999, as [`Evaluation::cohort`](tidegate_core::Evaluation::cohort) has it; absent: none of
+    /// those decided.
     #[serde(default)]
     pub bucket: Option<u32>,
     /// How often, at least once.

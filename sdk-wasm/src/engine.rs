@@ -301,7 +301,7 @@ impl Engine {
         }
         let id = value.map_or(0, id);
         if let Some(events) = &mut self.events {
-            events.expose((flag, id, context.unit), now.0, variant, evaluation.flag_version, evaluation.bucket);
+            events.expose((flag, id, context.unit), now.0, variant, evaluation.flag_version, evaluation.cohort());
         }
         id
     }

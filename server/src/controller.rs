@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::asking::Asker;
+pub use self::asking::{Asker, Counted, QuestionLabels, SourceLabels};
 use self::lease::{Held, Keeper};
 use crate::{
     app::{

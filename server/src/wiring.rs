@@ -146,7 +146,12 @@ impl Server {
         let tasks = TaskTracker::new();
         tasks.spawn(prune(state.clone(), shutdown.clone()));
         let receipts = StreamReceipts { streams: Arc::clone(&state.streams) };
-        tasks.spawn(Asker::new(state.app.clone(), &state.metrics).run(shutdown.clone()));
+        let asker = Asker::new(state.app.clone());
+        let asked = "Questions to metric sources for gates, by how they ended";
+        state.metrics.register("metric_questions", asked, asker.counted.asked.clone());
+        let seconds = "Time until metric sources answered, or did not";
+        state.metrics.register("metric_question_seconds", seconds, asker.counted.seconds.clone());
+        tasks.spawn(asker.run(shutdown.clone()));
         let controller = Controller::new(state.app.clone(), Arc::new(receipts));
         let late = "By how much the look at rollouts that was due first came too late, in milliseconds";
         state.metrics.register("rollouts_late_ms", late, controller.gauges.late_ms.clone());

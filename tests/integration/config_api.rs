@@ -334,6 +334,9 @@ async fn a_change_that_does_not_compile_is_refused_where_it_is_wrong() {
     let unknown = json!({"attribute": "plan", "operator": "in", "vals": ["pro"]});
     let answer = shop.configure("checkout", 0, rule(unknown)).await;
     check_refused(&answer, "/rules/0/conditions/0/vals", "no such field");
+    let a_rollouts = json!({"rules": [{"id": "rollout-7", "conditions": [], "serve": {"variant": "on"}}]});
+    let answer = shop.configure("checkout", 0, a_rollouts).await;
+    check_refused(&answer, "/rules/0/id", "is for the rules of rollouts");
 }
 
 #[tokio::test]

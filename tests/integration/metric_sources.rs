@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use tidegate_rollout::reading::{Problem, Sample};
 use tidegate_server::{
     app::{App, Role, watches::Reach},
-    controller::{Asker, Controller, Receipts},
+    controller::{Asker, Controller, QuestionLabels, Receipts},
     http::{AppState, HttpConfig},
     outgoing::{self, Credentials, SystemResolver},
     ports::{
@@ -88,7 +88,7 @@ impl Shop {
         *source.clock.lock().unwrap() = Some(test.app.clone());
         let admin = test.project_token("shop", Role::Admin).await;
         let controller = Controller::new(test.app.clone(), Arc::new(AtOnce));
-        let asker = Asker::new(test.app.clone(), &test.state.metrics);
+        let asker = Asker::new(test.app.clone());
         let shop = Self { test, admin, source, controller, asker };
         let created = shop.create(json!({
             "key": "prometheus", "name": "Prometheus", "kind": "prometheus", "url": "http://127.0.0.1:9090",
@@ -307,10 +307,9 @@ async fn a_bound_that_was_passed_for_long_enough_rolls_back() {
     assert_eq!(rollout["evidence"]["gate"], "p95", "{rollout}");
     assert_eq!(rollout["evidence"]["value"], 0.7);
     // Every 15 seconds.
-    let counted = r#"tidegate_metric_questions_total{project="shop",source="prometheus",outcome="answered"} "#;
-    let metrics = shop.test.state.metrics.render();
-    let n_asked = metrics.lines().find_map(|line| line.strip_prefix(counted)?.parse::<u32>().ok());
-    assert_eq!(n_asked, Some(9), "{metrics}");
+    let (project, source) = ("shop".to_owned(), "prometheus".to_owned());
+    let labels = QuestionLabels { project, source, outcome: "answered" };
+    assert_eq!(shop.asker.counted.asked.get_or_create(&labels).get(), 9);
 }
 
 /// Another server takes over: its people see what the first one saw, and the time that a bound was passed goes on.
@@ -331,8 +330,7 @@ async fn whoever_takes_over_knows_what_was_answered() {
     assert_eq!(serde_json::to_value(shown.live).unwrap(), seen);
     assert!(seen["reason"].as_str().unwrap().starts_with("suspicious: `p95` is 0.7"), "{seen}");
 
-    (shop.controller, shop.asker) =
-        (Controller::new(other.clone(), Arc::new(AtOnce)), Asker::new(other, &shop.test.state.metrics));
+    (shop.controller, shop.asker) = (Controller::new(other.clone(), Arc::new(AtOnce)), Asker::new(other));
     // Of the minute that is asked for, less is left than this; and more, if it began anew.
     shop.pass(45).await;
     let (state, share, _) = shop.told(&id).await;

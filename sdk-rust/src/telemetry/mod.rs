@@ -78,7 +78,7 @@ impl Telemetry {
             return;
         }
         let unit = ctx.targeting_key().map(UnitHash::of);
-        let bucket = evaluation.bucket;
+        let bucket = evaluation.cohort();
         let exposed = Exposed { flag: key, version: evaluation.flag_version, variant, unit, bucket };
         match self.table.load().count(exposed, now) {
             Counted::Yes => {}

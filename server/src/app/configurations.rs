@@ -287,6 +287,7 @@ impl App {
 
         let asked_for = name_rules(input::patch(&before.body, patch, &PATCHABLE)?);
         limits::check_configuration(&asked_for)?;
+        rollouts::check_rule_ids(&before.body, &asked_for)?;
         let (asked_for, restart) = match rollouts::check_lock(&before.body, &asked_for) {
             Ok(()) => (asked_for, None),
             Err(refused) if under_rollout == UnderRollout::Refuse => return Err(refused),

@@ -42,11 +42,10 @@ pub fn read_at<'de, T: DeserializeOwned>(
     serde_path_to_error::deserialize(input).map_err(|error| {
         // What checks itself as a whole tells the rest of the way in its error.
         let told = ReadError::told(&error.inner().to_string());
-        // What is missing has a place, and so has what is too much.
-        let mut without_place = ["missing field `", "unknown field `"].into_iter();
-        let name = without_place.find_map(|begin| told.message().strip_prefix(begin)?.split_once('`'));
-        let name = name.map(|(name, _)| format!("/{}", escape(name))).unwrap_or_default();
-        let place = format!("{pointer}{}{}{name}", pointer_of(error.path()), told.pointer());
+        // What is missing has a place, too.
+        let missing = told.message().strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+        let missing = missing.map(|(name, _)| format!("/{}", escape(name))).unwrap_or_default();
+        let place = format!("{pointer}{}{}{missing}", pointer_of(error.path()), told.pointer());
         AppError::invalid(place, told.message())
     })
 }

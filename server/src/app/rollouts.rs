@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tidegate_core::{
-    FlagKey, Timestamp, VariantKey,
+    FlagKey, ROLLOUT_RULE, Timestamp, VariantKey,
     bucket::BUCKETS,
     config::{BucketRange, Condition, Distribution, Rollout as Draw, Rule, Serve, Split, Test},
 };
@@ -741,6 +741,18 @@ fn startable(flag: &FlagKey, configuration: &FlagEnvironment, variant: &VariantK
     }
 }
 
+/// Refuses new rules that would be taken for a rollout's own.
+pub(super) fn check_rule_ids(before: &FlagEnvironment, after: &FlagEnvironment) -> Result<(), AppError> {
+    let is_new = |rule: &Rule| before.rules.iter().all(|other| other.id != rule.id);
+    match after.rules.iter().position(|rule| rule.id.starts_with(ROLLOUT_RULE) && is_new(rule)) {
+        Some(index) => {
+            let detail = format!("`{ROLLOUT_RULE}…` is for the rules of rollouts: choose another id, or leave it out");
+            Err(AppError::invalid(format!("/rules/{index}/id"), detail))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The share in force, 0 to 100,000.
 pub(super) fn share(spec: &Spec, status: &Status) -> u32 {
     match (status.state, status.step) {
@@ -751,7 +763,7 @@ pub(super) fn share(spec: &Spec, status: &Status) -> u32 {
 
 /// The id of the rule that a rollout has while it has one.
 pub(super) fn rule_id(rollout: &str) -> String {
-    format!("rollout-{rollout}")
+    format!("{ROLLOUT_RULE}{rollout}")
 }
 
 pub(super) fn rollout_id(environment: &EnvironmentId, id: &str) -> DocumentId {

@@ -14,10 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    app::{App, readings::Question},
-    telemetry::Metrics,
-};
+use crate::app::{App, readings::Question};
 
 /// How often it sees whether something is due.
 const TICK: Duration = Duration::from_millis(200);
@@ -38,41 +35,48 @@ pub struct Asker {
     permits: Arc<Semaphore>,
     /// By project and source.
     of_sources: HashMap<(String, String), Arc<Semaphore>>,
-    counted: Counted,
+    /// How questions end.
+    pub counted: Counted,
 }
 
-/// What is counted.
-#[derive(Clone)]
-struct Counted {
-    asked: Family<QuestionLabels, Counter>,
-    seconds: Family<SourceLabels, Histogram>,
+/// How questions end, for `/metrics`.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// How many there were, by source and outcome.
+    pub asked: Family<QuestionLabels, Counter>,
+    /// How long they took, by source.
+    pub seconds: Family<SourceLabels, Histogram>,
 }
 
+/// A metric source.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct SourceLabels {
-    project: String,
-    source: String,
+pub struct SourceLabels {
+    /// Its project's key.
+    pub project: String,
+    /// Its key.
+    pub source: String,
 }
 
+/// A metric source, and how a question ended.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct QuestionLabels {
-    project: String,
-    source: String,
-    outcome: &'static str,
+pub struct QuestionLabels {
+    /// Its project's key.
+    pub project: String,
+    /// Its key.
+    pub source: String,
+    /// `answered`, `no_source`, `timeout`, `unreachable`, `status`, `refused` or `unusable`.
+    pub outcome: &'static str,
 }
 
 /// Upper edges, in seconds.
 const BUCKETS_S: [f64; 8] = [0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 impl Asker {
-    /// Asks for the gates of the application's rollouts, and tells what it counts.
-    pub fn new(app: App, metrics: &Metrics) -> Self {
+    /// Asks for the gates of the application's rollouts.
+    pub fn new(app: App) -> Self {
         let permits = Arc::new(Semaphore::new(MAX_QUESTIONS));
         let histogram: fn() -> Histogram = || Histogram::new(BUCKETS_S);
         let counted = Counted { asked: Family::default(), seconds: Family::new_with_constructor(histogram) };
-        let Counted { asked, seconds } = counted.clone();
-        metrics.register("metric_questions", "Questions to metric sources for gates, by how they ended", asked);
-        metrics.register("metric_question_seconds", "Time until metric sources answered, or did not", seconds);
         Self { app, asking: JoinSet::new(), permits, of_sources: HashMap::new(), counted }
     }
 

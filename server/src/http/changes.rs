@@ -199,7 +199,7 @@ struct NewExposure {
     /// Instead of it, its hash, as SDKs send it: `xxh3_64` of the UTF-8, 16 hex digits.
     #[schema(value_type = Option<String>)]
     unit: Option<UnitHash>,
-    /// The `bucket` of the evaluation, where one decided. With the targeting key it is not needed.
+    /// The `bucket` of the evaluation, where that of the flag's default decided. With the targeting key it is not needed.
     bucket: Option<u32>,
     /// How often, at least once.
     #[serde(default = "once")]

@@ -284,8 +284,7 @@ impl Store for SqlStore {
 
     async fn kept_looks(&self, rollout: &str, after: Timestamp, limit: u32) -> Result<Vec<ToldLook>, StoreError> {
         let mut reader = self.engine.reader().await?;
-        let rows: Vec<(String, String, i64)> =
-            reader.on().all(sql::KEPT_LOOKS, args![rollout, after, limit]).await?;
+        let rows: Vec<(String, String, i64)> = reader.on().all(sql::KEPT_LOOKS, args![rollout, after, limit]).await?;
         let told = |(rollout, body, at)| ToldLook { rollout, body, at: Timestamp(at) };
         Ok(rows.into_iter().map(told).collect())
     }

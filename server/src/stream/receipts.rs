@@ -1,8 +1,12 @@
 //! Propagation receipts: which client evaluates with which revision, and how long it took.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use dashmap::DashMap;
@@ -34,6 +38,26 @@ pub struct Receipts {
     pub slowest_ms: Option<i64>,
     /// Those that do not have it yet: at most 50.
     pub behind: Vec<Behind>,
+    /// All of them by what they say they are: the 50 that most are.
+    #[serde(default)]
+    pub sdks: Vec<SdkReceipts>,
+}
+
+/// The connected SDKs that say the same of themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SdkReceipts {
+    /// What they say they are, like `tidegate-rust/0.1.0`.
+    pub sdk: String,
+    /// How many there are.
+    pub connected: usize,
+    /// How many of them evaluate with the revision.
+    pub applied: usize,
+    /// The oldest revision that one of them evaluates with; absent: one has none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<u64>,
+    /// Since when the last of them is connected, in milliseconds since 1970.
+    pub connected_at: Timestamp,
 }
 
 /// A client that has not applied the newest revision.
@@ -50,6 +74,8 @@ pub struct Behind {
 }
 
 const MAX_BEHIND: usize = 50;
+
+const MAX_SDKS: usize = 50;
 
 impl Receipts {
     /// Those of several servers, added up: how far the newest revision that one of them has has come on all of them.
@@ -71,8 +97,38 @@ impl Receipts {
             applied: up_to_date().map(|receipts| receipts.applied).sum(),
             slowest_ms: up_to_date().filter_map(|receipts| receipts.slowest_ms).max(),
             behind: all.iter().flat_map(|receipts| receipts.behind.iter().cloned()).take(MAX_BEHIND).collect(),
+            sdks: by_sdk(all.iter().flat_map(|receipts| {
+                let is_newest = receipts.revision == newest.revision;
+                let applied = move |sdk: &SdkReceipts| if is_newest { sdk.applied } else { 0 };
+                receipts.sdks.iter().map(move |sdk| SdkReceipts { applied: applied(sdk), ..sdk.clone() })
+            })),
         }
     }
+}
+
+impl SdkReceipts {
+    /// Those and these; both say the same of themselves.
+    fn add(&mut self, Self { connected, applied, oldest, connected_at, .. }: &Self) {
+        self.connected += connected;
+        self.applied += applied;
+        self.oldest = self.oldest.zip(*oldest).map(|(a, b)| a.min(b));
+        self.connected_at = self.connected_at.max(*connected_at);
+    }
+}
+
+/// Added up by what they say they are; those that most are first.
+fn by_sdk(all: impl IntoIterator<Item = SdkReceipts>) -> Vec<SdkReceipts> {
+    let mut sums = BTreeMap::<String, SdkReceipts>::new();
+    for one in all {
+        match sums.get_mut(&one.sdk) {
+            Some(sum) => sum.add(&one),
+            None => drop(sums.insert(one.sdk.clone(), one)),
+        }
+    }
+    let mut sdks: Vec<_> = sums.into_values().collect();
+    sdks.sort_by_key(|sdk| Reverse(sdk.connected));
+    sdks.truncate(MAX_SDKS);
+    sdks
 }
 
 /// The clients of one environment. Each session writes its own entry.
@@ -131,25 +187,42 @@ impl Ledger {
             applied: 0,
             slowest_ms: None,
             behind: Vec::new(),
+            sdks: Vec::new(),
         };
+        let mut sdks = HashMap::<String, SdkReceipts>::new();
         for client in self.clients.iter() {
+            let Client { sdk, connected_at, applied } = client.value();
+            let applied = applied.as_ref().filter(|applied| applied.epoch == *epoch);
+            let one = SdkReceipts {
+                sdk: String::new(),
+                connected: 1,
+                applied: usize::from(applied.is_some_and(|applied| applied.revision >= *revision)),
+                oldest: applied.map(|applied| applied.revision),
+                connected_at: *connected_at,
+            };
             receipts.connected += 1;
-            let applied = client.applied.as_ref().filter(|applied| applied.epoch == *epoch);
+            receipts.applied += one.applied;
             match applied {
                 Some(Applied { revision: applied, at, .. }) if applied >= revision => {
-                    receipts.applied += 1;
-                    if client.connected_at <= state.changed_at {
+                    if *connected_at <= state.changed_at {
                         receipts.slowest_ms = receipts.slowest_ms.max(Some((at.0 - state.changed_at.0).max(0)));
                     }
                 }
-                _ if receipts.behind.len() < MAX_BEHIND => receipts.behind.push(Behind {
-                    sdk: client.sdk.clone(),
-                    revision: applied.map(|applied| applied.revision),
-                    connected_at: client.connected_at,
-                }),
+                _ if receipts.behind.len() < MAX_BEHIND => {
+                    receipts.behind.push(Behind {
+                        sdk: sdk.clone(),
+                        revision: one.oldest,
+                        connected_at: *connected_at,
+                    });
+                }
                 _ => {}
             }
+            match sdks.get_mut(sdk) {
+                Some(sum) => sum.add(&one),
+                None => drop(sdks.insert(sdk.clone(), one)),
+            }
         }
+        receipts.sdks = by_sdk(sdks.into_iter().map(|(sdk, sum)| SdkReceipts { sdk, ..sum }));
         receipts
     }
 }
@@ -202,6 +275,15 @@ mod tests {
         assert_eq!((receipts.connected, receipts.applied, receipts.slowest_ms), (4, 3, Some(38)));
         let behind = Behind { sdk: "behind/1".to_owned(), revision: Some(6), connected_at: Timestamp(5) };
         assert_eq!(receipts.behind, [behind]);
+        let sdks: Vec<_> =
+            receipts.sdks.iter().map(|it| (it.sdk.as_str(), it.connected, it.applied, it.oldest)).collect();
+        let expected = [
+            ("behind/1", 1, 0, Some(6)),
+            ("late/1", 1, 1, Some(7)),
+            ("quick/1", 1, 1, Some(7)),
+            ("slow/1", 1, 1, Some(7)),
+        ];
+        assert_eq!(sdks, expected);
     }
 
     #[test]
@@ -215,11 +297,20 @@ mod tests {
             applied,
             slowest_ms,
             behind: Vec::new(),
+            sdks: vec![SdkReceipts {
+                sdk: "one/1".to_owned(),
+                connected,
+                applied,
+                oldest: Some(revision),
+                connected_at: Timestamp(0),
+            }],
         };
         let own = receipts(7, 3, 3, Some(4));
         let together = own.clone().together([receipts(7, 2, 1, Some(9)), receipts(6, 5, 5, Some(99))]);
         assert_eq!((together.servers, together.connected, together.applied), (3, 10, 4));
         assert_eq!((together.revision, together.slowest_ms), (7, Some(9)));
+        let [sdk] = &together.sdks[..] else { panic!("{:?}", together.sdks) };
+        assert_eq!((sdk.connected, sdk.applied, sdk.oldest), (10, 4, Some(6)));
         // What another one has accepted, this one's clients do not have yet.
         let together = own.clone().together([receipts(8, 2, 2, None)]);
         assert_eq!((together.revision, together.connected, together.applied), (8, 5, 2));

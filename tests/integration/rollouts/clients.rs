@@ -99,7 +99,7 @@ impl Visits {
                 variant: said.variant.map(str::to_owned),
                 version,
                 unit: Some(UnitHash::of(&key(user))),
-                bucket: said.bucket,
+                bucket: said.cohort(),
                 count: 1,
                 at: 0,
             });
@@ -188,7 +188,16 @@ async fn whom_the_flag_serves_otherwise_is_in_neither_arm() {
         let knows = knows || teller == Teller::Browser;
         let rule = json!({ "rules": [{ "conditions": conditions, "serve": { "variant": variant } }] });
         check(teller, rule, None, |user| knows && !is_german(user)).await;
+        // A draw of the rule's own says nothing of the rollout.
+        let weights =
+            json!([{ "variant": variant, "weight": 70_000 }, { "variant": other(variant), "weight": 30_000 }]);
+        let rule = json!({ "conditions": conditions, "serve": { "distribution": { "weights": weights } } });
+        check(teller, json!({ "rules": [rule] }), None, |user| knows && !is_german(user)).await;
     }
+}
+
+fn other(variant: &str) -> &str {
+    if variant == "on" { "off" } else { "on" }
 }
 
 #[tokio::test]

@@ -1211,6 +1211,14 @@ export type LiveRollout = {
      */
     reason: string;
     /**
+     * The share in force since, 0 to 100,000.
+     */
+    share?: number;
+    /**
+     * The step where it is since, from 0; absent before the first.
+     */
+    step?: number | null;
+    /**
      * The compared units seen at this step.
      */
     units: RolloutArms;
@@ -1366,7 +1374,7 @@ export type NewExposure = {
      */
     at?: number | null;
     /**
-     * The `bucket` of the evaluation, where one decided. With the targeting key it is not needed.
+     * The `bucket` of the evaluation, where that of the flag's default decided. With the targeting key it is not needed.
      */
     bucket?: number | null;
     /**
@@ -3170,6 +3178,10 @@ export type Receipts = {
      */
     revision: number;
     /**
+     * All of them by what they say they are: the 50 that most are.
+     */
+    sdks?: Array<SdkReceipts>;
+    /**
      * The servers whose SDKs were counted: this one, and those on the same database that are alive.
      */
     servers: number;
@@ -3626,6 +3638,16 @@ export type RolloutGate = {
 };
 
 /**
+ * What the controller saw of a rollout since it began, now and then.
+ */
+export type RolloutHistory = {
+    /**
+     * From the oldest: every 15 seconds in its first hour, then ever more rarely; always when it moved.
+     */
+    items: Array<LiveRollout>;
+};
+
+/**
  * How a rollout ends where there is harm.
  */
 export type RolloutOnHarm = 'rollBack' | 'kill' | 'hold';
@@ -3899,6 +3921,32 @@ export type SdkKey = {
  * What an SDK key opens.
  */
 export type SdkKeyKind = 'server' | 'client';
+
+/**
+ * The connected SDKs that say the same of themselves.
+ */
+export type SdkReceipts = {
+    /**
+     * How many of them evaluate with the revision.
+     */
+    applied: number;
+    /**
+     * How many there are.
+     */
+    connected: number;
+    /**
+     * Since when the last of them is connected, in milliseconds since 1970.
+     */
+    connectedAt: Timestamp;
+    /**
+     * The oldest revision that one of them evaluates with; absent: one has none yet.
+     */
+    oldest?: number | null;
+    /**
+     * What they say they are, like `tidegate-rust/0.1.0`.
+     */
+    sdk: string;
+};
 
 /**
  * A named set of contexts of one environment.
@@ -5551,6 +5599,35 @@ export type MoveRolloutResponses = {
 };
 
 export type MoveRolloutResponse = MoveRolloutResponses[keyof MoveRolloutResponses];
+
+export type GetRolloutHistoryData = {
+    body?: never;
+    path: {
+        project: string;
+        environment: string;
+        rollout: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/rollouts/{rollout}/history';
+};
+
+export type GetRolloutHistoryErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetRolloutHistoryError = GetRolloutHistoryErrors[keyof GetRolloutHistoryErrors];
+
+export type GetRolloutHistoryResponses = {
+    /**
+     * OK
+     */
+    200: RolloutHistory;
+};
+
+export type GetRolloutHistoryResponse = GetRolloutHistoryResponses[keyof GetRolloutHistoryResponses];
 
 export type ListSegmentsData = {
     body?: never;
