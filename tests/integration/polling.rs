@@ -141,6 +141,11 @@ async fn events_count_once_each_and_only_where_they_can_be_true() {
         assert!(metrics.contains(&line), "{line}\n{metrics}");
     }
     assert!(!metrics.contains("made-up") && !metrics.contains("ada"), "{metrics}");
+    let insights = async |path: &str| shop.app.get(path).by(&instance).send().await.expect(StatusCode::OK).body;
+    let of_flag = insights("/api/v1/projects/shop/flags/a/environments/test/insights").await;
+    assert_eq!(of_flag["minutes"][0]["variants"], json!({ "": 1, "on": 3 }), "{of_flag}");
+    let of_all = insights("/api/v1/projects/shop/environments/test/insights").await;
+    assert_eq!(of_all, json!({ "lastAt": { "a": of_flag["lastAt"] } }));
 
     for (wrong, field) in [
         (json!({ "exposures": [] }), "/id"),

@@ -43,6 +43,7 @@ pub mod evaluation;
 pub mod event_log;
 pub mod flag_file;
 pub mod flags;
+pub mod insights;
 pub mod kill;
 pub mod looks;
 pub mod metric_sources;
@@ -100,6 +101,8 @@ pub struct App {
     pub questions: Arc<readings::Questions>,
     /// How many units ask for flags, about.
     pub traffic: Arc<traffic::Traffic>,
+    /// How often flags are served, for people.
+    pub insights: Arc<insights::Insights>,
 }
 
 impl App {
@@ -123,6 +126,7 @@ impl App {
             watches: Arc::default(),
             questions: Arc::default(),
             traffic: Arc::default(),
+            insights: Arc::default(),
         }
     }
 }

@@ -37,12 +37,14 @@ mod environments;
 mod evaluate;
 mod flag_file;
 mod flags;
+mod insights;
 mod kill;
 mod metric_sources;
 mod ofrep;
 mod presets;
 mod projects;
 mod segments;
+mod system;
 mod templates;
 
 pub use error::{HttpError, Problem};

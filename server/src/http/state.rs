@@ -3,6 +3,7 @@
 use std::{net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
+use tidegate_core::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -108,6 +109,8 @@ pub struct Parts {
     pub sign_ins: SignInThrottle,
     /// The streams; to be [shut down](Streams::shutdown) when the server stops.
     pub streams: Arc<Streams>,
+    /// When the server started.
+    pub started_at: Timestamp,
     /// Cancelled when the server has been told to stop: it is not ready any more, so that nobody new is sent here.
     pub stopping: CancellationToken,
     /// What OFREP's answers are put together from.
@@ -122,9 +125,9 @@ impl AppState {
         let permits = Arc::new(Semaphore::new(config.max_concurrent_requests));
         let sign_ins = SignInThrottle::new(app.clock.clone());
         let streams = Streams::new(app.clone(), Arc::clone(&metrics), config.streams);
-        let stopping = CancellationToken::new();
+        let (stopping, started_at) = (CancellationToken::new(), app.clock.now());
         let ofrep = Kept::default();
-        Self(Arc::new(Parts { app, config, metrics, sign_ins, streams, stopping, ofrep, permits }))
+        Self(Arc::new(Parts { app, config, metrics, sign_ins, streams, started_at, stopping, ofrep, permits }))
     }
 }
 

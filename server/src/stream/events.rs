@@ -110,7 +110,9 @@ impl Streams {
         let counts = |exposure: &Exposure| is_known(ruleset, key.kind, exposure);
         if known == Known::New {
             self.count(&labels, batch, counts);
-            self.app.traffic.note(&hub.environment, batch, counts, self.app.clock.now());
+            let now = self.app.clock.now();
+            self.app.traffic.note(&hub.environment, batch, counts, now);
+            self.app.insights.note(&hub.environment, batch, counts, now);
         }
         let watching = hub.watching();
         if watching.is_empty() {

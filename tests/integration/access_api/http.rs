@@ -230,3 +230,20 @@ async fn a_request_that_never_ends_does_not_stop_the_shutdown() {
     server.await.unwrap().unwrap();
     stuck.abort();
 }
+
+#[tokio::test]
+async fn those_who_run_the_server_see_how_it_is() {
+    let test = TestApp::with_projects().await;
+    let instance = test.instance_token().await;
+    let get = async |path: &str| test.get(path).by(&instance).send().await.expect(StatusCode::OK).body;
+    let system = get("/api/v1/system").await;
+    assert_eq!(
+        (&system["version"], &system["isShared"]),
+        (&json!(env!("CARGO_PKG_VERSION")), &json!(false)),
+        "{system}"
+    );
+    assert_eq!((&system["epoch"], system.get("controller")), (&json!("epoch-1"), None), "{system}");
+    let verified = get("/api/v1/audit/verification").await;
+    assert!(verified["rows"].as_u64() > Some(2) && verified.get("broken").is_none(), "{verified}");
+    assert_eq!(verified["head"].as_str().map(str::len), Some(64), "{verified}");
+}

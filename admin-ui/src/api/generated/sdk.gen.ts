@@ -2,7 +2,7 @@
 
 import type { Client, Options as Options2, TDataShape } from './client';
 import { client } from './client.gen';
-import type { ApplyFlagFileData, ApplyFlagFileErrors, ApplyFlagFileResponses, ArchiveChannelData, ArchiveChannelErrors, ArchiveChannelResponses, ArchiveEnvironmentData, ArchiveEnvironmentErrors, ArchiveEnvironmentResponses, ArchiveFlagData, ArchiveFlagErrors, ArchiveFlagResponses, ArchiveMetricSourceData, ArchiveMetricSourceErrors, ArchiveMetricSourceResponses, ArchiveProjectData, ArchiveProjectErrors, ArchiveProjectResponses, ArchiveRolloutTemplateData, ArchiveRolloutTemplateErrors, ArchiveRolloutTemplateResponses, ArchiveSegmentData, ArchiveSegmentErrors, ArchiveSegmentResponses, ArchiveUserData, ArchiveUserErrors, ArchiveUserResponses, ChangeChannelKeyData, ChangeChannelKeyErrors, ChangeChannelKeyResponses, CompleteSetupData, CompleteSetupErrors, CompleteSetupResponses, ConfigureFlagData, ConfigureFlagErrors, ConfigureFlagResponses, CreateChannelData, CreateChannelErrors, CreateChannelResponses, CreateEnvironmentData, CreateEnvironmentErrors, CreateEnvironmentResponses, CreateFlagData, CreateFlagErrors, CreateFlagResponses, CreateKeyData, CreateKeyErrors, CreateKeyResponses, CreateMetricSourceData, CreateMetricSourceErrors, CreateMetricSourceResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRolloutTemplateData, CreateRolloutTemplateErrors, CreateRolloutTemplateResponses, CreateSegmentData, CreateSegmentErrors, CreateSegmentResponses, CreateSignInLinkData, CreateSignInLinkErrors, CreateSignInLinkResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, EvaluateData, EvaluateErrors, EvaluateResponses, ExpandGatePresetData, ExpandGatePresetErrors, ExpandGatePresetResponses, ExplainData, ExplainErrors, ExplainResponses, FollowLinkData, FollowLinkErrors, FollowLinkResponses, GetChangesData, GetChangesErrors, GetChangesForContextData, GetChangesForContextErrors, GetChangesForContextResponses, GetChangesResponses, GetChannelData, GetChannelErrors, GetChannelResponses, GetConfigurationData, GetConfigurationErrors, GetConfigurationResponses, GetEnvironmentData, GetEnvironmentErrors, GetEnvironmentResponses, GetFlagData, GetFlagErrors, GetFlagFileData, GetFlagFileErrors, GetFlagFileResponses, GetFlagResponses, GetMetricsData, GetMetricsErrors, GetMetricSourceData, GetMetricSourceErrors, GetMetricSourceResponses, GetMetricsResponses, GetOpenApiData, GetOpenApiErrors, GetOpenApiResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReceiptsData, GetReceiptsErrors, GetReceiptsResponses, GetRolloutData, GetRolloutErrors, GetRolloutHistoryData, GetRolloutHistoryErrors, GetRolloutHistoryResponses, GetRolloutResponses, GetRolloutTemplateData, GetRolloutTemplateErrors, GetRolloutTemplateResponses, GetSegmentData, GetSegmentErrors, GetSegmentResponses, GetSessionData, GetSessionErrors, GetSessionResponses, GetSetupData, GetSetupErrors, GetSetupResponses, GetUserData, GetUserErrors, GetUserResponses, KillData, KillErrors, KillResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListChannelsData, ListChannelsErrors, ListChannelsResponses, ListDeliveriesData, ListDeliveriesErrors, ListDeliveriesResponses, ListEnvironmentsData, ListEnvironmentsErrors, ListEnvironmentsResponses, ListFlagsData, ListFlagsErrors, ListFlagsResponses, ListGatePresetsData, ListGatePresetsErrors, ListGatePresetsResponses, ListKeysData, ListKeysErrors, ListKeysResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListMetricSourcesData, ListMetricSourcesErrors, ListMetricSourcesResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRolloutsData, ListRolloutsErrors, ListRolloutsResponses, ListRolloutTemplatesData, ListRolloutTemplatesErrors, ListRolloutTemplatesResponses, ListSegmentsData, ListSegmentsErrors, ListSegmentsResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LiveData, LiveErrors, LiveResponses, MoveRolloutData, MoveRolloutErrors, MoveRolloutResponses, OfrepEvaluateFlagData, OfrepEvaluateFlagErrors, OfrepEvaluateFlagResponses, OfrepEvaluateFlagsData, OfrepEvaluateFlagsErrors, OfrepEvaluateFlagsResponses, OfrepFollowData, OfrepFollowErrors, OfrepFollowResponse, OfrepFollowResponses, OpenStreamData, OpenStreamErrors, OpenStreamResponses, PreviewRolloutData, PreviewRolloutErrors, PreviewRolloutResponses, ReadyData, ReadyErrors, ReadyResponses, RemoveMemberData, RemoveMemberErrors, RemoveMemberResponses, RestoreData, RestoreErrors, RestoreResponses, RetryDeliveryData, RetryDeliveryErrors, RetryDeliveryResponses, RevokeKeyData, RevokeKeyErrors, RevokeKeyResponses, RevokeTokenData, RevokeTokenErrors, RevokeTokenResponses, SetMemberData, SetMemberErrors, SetMemberResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutResponses, StartRolloutData, StartRolloutErrors, StartRolloutResponses, TakeEventsData, TakeEventsErrors, TakeEventsResponses, TestChannelData, TestChannelErrors, TestChannelResponses, TestMetricSourceData, TestMetricSourceErrors, TestMetricSourceResponses, UpdateChannelData, UpdateChannelErrors, UpdateChannelResponses, UpdateEnvironmentData, UpdateEnvironmentErrors, UpdateEnvironmentResponses, UpdateFlagData, UpdateFlagErrors, UpdateFlagResponses, UpdateMetricSourceData, UpdateMetricSourceErrors, UpdateMetricSourceResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UpdateRolloutTemplateData, UpdateRolloutTemplateErrors, UpdateRolloutTemplateResponses, UpdateSegmentData, UpdateSegmentErrors, UpdateSegmentResponses, UpdateUserData, UpdateUserErrors, UpdateUserResponses } from './types.gen';
+import type { ApplyFlagFileData, ApplyFlagFileErrors, ApplyFlagFileResponses, ArchiveChannelData, ArchiveChannelErrors, ArchiveChannelResponses, ArchiveEnvironmentData, ArchiveEnvironmentErrors, ArchiveEnvironmentResponses, ArchiveFlagData, ArchiveFlagErrors, ArchiveFlagResponses, ArchiveMetricSourceData, ArchiveMetricSourceErrors, ArchiveMetricSourceResponses, ArchiveProjectData, ArchiveProjectErrors, ArchiveProjectResponses, ArchiveRolloutTemplateData, ArchiveRolloutTemplateErrors, ArchiveRolloutTemplateResponses, ArchiveSegmentData, ArchiveSegmentErrors, ArchiveSegmentResponses, ArchiveUserData, ArchiveUserErrors, ArchiveUserResponses, ChangeChannelKeyData, ChangeChannelKeyErrors, ChangeChannelKeyResponses, CompleteSetupData, CompleteSetupErrors, CompleteSetupResponses, ConfigureFlagData, ConfigureFlagErrors, ConfigureFlagResponses, CreateChannelData, CreateChannelErrors, CreateChannelResponses, CreateEnvironmentData, CreateEnvironmentErrors, CreateEnvironmentResponses, CreateFlagData, CreateFlagErrors, CreateFlagResponses, CreateKeyData, CreateKeyErrors, CreateKeyResponses, CreateMetricSourceData, CreateMetricSourceErrors, CreateMetricSourceResponses, CreateProjectData, CreateProjectErrors, CreateProjectResponses, CreateRolloutTemplateData, CreateRolloutTemplateErrors, CreateRolloutTemplateResponses, CreateSegmentData, CreateSegmentErrors, CreateSegmentResponses, CreateSignInLinkData, CreateSignInLinkErrors, CreateSignInLinkResponses, CreateTokenData, CreateTokenErrors, CreateTokenResponses, CreateUserData, CreateUserErrors, CreateUserResponses, EvaluateData, EvaluateErrors, EvaluateResponses, ExpandGatePresetData, ExpandGatePresetErrors, ExpandGatePresetResponses, ExplainData, ExplainErrors, ExplainResponses, FollowLinkData, FollowLinkErrors, FollowLinkResponses, GetChangesData, GetChangesErrors, GetChangesForContextData, GetChangesForContextErrors, GetChangesForContextResponses, GetChangesResponses, GetChannelData, GetChannelErrors, GetChannelResponses, GetConfigurationData, GetConfigurationErrors, GetConfigurationResponses, GetEnvironmentData, GetEnvironmentErrors, GetEnvironmentInsightsData, GetEnvironmentInsightsErrors, GetEnvironmentInsightsResponses, GetEnvironmentResponses, GetFlagData, GetFlagErrors, GetFlagFileData, GetFlagFileErrors, GetFlagFileResponses, GetFlagInsightsData, GetFlagInsightsErrors, GetFlagInsightsResponses, GetFlagResponses, GetMetricsData, GetMetricsErrors, GetMetricSourceData, GetMetricSourceErrors, GetMetricSourceResponses, GetMetricsResponses, GetOpenApiData, GetOpenApiErrors, GetOpenApiResponses, GetProjectData, GetProjectErrors, GetProjectResponses, GetReceiptsData, GetReceiptsErrors, GetReceiptsResponses, GetRolloutData, GetRolloutErrors, GetRolloutHistoryData, GetRolloutHistoryErrors, GetRolloutHistoryResponses, GetRolloutResponses, GetRolloutTemplateData, GetRolloutTemplateErrors, GetRolloutTemplateResponses, GetSegmentData, GetSegmentErrors, GetSegmentResponses, GetSessionData, GetSessionErrors, GetSessionResponses, GetSetupData, GetSetupErrors, GetSetupResponses, GetSystemData, GetSystemErrors, GetSystemResponses, GetUserData, GetUserErrors, GetUserResponses, KillData, KillErrors, KillResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListChannelsData, ListChannelsErrors, ListChannelsResponses, ListDeliveriesData, ListDeliveriesErrors, ListDeliveriesResponses, ListEnvironmentsData, ListEnvironmentsErrors, ListEnvironmentsResponses, ListFlagsData, ListFlagsErrors, ListFlagsResponses, ListGatePresetsData, ListGatePresetsErrors, ListGatePresetsResponses, ListKeysData, ListKeysErrors, ListKeysResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListMetricSourcesData, ListMetricSourcesErrors, ListMetricSourcesResponses, ListProjectsData, ListProjectsErrors, ListProjectsResponses, ListRolloutsData, ListRolloutsErrors, ListRolloutsResponses, ListRolloutTemplatesData, ListRolloutTemplatesErrors, ListRolloutTemplatesResponses, ListSegmentsData, ListSegmentsErrors, ListSegmentsResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListUsersData, ListUsersErrors, ListUsersResponses, LiveData, LiveErrors, LiveResponses, MoveRolloutData, MoveRolloutErrors, MoveRolloutResponses, OfrepEvaluateFlagData, OfrepEvaluateFlagErrors, OfrepEvaluateFlagResponses, OfrepEvaluateFlagsData, OfrepEvaluateFlagsErrors, OfrepEvaluateFlagsResponses, OfrepFollowData, OfrepFollowErrors, OfrepFollowResponse, OfrepFollowResponses, OpenStreamData, OpenStreamErrors, OpenStreamResponses, PreviewRolloutData, PreviewRolloutErrors, PreviewRolloutResponses, ReadyData, ReadyErrors, ReadyResponses, RemoveMemberData, RemoveMemberErrors, RemoveMemberResponses, RestoreData, RestoreErrors, RestoreResponses, RetryDeliveryData, RetryDeliveryErrors, RetryDeliveryResponses, RevokeKeyData, RevokeKeyErrors, RevokeKeyResponses, RevokeTokenData, RevokeTokenErrors, RevokeTokenResponses, SetMemberData, SetMemberErrors, SetMemberResponses, SignInData, SignInErrors, SignInResponses, SignOutData, SignOutErrors, SignOutResponses, StartRolloutData, StartRolloutErrors, StartRolloutResponses, TakeEventsData, TakeEventsErrors, TakeEventsResponses, TestChannelData, TestChannelErrors, TestChannelResponses, TestMetricSourceData, TestMetricSourceErrors, TestMetricSourceResponses, UpdateChannelData, UpdateChannelErrors, UpdateChannelResponses, UpdateEnvironmentData, UpdateEnvironmentErrors, UpdateEnvironmentResponses, UpdateFlagData, UpdateFlagErrors, UpdateFlagResponses, UpdateMetricSourceData, UpdateMetricSourceErrors, UpdateMetricSourceResponses, UpdateProjectData, UpdateProjectErrors, UpdateProjectResponses, UpdateRolloutTemplateData, UpdateRolloutTemplateErrors, UpdateRolloutTemplateResponses, UpdateSegmentData, UpdateSegmentErrors, UpdateSegmentResponses, UpdateUserData, UpdateUserErrors, UpdateUserResponses, VerifyAuditData, VerifyAuditErrors, VerifyAuditResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -28,6 +28,19 @@ export const listAudit = <ThrowOnError extends boolean = false>(options?: Option
             type: 'apiKey'
         }, { scheme: 'bearer', type: 'http' }],
     url: '/api/v1/audit',
+    ...options
+});
+
+/**
+ * Reads the whole audit log and checks its chain of hashes. Takes about a second for 50,000 rows.
+ */
+export const verifyAudit = <ThrowOnError extends boolean = false>(options?: Options<VerifyAuditData, ThrowOnError>) => (options?.client ?? client).get<VerifyAuditResponses, VerifyAuditErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/audit/verification',
     ...options
 });
 
@@ -333,6 +346,19 @@ export const applyFlagFile = <ThrowOnError extends boolean = false>(options: Opt
         'Content-Type': 'application/json',
         ...options.headers
     }
+});
+
+/**
+ * When each flag was served last, as applications told the server that is asked: flags that are not there may not be needed any more.
+ */
+export const getEnvironmentInsights = <ThrowOnError extends boolean = false>(options: Options<GetEnvironmentInsightsData, ThrowOnError>) => (options.client ?? client).get<GetEnvironmentInsightsResponses, GetEnvironmentInsightsErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/environments/{environment}/insights',
+    ...options
 });
 
 /**
@@ -693,6 +719,19 @@ export const configureFlag = <ThrowOnError extends boolean = false>(options: Opt
         'Content-Type': 'application/json',
         ...options.headers
     }
+});
+
+/**
+ * How often applications were served a flag's variants in the last hour, minute by minute, as they told the server that is asked.
+ */
+export const getFlagInsights = <ThrowOnError extends boolean = false>(options: Options<GetFlagInsightsData, ThrowOnError>) => (options.client ?? client).get<GetFlagInsightsResponses, GetFlagInsightsErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/projects/{project}/flags/{flag}/environments/{environment}/insights',
+    ...options
 });
 
 /**
@@ -1111,6 +1150,19 @@ export const openStream = <ThrowOnError extends boolean = false>(options?: Optio
         { scheme: 'bearer', type: 'http' }
     ],
     url: '/api/v1/stream',
+    ...options
+});
+
+/**
+ * Version, database, and who decides on rollouts.
+ */
+export const getSystem = <ThrowOnError extends boolean = false>(options?: Options<GetSystemData, ThrowOnError>) => (options?.client ?? client).get<GetSystemResponses, GetSystemErrors, ThrowOnError>({
+    security: [{
+            in: 'cookie',
+            name: '__Host-tidegate',
+            type: 'apiKey'
+        }, { scheme: 'bearer', type: 'http' }],
+    url: '/api/v1/system',
     ...options
 });
 

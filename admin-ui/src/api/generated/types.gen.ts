@@ -137,6 +137,24 @@ export type AuditRecord = {
 };
 
 /**
+ * Whether the audit log is whole.
+ */
+export type AuditVerification = {
+    /**
+     * What is wrong first; absent: every row follows from the one before.
+     */
+    broken?: string | null;
+    /**
+     * The hash of the last row: kept elsewhere, it shows later that no row before it was changed.
+     */
+    head?: string | null;
+    /**
+     * How many rows were read.
+     */
+    rows?: number | null;
+};
+
+/**
  * What client keys may see of a flag. Server keys see everything.
  */
 export type Availability = 'private' | 'values' | 'rules';
@@ -358,6 +376,28 @@ export type ConfigureFlag = {
      * Individual targeting keys, before any rule.
      */
     targets?: Array<Target> | null;
+};
+
+/**
+ * The lease of the server that decides on rollouts.
+ */
+export type ControllerLease = {
+    /**
+     * Grows with each change of the holder.
+     */
+    epoch: number;
+    /**
+     * The process that has it.
+     */
+    holder: string;
+    /**
+     * When it was last renewed, on its clock.
+     */
+    renewedAt: Moment;
+    /**
+     * Since when, on its clock.
+     */
+    since: Moment;
 };
 
 /**
@@ -646,6 +686,18 @@ export type Distribution = Split & {
 };
 
 /**
+ * When the flags of an environment were served last, as the server that is asked heard of it.
+ */
+export type EnvironmentInsights = {
+    /**
+     * By flag; absent: it was not served since this server started.
+     */
+    lastAt: {
+        [key: string]: Moment;
+    };
+};
+
+/**
  * Names an environment within its project.
  */
 export type EnvironmentKey = string;
@@ -910,6 +962,17 @@ export type FlagFile = {
      * Every segment, in any order; keys are unique.
      */
     segments?: Array<SegmentConfig>;
+};
+
+/**
+ * How often a flag was served lately, as the server that is asked heard of it.
+ */
+export type FlagInsights = {
+    lastAt?: Moment | null;
+    /**
+     * The last hour, from the oldest; minutes without anything are left out.
+     */
+    minutes: Array<ServedMinute>;
 };
 
 /**
@@ -4068,6 +4131,22 @@ export type Serve = {
 };
 
 /**
+ * What a flag served within a minute.
+ */
+export type ServedMinute = {
+    /**
+     * When it began.
+     */
+    at: Moment;
+    /**
+     * How many evaluations had which variant; "" is the caller's own default.
+     */
+    variants: {
+        [key: string]: number;
+    };
+};
+
+/**
  * The first instance administrator.
  */
 export type Setup = {
@@ -4208,6 +4287,33 @@ export type StepPreview = {
      * How many units have the new variant for the first time in it.
      */
     units: number;
+};
+
+/**
+ * A server and its database.
+ */
+export type System = {
+    controller?: ControllerLease | null;
+    /**
+     * The database's timeline: another one after a restore.
+     */
+    epoch: string;
+    /**
+     * Whether other servers may be at work on the same database.
+     */
+    isShared: boolean;
+    /**
+     * What time it has.
+     */
+    now: Moment;
+    /**
+     * When it started.
+     */
+    startedAt: Moment;
+    /**
+     * Of the server that is asked.
+     */
+    version: string;
 };
 
 /**
@@ -4659,6 +4765,31 @@ export type ListAuditResponses = {
 };
 
 export type ListAuditResponse = ListAuditResponses[keyof ListAuditResponses];
+
+export type VerifyAuditData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/audit/verification';
+};
+
+export type VerifyAuditErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type VerifyAuditError = VerifyAuditErrors[keyof VerifyAuditErrors];
+
+export type VerifyAuditResponses = {
+    /**
+     * OK
+     */
+    200: AuditVerification;
+};
+
+export type VerifyAuditResponse = VerifyAuditResponses[keyof VerifyAuditResponses];
 
 export type GetChangesData = {
     body?: never;
@@ -5252,6 +5383,34 @@ export type ApplyFlagFileResponses = {
 };
 
 export type ApplyFlagFileResponse = ApplyFlagFileResponses[keyof ApplyFlagFileResponses];
+
+export type GetEnvironmentInsightsData = {
+    body?: never;
+    path: {
+        project: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/environments/{environment}/insights';
+};
+
+export type GetEnvironmentInsightsErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetEnvironmentInsightsError = GetEnvironmentInsightsErrors[keyof GetEnvironmentInsightsErrors];
+
+export type GetEnvironmentInsightsResponses = {
+    /**
+     * OK
+     */
+    200: EnvironmentInsights;
+};
+
+export type GetEnvironmentInsightsResponse = GetEnvironmentInsightsResponses[keyof GetEnvironmentInsightsResponses];
 
 export type ListKeysData = {
     body?: never;
@@ -6032,6 +6191,35 @@ export type ConfigureFlagResponses = {
 };
 
 export type ConfigureFlagResponse = ConfigureFlagResponses[keyof ConfigureFlagResponses];
+
+export type GetFlagInsightsData = {
+    body?: never;
+    path: {
+        project: string;
+        flag: string;
+        environment: string;
+    };
+    query?: never;
+    url: '/api/v1/projects/{project}/flags/{flag}/environments/{environment}/insights';
+};
+
+export type GetFlagInsightsErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetFlagInsightsError = GetFlagInsightsErrors[keyof GetFlagInsightsErrors];
+
+export type GetFlagInsightsResponses = {
+    /**
+     * OK
+     */
+    200: FlagInsights;
+};
+
+export type GetFlagInsightsResponse = GetFlagInsightsResponses[keyof GetFlagInsightsResponses];
 
 export type ListMembersData = {
     body?: never;
@@ -6951,6 +7139,31 @@ export type OpenStreamResponses = {
 };
 
 export type OpenStreamResponse = OpenStreamResponses[keyof OpenStreamResponses];
+
+export type GetSystemData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/system';
+};
+
+export type GetSystemErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetSystemError = GetSystemErrors[keyof GetSystemErrors];
+
+export type GetSystemResponses = {
+    /**
+     * OK
+     */
+    200: System;
+};
+
+export type GetSystemResponse = GetSystemResponses[keyof GetSystemResponses];
 
 export type ListTokensData = {
     body?: never;
