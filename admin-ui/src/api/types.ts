@@ -10,10 +10,31 @@ import type {
   FlagStatus,
   FlagVariant,
   ResourceFlag,
+  ResourceMadeChannel,
+  ResourceMetricSource,
+  ResourceNotificationChannel,
   ResourceProject,
   RolloutView,
+  TemplateView,
 } from "./generated";
 
+export type {
+  DeliveryView,
+  GateBaseline,
+  GatePreset,
+  NotificationSeverity,
+  NotificationTarget,
+  RolloutArms,
+  RolloutGate,
+  RolloutOnHarm,
+  RolloutPreview,
+  RolloutSpec,
+  RolloutStep,
+  RolloutWindow,
+  SourceKind,
+  TestedMetricSource,
+  TestResult,
+} from "./generated";
 export type { Broken, CompileIssue, Distribution, FlagKind, GateJudgement, Me, Receipts, Role, RolloutAction, SdkKey, SdkKeyKind, Serve, Test } from "./generated";
 
 export type Project = ResourceProject;
@@ -33,6 +54,12 @@ export type ConfigPatch = ConfigureFlag;
 export type NewFlag = CreateFlag;
 export type AuditRow = AuditRecord;
 export type Rollout = RolloutView;
+export type RolloutTemplate = TemplateView;
+/** A system that gates ask. */
+export type MetricSource = ResourceMetricSource;
+/** Where people are told what happens. */
+export type NotificationChannel = ResourceNotificationChannel;
+export type MadeChannel = ResourceMadeChannel;
 
 export interface Page<T> {
   items: T[];

@@ -7,7 +7,7 @@ import { createContext, useContext, useEffect, useRef, type ReactNode, type RefO
 import { api } from "../api/client";
 import type { Me, Project } from "../api/types";
 import { NewProject } from "../features/environments/NewProject";
-import { AuditIcon, CheckIcon, ChevronIcon, EnvironmentIcon, FlagIcon, MenuIcon, MoonIcon, PlusIcon, SunIcon, SystemIcon } from "./icons";
+import { AuditIcon, CheckIcon, ChevronIcon, DeliveryIcon, EnvironmentIcon, FlagIcon, MenuIcon, MoonIcon, PlusIcon, RolloutIcon, SunIcon, SystemIcon } from "./icons";
 import { LiveChip } from "./LiveChip";
 import { Logo } from "./Logo";
 import styles from "./Shell.module.css";
@@ -81,6 +81,12 @@ function Side({ me, project, projects }: Omit<ShellProps, "children">) {
       <nav aria-label="Project">
         <Link to="/projects/$project/flags" params={{ project }} className={styles.link}>
           <FlagIcon /> Flags
+        </Link>
+        <Link to="/projects/$project/rollouts" params={{ project }} className={styles.link}>
+          <RolloutIcon /> Rollouts
+        </Link>
+        <Link to="/projects/$project/delivery" params={{ project }} className={styles.link}>
+          <DeliveryIcon /> Delivery
         </Link>
         <Link to="/projects/$project/audit" params={{ project }} className={styles.link}>
           <AuditIcon /> Audit log

@@ -24,6 +24,8 @@ function icon(path: ReactNode) {
 }
 
 export const FlagIcon = icon(<path d="M4.5 17.5v-14m0 .5c4-2 6.5 2 11 .2v7.3c-4.5 1.8-7-2.2-11-.2" />);
+export const RolloutIcon = icon(<path d="M3 16.5h3.5V13H10V9.5h3.5V6H17M13.8 3.2 17 6l-3.2 2.8" />);
+export const DeliveryIcon = icon(<path d="M3 6h5m4 0h5M3 14h2m4 0h8M8 6a2 2 0 1 0 4 0 2 2 0 0 0-4 0ZM5 14a2 2 0 1 0 4 0 2 2 0 0 0-4 0Z" />);
 export const AuditIcon = icon(<path d="M4 5.5h12M4 10h12M4 14.5h7" />);
 export const EnvironmentIcon = icon(<path d="m10 3 7 3.5-7 3.5-7-3.5L10 3Zm-7 7 7 3.5 7-3.5m-14 3.5L10 17l7-3.5" />);
 export const SearchIcon = icon(<path d="m17 17-3.8-3.8M14.7 8.9a5.8 5.8 0 1 1-11.6 0 5.8 5.8 0 0 1 11.6 0Z" />);

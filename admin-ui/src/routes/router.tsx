@@ -63,6 +63,79 @@ const flag = createRoute({
   component: lazyRouteComponent(() => import("../features/flags/FlagPage"), "FlagPage"),
 });
 
+const rollouts = createRoute({
+  getParentRoute: () => project,
+  path: "/rollouts",
+  validateSearch: (search: Record<string, unknown>) =>
+    given({ environment: text(search["environment"]), flag: text(search["flag"]), state: text(search["state"]) }),
+  component: lazyRouteComponent(() => import("../features/rollouts/RolloutList"), "RolloutList"),
+});
+
+const rollout = createRoute({
+  getParentRoute: () => project,
+  path: "/flags/$flag/rollouts/$rollout",
+  validateSearch: (search: Record<string, unknown>) => given({ environment: text(search["environment"]) }),
+  component: lazyRouteComponent(() => import("../features/rollouts/RolloutPage"), "RolloutPage"),
+});
+
+const startRollout = createRoute({
+  getParentRoute: () => project,
+  path: "/flags/$flag/rollouts/new",
+  validateSearch: (search: Record<string, unknown>) => given({ environment: text(search["environment"]) }),
+  component: lazyRouteComponent(() => import("../features/rollouts/StartPage"), "StartPage"),
+});
+
+const delivery = createRoute({
+  getParentRoute: () => project,
+  path: "/delivery",
+  component: lazyRouteComponent(() => import("../features/delivery/Delivery"), "Delivery"),
+});
+
+const deliveryHome = createRoute({
+  getParentRoute: () => delivery,
+  path: "/",
+  component: function ToTemplates() {
+    return <Navigate to="/projects/$project/delivery/templates" params={deliveryHome.useParams()} replace />;
+  },
+});
+
+const templates = createRoute({
+  getParentRoute: () => delivery,
+  path: "/templates",
+  component: lazyRouteComponent(() => import("../features/delivery/Templates"), "Templates"),
+});
+
+const template = createRoute({
+  getParentRoute: () => project,
+  path: "/delivery/templates/$template",
+  validateSearch: (search: Record<string, unknown>) => given({ from: text(search["from"]) }),
+  component: lazyRouteComponent(() => import("../features/delivery/TemplatePage"), "TemplatePage"),
+});
+
+const sources = createRoute({
+  getParentRoute: () => delivery,
+  path: "/sources",
+  component: lazyRouteComponent(() => import("../features/delivery/Sources"), "Sources"),
+});
+
+const channels = createRoute({
+  getParentRoute: () => delivery,
+  path: "/channels",
+  component: lazyRouteComponent(() => import("../features/delivery/Channels"), "Channels"),
+});
+
+const channel = createRoute({
+  getParentRoute: () => project,
+  path: "/delivery/channels/$channel",
+  component: lazyRouteComponent(() => import("../features/delivery/ChannelPage"), "ChannelPage"),
+});
+
+const freezes = createRoute({
+  getParentRoute: () => delivery,
+  path: "/freezes",
+  component: lazyRouteComponent(() => import("../features/delivery/Freezes"), "Freezes"),
+});
+
 const audit = createRoute({
   getParentRoute: () => project,
   path: "/audit",
@@ -81,7 +154,19 @@ const tree = root.addChildren([
   home,
   signIn,
   link,
-  project.addChildren([projectHome, flags, flag, audit, environments]),
+  project.addChildren([
+    projectHome,
+    flags,
+    flag,
+    rollouts,
+    rollout,
+    startRollout,
+    delivery.addChildren([deliveryHome, templates, sources, channels, freezes]),
+    template,
+    channel,
+    audit,
+    environments,
+  ]),
 ]);
 
 export function createAppRouter(queryClient: QueryClient, history?: RouterHistory) {

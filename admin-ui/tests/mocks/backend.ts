@@ -2,10 +2,13 @@
 
 import type { AuditRow, Environment, Flag, FlagConfig, FlagKind, ListedFlag, Me, Role, Rollout, Serve, Variant } from "../../src/api/types";
 import { summaryOf } from "../../src/lib/words";
+import { breachOf, deliveryApi, deliveryState, historyOf, seededRollouts, type DeliveryState } from "./rollouts";
 
 export interface Backend {
   /** By their ids. */
   rollouts: Map<string, Rollout>;
+  /** Templates, sources, channels, and the rollouts' pasts. */
+  delivery: DeliveryState;
   handle(request: Request): Promise<Response>;
   /** Changes a configuration behind the UI's back. */
   meddle(flag: string, environment: string, patch: Partial<FlagConfig>): void;
@@ -241,9 +244,11 @@ export interface BackendOptions {
   /** Adds as many generated flags. */
   more?: number;
   now?: () => Date;
+  /** Begins with rollouts of every kind. */
+  withRollouts?: boolean;
 }
 
-export function createBackend({ role = "instanceAdmin", signedIn = true, more = 0, now = () => new Date() }: BackendOptions = {}): Backend {
+export function createBackend({ role = "instanceAdmin", signedIn = true, more = 0, now = () => new Date(), withRollouts = false }: BackendOptions = {}): Backend {
   const person: Me = {
     user: { id: "u1", name: "Ada Lindqvist", email: "ada@example.org" },
     instanceAdmin: role === "instanceAdmin",
@@ -276,6 +281,7 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
   const listeners = new Set<(environment: string) => void>();
   const backend: Backend = {
     rollouts: new Map(),
+    delivery: deliveryState(now()),
     handle,
     meddle(flag, environment, patch) {
       store(flag, environment, { ...backend.config(flag, environment), ...patch }, "flag.configure", "", "Bo Ek");
@@ -296,6 +302,19 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     revision: (environment) => environments.find(({ key }) => key === environment)?.revision ?? 0,
   };
   seedAudit();
+  const places = new Map<string, string>();
+  for (const { environment, rollout, history } of withRollouts ? seededRollouts(now().getTime()) : []) {
+    places.set(rollout.id, environment);
+    backend.rollouts.set(rollout.id, rollout);
+    backend.delivery.histories.set(rollout.id, history);
+    const { state } = rollout.status;
+    if (state === "running" || state === "paused") Object.assign(backend.config(rollout.flag, environment), { enabled: true, killed: false, rollout: rollout.id });
+    if (state === "guarding") Object.assign(backend.config(rollout.flag, environment), { enabled: true, guard: rollout.id });
+    const begun = { flag: rollout.flag, status: { ...rollout.status, state: "running", step: null } };
+    record(new Date(rollout.startedAt), "rollout.start", `rollout/${rollout.id}`, environment, null, begun, "the release of the week", "Bo Ek");
+    if (rollout.status.step !== undefined) record(new Date(Date.parse(rollout.startedAt) + 900_000), "rollout.advance", `rollout/${rollout.id}`, environment, begun, rollout, "the step has baked, and no gate has anything against going on", "Rollout controller");
+    if (state === "rolledBack") record(new Date(Date.parse(rollout.startedAt) + 1_200_000), "rollout.rollBack", `rollout/${rollout.id}`, environment, begun, rollout, "harm: `render-error` for 27 units in treatment, 9 in control, evidence 131 to 1", "Rollout controller");
+  }
   return backend;
 
   function record(at: Date, action: string, resource: string, environment: string | null, before: unknown, after: unknown, reason: string, actorName: string) {
@@ -405,6 +424,9 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
         url,
       );
     }
+    const parts = path.slice(1).split("/").map(decodeURIComponent);
+    const told = deliveryApi(backend.delivery, environments, { method, path: parts, url, headers: request.headers, body, rank, now: now() });
+    if (told) return told;
     const [, projects, project, kind, ...rest] = path.split("/").map(decodeURIComponent);
     if (projects !== "projects" || project !== "shop") return problem(404, "not_found", "there is no such project");
 
@@ -419,25 +441,33 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       if (what === "rollouts" && rest[2] !== undefined) {
         const rollout = backend.rollouts.get(rest[2]);
         if (!rollout) return problem(404, "not_found", "there is no such rollout");
-        if (method === "GET") return json(rollout, 200, rollout.status.generation);
+        if (method === "GET") return json({ ...rollout, ...(rollout.live ? { live: { ...rollout.live, at: now().toISOString() } } : {}) }, 200, rollout.status.generation);
         if (rank < 3) return problem(403, "forbidden", "this needs the role operator");
         if (request.headers.get("if-match") !== `"${rollout.status.generation}"`) return problem(412, "stale", "it was moved in between");
         const overridden = body["action"] === "override" ? [String(body["gate"])] : (rollout.status.overridden ?? []);
         const state = body["action"] === "rollBack" ? "rolledBack" : body["action"] === "pause" ? "paused" : rollout.status.state;
         const moved: Rollout = { ...rollout, status: { ...rollout.status, state, overridden, generation: rollout.status.generation + 1 } };
         backend.rollouts.set(moved.id, moved);
+        record(now(), `rollout.${String(body["action"])}`, `rollout/${moved.id}`, environment, rollout, moved, String(body["reason"]), me.user.name);
         if (state === "rolledBack") {
           const config = { ...backend.config(moved.flag, environment), default: { variant: moved.baseline }, rollout: null };
           store(moved.flag, environment, config, "rollout.rollBack", String(body["reason"]), me.user.name);
         }
         return json(moved, 200, moved.status.generation);
       }
+      if (what === "rollouts" && method === "GET") {
+        return json({ items: [...backend.rollouts.values()].filter(({ id }) => (places.get(id) ?? "development") === environment).toSorted((a, b) => a.startedAt.localeCompare(b.startedAt)) });
+      }
       if (what === "rollouts") {
+        const breach = breachOf(body["spec"] as Rollout["spec"]);
+        if (breach) return problem(422, "invalid", breach.detail, { field: breach.field });
         const [flag, variant] = [String(body["flag"]), String(body["variant"])];
         const config = backend.config(flag, environment);
         const baseline = "variant" in config.default ? config.default.variant : "";
         const started = rolloutOf(flag, variant, baseline, now(), body["spec"] as Rollout["spec"]);
         backend.rollouts.set(started.id, started);
+        places.set(started.id, environment);
+        backend.delivery.histories.set(started.id, historyOf(started, now().getTime(), 2));
         store(flag, environment, { ...config, rollout: started.id }, "rollout.lock", String(body["reason"]), me.user.name);
         return json(started, 201, 1);
       }

@@ -1,13 +1,16 @@
-import { Button, Group, Stack, Text } from "@mantine/core";
+import { Alert, Button, Group, Stack, Text } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
 import { api } from "../../api/client";
+import { isProblem } from "../../api/problem";
 import type { Environment, Rollout, RolloutAction } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
 import { percent } from "../../lib/words";
+import { stepWords } from "./rolloutWords";
 
 /** What is done to a rollout, and to which of its gates. */
 export interface RolloutMove {
@@ -34,18 +37,36 @@ const VERBS: Record<RolloutAction, string> = {
   complete: "End the watch",
 };
 
-function meaning({ action, gate }: RolloutMove, { share, variant, baseline, status }: Rollout): string {
+const DONE: Record<RolloutAction, string> = {
+  pause: "is paused",
+  resume: "goes on",
+  approve: "may take its next step",
+  skip: "goes to its next step",
+  rollBack: "is rolled back",
+  override: "goes on without that gate",
+  heed: "heeds that gate again",
+  complete: "is completed",
+};
+
+/** Nobody gets a variant by it who did not have it: it need not have seen the rollout's last move. */
+const LOWERS: ReadonlySet<RolloutAction> = new Set(["pause", "rollBack", "heed"]);
+
+function meaning({ action, gate }: RolloutMove, { share, variant, baseline, status, spec }: Rollout): string {
+  const present = status.step ?? -1;
+  const next = spec.steps[present + 1];
+  const then = next ? `, ${stepWords(next)},` : "";
   switch (action) {
     case "pause":
       return `${percent(share)} of units keep ${variant}, and it does not rise until somebody resumes it. Harm still ends it.`;
     case "resume":
       return "It goes on by itself; what the step has baked counts.";
     case "approve":
-      return "The next step begins once this one has baked, if no gate has anything against it.";
+      return `The next step${then} begins once this one has baked, if no gate has anything against it.`;
     case "skip":
-      return status.step === undefined
-        ? "The first step begins now, whatever its schedule, windows and freezes say."
-        : "The rest of the wait is left out, whatever the gates do not know, and whatever windows and freezes say. Harm still ends it.";
+      if (present < 0) return "The first step begins now, whatever its schedule, windows and freezes say.";
+      return next
+        ? `The next step${then} begins now. The rest of the wait is left out, whatever the gates do not know, and whatever windows and freezes say. Harm still ends it.`
+        : "It ends now, and everybody keeps the new variant. The rest of the wait is left out, whatever the gates do not know. Harm still ends it.";
     case "rollBack":
       return `At once, everyone gets ${baseline} again by default, and the rollout ends.`;
     case "override":
@@ -61,12 +82,28 @@ function meaning({ action, gate }: RolloutMove, { share, variant, baseline, stat
 export function MoveDialog({ project, environment, rollout, move, onClose }: MoveProps) {
   const [reason, setReason] = useState("");
   const queryClient = useQueryClient();
+  const refresh = () => queryClient.invalidateQueries({ queryKey: ["project", project] });
   const moving = useMutation({
-    mutationFn: () => api.moveRollout(project, environment.key, rollout, move, reason.trim()),
+    mutationFn: async () => {
+      try {
+        return await api.moveRollout(project, environment.key, rollout, move, reason.trim());
+      } catch (error) {
+        if (!isProblem(error, "stale") || !LOWERS.has(move.action)) throw error;
+        const now = await api.rollout(project, environment.key, rollout.id);
+        return api.moveRollout(project, environment.key, now, move, reason.trim());
+      }
+    },
     onSuccess: async () => {
-      await queryClient.invalidateQueries({ queryKey: ["project", project] });
+      notifications.show({
+        color: "tide",
+        autoClose: 6_000,
+        title: `The rollout of ${rollout.flag} ${DONE[move.action]}`,
+        message: `${move.gate ? `${move.gate}. ` : ""}“${reason.trim()}” is in the audit log.`,
+      });
+      await refresh();
       onClose();
     },
+    onError: (error) => (isProblem(error, "stale") ? refresh() : undefined),
   });
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -76,8 +113,14 @@ export function MoveDialog({ project, environment, rollout, move, onClose }: Mov
     <Dialog onClose={onClose} size={520} title={`${VERBS[move.action]}: ${move.gate ?? rollout.flag} in ${environment.name}`}>
       <form onSubmit={submit}>
         <Stack gap="md">
+          {isProblem(moving.error, "stale") ? (
+            <Alert color="yellow" title="It was moved meanwhile" role="alert">
+              Nothing was done. It was read again: what follows is of how it is now. Look at it once more; your reason is kept.
+            </Alert>
+          ) : moving.error ? (
+            <ProblemAlert error={moving.error} />
+          ) : null}
           <Text size="sm">{meaning(move, rollout)}</Text>
-          {moving.error ? <ProblemAlert error={moving.error} /> : null}
           <ReasonField value={reason} onChange={setReason} />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>

@@ -1,0 +1,132 @@
+import { Group, Loader, Stack, Textarea, TextInput } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { useState, type FormEvent } from "react";
+
+import { api } from "../../api/client";
+import { isProblem } from "../../api/problem";
+import { queries } from "../../api/queries";
+import type { RolloutTemplate } from "../../api/types";
+import { Card, Empty, Page } from "../../components/Page";
+import { ProblemAlert } from "../../components/ProblemAlert";
+import { KEY_RULE, keyFrom } from "../../lib/keys";
+import spec from "../rollouts/Spec.module.css";
+import { cleaned, EMPTY, errorsOf } from "../rollouts/specDraft";
+import { SpecEditor } from "../rollouts/SpecEditor";
+import styles from "./Delivery.module.css";
+import { Guarded, OptionalReason, Overtaken, useRefusal } from "./parts";
+
+const NEW = "new";
+
+export function TemplatePage() {
+  const { project, template: key } = useParams({ from: "/projects/$project/delivery/templates/$template" });
+  const { from } = useSearch({ from: "/projects/$project/delivery/templates/$template" });
+  const templates = useQuery(queries.templates(project));
+  const back = (
+    <Link to="/projects/$project/delivery/templates" params={{ project }} className={styles.back}>
+      ← All templates
+    </Link>
+  );
+  const found = templates.data?.find((each) => each.key === (key === NEW ? from : key));
+  const title = key === NEW ? "New template" : (found?.name ?? key);
+  if (!templates.data) {
+    return (
+      <Page title={title} above={back}>
+        {templates.error ? <ProblemAlert error={templates.error} onRetry={() => void templates.refetch()} /> : <Loader type="dots" aria-label="Loading the template" />}
+      </Page>
+    );
+  }
+  return (
+    <Page title={title} above={back}>
+      {key !== NEW && (!found || found.version === 0) ? (
+        <Card>
+          <Empty title={found ? "This one is always there" : "There is no such template"}>
+            <p>{found ? "It is the same in every project. Copy it to change it." : "It may have been archived."}</p>
+          </Empty>
+        </Card>
+      ) : (
+        <TemplateForm key={key} project={project} template={key === NEW ? null : (found ?? null)} from={found ?? null} />
+      )}
+    </Page>
+  );
+}
+
+const told = ({ name, description, spec: of }: RolloutTemplate) => ({ name, description, spec: of });
+
+function TemplateForm({ project, template, from }: { project: string; template: RolloutTemplate | null; from: RolloutTemplate | null }) {
+  // What was read first: a newer one, read meanwhile, is somebody else's, and must not be overwritten unseen.
+  const [base, setBase] = useState(template);
+  const [theirs, setTheirs] = useState<{ before: unknown; after: unknown } | null>(null);
+  const [name, setName] = useState(template?.name ?? (from ? `${from.name} copy` : ""));
+  const [key, setKey] = useState<string | null>(null);
+  const [description, setDescription] = useState((template ?? from)?.description ?? "");
+  const [draft, setDraft] = useState((template ?? from)?.spec ?? EMPTY);
+  const [reason, setReason] = useState("");
+  const mayNot = useRefusal("edit", "Changing templates");
+  const queryClient = useQueryClient();
+  const navigate = useNavigate();
+  const save = useMutation({
+    mutationFn: () => {
+      const body = { name: name.trim(), description: description.trim(), spec: cleaned(draft), reason: reason.trim() };
+      return base ? api.updateTemplate(project, base.key, base.version, body) : api.createTemplate(project, { ...body, key: (key ?? keyFrom(name)).trim() });
+    },
+    onSuccess: async (saved) => {
+      await queryClient.invalidateQueries({ queryKey: ["project", project] });
+      notifications.show({ color: "tide", autoClose: 4_000, message: `${saved.name} is saved` });
+      await navigate({ to: "/projects/$project/delivery/templates", params: { project } });
+    },
+    onError: async (error) => {
+      if (!isProblem(error, "stale") || !base) return;
+      const all = await queryClient.fetchQuery({ ...queries.templates(project), staleTime: 0 });
+      const now = all.find((each) => each.key === base.key);
+      if (!now) return;
+      setTheirs({ before: told(base), after: told(now) });
+      setBase(now);
+    },
+  });
+  const problem = isProblem(save.error) ? save.error : null;
+  const stale = theirs !== null && problem?.code === "stale";
+  const at = (field: string) => (problem?.field === field ? problem.message : undefined);
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    save.mutate();
+  };
+  return (
+    <form onSubmit={submit}>
+      <Stack gap={18}>
+        <Card className={styles.card ?? ""}>
+          <Stack gap="md">
+            <TextInput label="Name" required value={name} onChange={(event) => setName(event.currentTarget.value)} error={at("/name")} />
+            {template ? null : <TextInput label="Key" description={KEY_RULE} required value={key ?? keyFrom(name)} onChange={(event) => setKey(event.currentTarget.value)} error={at("/key")} />}
+            <Textarea label="Description" autosize minRows={1} maxRows={4} value={description} onChange={(event) => setDescription(event.currentTarget.value)} error={at("/description")} />
+          </Stack>
+        </Card>
+        <Card className={spec.card ?? ""}>
+          <h2>What a rollout of it does</h2>
+          <SpecEditor
+            project={project}
+            spec={draft}
+            segments={[]}
+            errors={errorsOf(problem)}
+            onChange={(next) => {
+              setDraft(next);
+              if (problem?.field?.startsWith("/spec")) save.reset();
+            }}
+          />
+        </Card>
+        <Card className={styles.card ?? ""}>
+          <Stack gap="md">
+            {stale && theirs ? <Overtaken {...theirs} /> : save.error ? <ProblemAlert error={save.error} /> : null}
+            <OptionalReason value={reason} onChange={setReason} />
+            <Group justify="flex-end">
+              <Guarded refusal={mayNot} type="submit" loading={save.isPending}>
+                {stale ? "Save mine" : template ? "Save template" : "Create template"}
+              </Guarded>
+            </Group>
+          </Stack>
+        </Card>
+      </Stack>
+    </form>
+  );
+}

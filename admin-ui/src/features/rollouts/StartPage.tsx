@@ -1,0 +1,197 @@
+import { Button, Checkbox, Group, Loader, Select, Stack, Text, Textarea, Tooltip } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { useState, type FormEvent } from "react";
+
+import { api } from "../../api/client";
+import { isProblem } from "../../api/problem";
+import { queries } from "../../api/queries";
+import type { Environment, Flag, FlagConfig, RolloutSpec, RolloutTemplate } from "../../api/types";
+import { EnvironmentName } from "../../components/EnvironmentName";
+import { Card, Empty, Page } from "../../components/Page";
+import { ProblemAlert } from "../../components/ProblemAlert";
+import { canonical } from "../../lib/json";
+import { useFlagActions } from "../flags/FlagActions";
+import { PreviewPanel, type Traffic } from "./PreviewPanel";
+import { isQuery, refusalWords } from "./rolloutWords";
+import above from "./RolloutPage.module.css";
+import styles from "./Spec.module.css";
+import { cleaned, EMPTY, errorsOf } from "./specDraft";
+import { SpecEditor } from "./SpecEditor";
+import { usePreview } from "./usePreview";
+
+/** Why a rollout cannot start there; null where it can. */
+export function startRefusal(flag: Pick<Flag, "variants">, config: FlagConfig): string | null {
+  if (config.rollout) return "A rollout goes on already.";
+  if (config.killed) return "The flag is killed.";
+  if (!config.enabled) return "The flag is off.";
+  if (flag.variants.length < 2) return "The flag has one variant only.";
+  return "variant" in config.default ? null : "Its default does not serve one variant to everybody.";
+}
+
+export function StartPage() {
+  const { project, flag: key } = useParams({ from: "/projects/$project/flags/$flag/rollouts/new" });
+  const { environment: asked } = useSearch({ from: "/projects/$project/flags/$flag/rollouts/new" });
+  const environments = useQuery(queries.environments(project)).data ?? [];
+  const environment = environments.find((each) => each.key === asked) ?? environments.find((each) => each.production) ?? environments[0];
+  const flag = useQuery(queries.flag(project, key));
+  const config = useQuery({ ...queries.config(project, key, environment?.key ?? ""), enabled: environment !== undefined });
+  const templates = useQuery(queries.templates(project));
+  const failed = [flag, config, templates].find(({ error, data }) => error && !data);
+  const back = (
+    <nav className={above.above} aria-label="Where this belongs">
+      <Link to="/projects/$project/flags/$flag" params={{ project, flag: key }} search={environment ? { environment: environment.key } : {}}>
+        ← {key}
+      </Link>
+    </nav>
+  );
+  if (!environment || !flag.data || !config.data || !templates.data) {
+    return (
+      <Page title={`Roll out ${key}`} above={back}>
+        {failed ? <ProblemAlert error={failed.error} onRetry={() => void failed.refetch()} /> : <Loader type="dots" aria-label="Loading the flag" />}
+      </Page>
+    );
+  }
+  const refused = startRefusal(flag.data, config.data);
+  return (
+    <Page
+      title={`Roll out ${key}`}
+      lead={
+        <span className={above.lead}>
+          <EnvironmentName environment={environment} />
+          {"variant" in config.data.default ? (
+            <span>
+              everyone has <strong>{config.data.default.variant}</strong> now
+            </span>
+          ) : null}
+        </span>
+      }
+      above={back}
+    >
+      {refused ? (
+        <Card>
+          <Empty title="No rollout can start here">
+            <p>{refused}</p>
+          </Empty>
+        </Card>
+      ) : (
+        <Start key={environment.key} project={project} environment={environment} flag={flag.data} config={config.data} templates={templates.data} />
+      )}
+    </Page>
+  );
+}
+
+interface StartProps {
+  project: string;
+  environment: Environment;
+  flag: Flag;
+  config: FlagConfig;
+  templates: RolloutTemplate[];
+}
+
+const DEFAULT = "default";
+
+function Start({ project, environment, flag, config, templates }: StartProps) {
+  const baseline = "variant" in config.default ? config.default.variant : "";
+  const others = flag.variants.map(({ key }) => key).filter((key) => key !== baseline);
+  const [variant, setVariant] = useState(others[0] ?? "");
+  const [spec, setSpec] = useState<RolloutSpec>(() => templates.find(({ key }) => key === DEFAULT)?.spec ?? EMPTY);
+  const [traffic, setTraffic] = useState<Traffic>({ unitsPerMinute: undefined, baselines: {} });
+  const [freshCohort, setFreshCohort] = useState(false);
+  const [allowNoData, setAllowNoData] = useState(false);
+  const [reason, setReason] = useState("");
+  const segments = useQuery(queries.segmentKeys(project, environment.key)).data ?? [];
+  const preview = usePreview(project, environment.key, flag.key, spec, traffic);
+  const mayNot = refusalWords(useFlagActions().refusal("edit"), "Starting a rollout");
+  const queryClient = useQueryClient();
+  const navigate = useNavigate();
+  const start = useMutation({
+    mutationFn: () =>
+      api.startRollout(project, environment.key, {
+        flag: flag.key,
+        variant,
+        spec: cleaned(spec),
+        ...(freshCohort ? { freshCohort } : {}),
+        ...(allowNoData ? { allowNoData } : {}),
+        reason: reason.trim(),
+      }),
+    onSuccess: async (started) => {
+      await queryClient.invalidateQueries({ queryKey: ["project", project] });
+      notifications.show({ color: "tide", autoClose: 5_000, message: `${flag.key} goes out in ${environment.name}: the first step begins within seconds, or when its time comes` });
+      await navigate({ to: "/projects/$project/flags/$flag/rollouts/$rollout", params: { project, flag: flag.key, rollout: started.id }, search: { environment: environment.key } });
+    },
+  });
+  const change = (next: RolloutSpec) => {
+    setSpec(next);
+    // What was refused was another spec.
+    start.reset();
+  };
+  const take = (template: RolloutTemplate) => {
+    // The gates of somebody who has written some are not thrown away for a template that has none.
+    const gates = template.spec.gates?.length ? template.spec.gates : (spec.gates ?? []);
+    change({ ...template.spec, gates });
+  };
+  const refused = start.error ?? preview.error;
+  const errors = errorsOf(isProblem(refused) ? refused : null);
+  const queried = (spec.gates ?? []).some(isQuery);
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (mayNot === null) start.mutate();
+  };
+  return (
+    <form onSubmit={submit} className={styles.layout}>
+      <Stack gap={18} miw={0}>
+        <Card className={styles.card ?? ""}>
+          <h2>From a template</h2>
+          <div className={styles.templates} role="group" aria-label="Templates">
+            {templates.map((template) => (
+              <button
+                key={template.key}
+                type="button"
+                className={styles.template}
+                aria-pressed={canonical({ ...cleaned(template.spec), gates: null }) === canonical({ ...cleaned(spec), gates: null }) && (!template.spec.gates?.length || canonical(cleaned(template.spec)) === canonical(cleaned(spec)))}
+                onClick={() => take(template)}
+              >
+                <strong>{template.name}</strong>
+                <span>{template.description}</span>
+              </button>
+            ))}
+          </div>
+          {others.length > 1 ? <Select mt="md" maw={320} label="New variant" data={others} value={variant} onChange={(value) => setVariant(value ?? variant)} allowDeselect={false} /> : null}
+        </Card>
+        <Card className={styles.card ?? ""}>
+          <h2>What it does</h2>
+          <SpecEditor project={project} spec={spec} segments={segments} errors={errors} onChange={change} />
+        </Card>
+        <Card className={styles.card ?? ""}>
+          <h2>Start it</h2>
+          <Stack gap="md">
+            <Checkbox label="Begin with other units than the attempt before" description="Else the same units have it first again." checked={freshCohort} onChange={(event) => setFreshCohort(event.currentTarget.checked)} />
+            {queried ? (
+              <Checkbox
+                label="Start although a query has no number yet"
+                description="For a metric that only begins with the release. It holds at its first step until there is a number."
+                checked={allowNoData}
+                onChange={(event) => setAllowNoData(event.currentTarget.checked)}
+              />
+            ) : null}
+            <Textarea label="Reason" description="Kept in the audit log." autosize minRows={2} maxRows={5} maxLength={1000} value={reason} onChange={(event) => setReason(event.currentTarget.value)} />
+            {start.error ? <ProblemAlert error={start.error} /> : null}
+            <Group justify="space-between">
+              <Text size="sm" c="dimmed">
+                {variant} goes out; where harm is found, {baseline} comes back by itself.
+              </Text>
+              <Tooltip label={mayNot} disabled={mayNot === null}>
+                <Button type="submit" loading={start.isPending} aria-disabled={mayNot !== null || undefined} data-disabled={mayNot !== null || undefined} aria-description={mayNot ?? undefined}>
+                  Start in {environment.name}
+                </Button>
+              </Tooltip>
+            </Group>
+          </Stack>
+        </Card>
+      </Stack>
+      <PreviewPanel spec={spec} preview={preview.data} pending={preview.pending} error={preview.pending ? null : preview.error} traffic={traffic} onTraffic={setTraffic} />
+    </form>
+  );
+}
