@@ -4,6 +4,7 @@ import * as sdk from "./generated";
 import { client } from "./generated/client.gen";
 import { Problem, problemOf } from "./problem";
 import type { Broken, ConfigPatch, NewFlag, Rollout, SdkKey, SdkKeyKind } from "./types";
+import type { Broken, ConfigPatch, NewFlag, SdkKey } from "./types";
 
 client.setConfig({
   baseUrl: window.location.origin,
@@ -49,6 +50,26 @@ const ifMatch = (version: number) => ({ "If-Match": `"${version}"` });
 /** The most that a page may hold. */
 const limit = 200;
 
+/** No list is followed for longer: what is beyond is for searches, not for pages. */
+const MAX_PAGES = 50;
+
+/** All items of a list, page after page. */
+async function everything<T>(page: (cursor: string | undefined) => Promise<{ items: T[]; nextCursor?: string | null }>): Promise<T[]> {
+  const items: T[] = [];
+  let cursor: string | undefined;
+  for (let pages = 0; pages < MAX_PAGES; pages++) {
+    // oxlint-disable-next-line no-await-in-loop -- each page names the next
+    const { items: more, nextCursor } = await page(cursor);
+    items.push(...more);
+    if (!nextCursor) break;
+    cursor = nextCursor;
+  }
+  return items;
+}
+
+const because = (reason: string) => (reason === "" ? {} : { reason });
+const after = (cursor: string | undefined) => (cursor === undefined ? {} : { cursor });
+
 export const api = {
   setupNeeded: () => settled(sdk.getSetup()),
   setup: (body: sdk.Setup) => settled(sdk.completeSetup({ body })),
@@ -64,16 +85,18 @@ export const api = {
       whole(items).toSorted((a, b) => a.createdAt.localeCompare(b.createdAt) || Number(a.production) - Number(b.production)),
     ),
   createEnvironment: (project: string, body: sdk.CreateEnvironment) => settled(sdk.createEnvironment({ path: { project }, body })),
-  keys: (project: string, environment: string) =>
-    settled(sdk.listKeys({ path: { project, environment }, query: { limit } })).then(({ items }) => items),
-  createKey: (project: string, environment: string, body: { name: string; kind: SdkKeyKind }) =>
-    settled(sdk.createKey({ path: { project, environment }, body })),
-  revokeKey: (project: string, environment: string, key: Pick<SdkKey, "id" | "version">) =>
-    settled(sdk.revokeKey({ path: { project, environment, key: key.id }, headers: ifMatch(key.version) })),
+  updateEnvironment: (project: string, environment: string, version: number, body: sdk.ReasonedUpdateEnvironment) =>
+    settled(sdk.updateEnvironment({ path: { project, environment }, headers: ifMatch(version), body })),
+  keys: (project: string, environment: string) => everything((cursor) => settled(sdk.listKeys({ path: { project, environment }, query: { limit, ...after(cursor) } }))),
+  createKey: (project: string, environment: string, body: sdk.NewSdkKey) => settled(sdk.createKey({ path: { project, environment }, body })),
+  revokeKey: (project: string, environment: string, key: Pick<SdkKey, "id" | "version">, reason: string) =>
+    settled(sdk.revokeKey({ path: { project, environment, key: key.id }, headers: ifMatch(key.version), query: because(reason) })),
   receipts: (project: string, environment: string) => settled(sdk.getReceipts({ path: { project, environment } })),
 
   flags: (project: string, query: { search?: string; tag?: string; cursor?: string }, signal: AbortSignal) =>
     settled(sdk.listFlags({ path: { project }, query: { ...query, limit }, signal })),
+  allFlags: (project: string) => everything((cursor) => settled(sdk.listFlags({ path: { project }, query: { limit, ...after(cursor) } }))),
+  flagFile: (project: string, environment: string) => settled(sdk.getFlagFile({ path: { project, environment } })),
   flag: (project: string, flag: string) => settled(sdk.getFlag({ path: { project, flag } })),
   createFlag: (project: string, body: NewFlag) => settled(sdk.createFlag({ path: { project }, body })),
   config: (project: string, flag: string, environment: string) => settled(sdk.getConfiguration({ path: { project, flag, environment } })),
@@ -87,6 +110,17 @@ export const api = {
   restore: (project: string, environment: string, flag: string, reason: string) =>
     settled(sdk.restore({ path: { project, environment }, body: { flag, reason } })),
 
+  segments: (project: string, environment: string) =>
+    everything((cursor) => settled(sdk.listSegments({ path: { project, environment }, query: { limit, ...after(cursor) } }))),
+  segment: (project: string, environment: string, segment: string) => settled(sdk.getSegment({ path: { project, environment, segment } })),
+  createSegment: (project: string, environment: string, body: sdk.ReasonedCreateSegment) => settled(sdk.createSegment({ path: { project, environment }, body })),
+  updateSegment: (project: string, environment: string, segment: string, version: number, patch: sdk.UpdateSegment, reason: string) =>
+    settled(sdk.updateSegment({ path: { project, environment, segment }, headers: ifMatch(version), body: { ...patch, ...because(reason) } })),
+  archiveSegment: (project: string, environment: string, segment: string, version: number, reason: string) =>
+    settled(sdk.archiveSegment({ path: { project, environment, segment }, headers: ifMatch(version), query: because(reason) })),
+
+  rollouts: (project: string, environment: string) =>
+    everything((cursor) => settled(sdk.listRollouts({ path: { project, environment }, query: { limit, ...after(cursor) } }))),
   rollout: (project: string, environment: string, rollout: string) => settled(sdk.getRollout({ path: { project, environment, rollout } })),
   startRollout: (project: string, environment: string, body: sdk.ReasonedStartRollout) =>
     settled(sdk.startRollout({ path: { project, environment }, body })),
@@ -152,6 +186,22 @@ export const api = {
   },
   segmentKeys: (project: string, environment: string) =>
     settled(sdk.listSegments({ path: { project, environment }, query: { limit } })).then(({ items }) => items.map(({ key }) => key)),
+  members: (project: string) => everything((cursor) => settled(sdk.listMembers({ path: { project }, query: { limit, ...after(cursor) } }))),
+  /** `version` where the person has a role already. */
+  setMember: (project: string, user: string, role: sdk.Role, version: number | null, reason: string) =>
+    settled(sdk.setMember({ path: { project, user }, ...(version === null ? {} : { headers: ifMatch(version) }), body: { role, ...because(reason) } })),
+  removeMember: (project: string, user: string, version: number, reason: string) =>
+    settled(sdk.removeMember({ path: { project, user }, headers: ifMatch(version), query: because(reason) })),
+  users: () => everything((cursor) => settled(sdk.listUsers({ query: { limit, ...after(cursor) } }))),
+  createUser: (body: sdk.NewUser) => settled(sdk.createUser({ body })),
+  updateUser: (user: string, version: number, body: sdk.ReasonedUserPatch) => settled(sdk.updateUser({ path: { user }, headers: ifMatch(version), body })),
+  archiveUser: (user: string, version: number, reason: string) =>
+    settled(sdk.archiveUser({ path: { user }, headers: ifMatch(version), query: because(reason) })),
+  signInLink: (user: string) => settled(sdk.createSignInLink({ path: { user }, body: {} })),
+  tokens: () => everything((cursor) => settled(sdk.listTokens({ query: { limit, ...after(cursor) } }))),
+  createToken: (body: sdk.ReasonedNewToken) => settled(sdk.createToken({ body })),
+  revokeToken: (token: Pick<sdk.Token, "id" | "version">, reason: string) =>
+    settled(sdk.revokeToken({ path: { token: token.id }, headers: ifMatch(token.version), query: because(reason) })),
 
   audit: (
     query: { project?: string; environment?: string; resource?: string; actor?: string; cursor?: string; limit: number },

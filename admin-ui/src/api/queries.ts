@@ -74,6 +74,30 @@ export const queries = {
   project: (project: string) => queryOptions({ queryKey: ["project", project, "itself"], queryFn: () => api.project(project) }),
   segmentKeys: (project: string, environment: string) =>
     queryOptions({ queryKey: ["project", project, "segmentKeys", environment], queryFn: () => api.segmentKeys(project, environment) }),
+  allFlags: (project: string) => queryOptions({ queryKey: ["project", project, "allFlags"], queryFn: () => api.allFlags(project) }),
+  flagFile: (project: string, environment: string) =>
+    queryOptions({
+      queryKey: ["project", project, "flagFile", environment],
+      queryFn: () => api.flagFile(project, environment),
+    }),
+  segments: (project: string, environment: string) =>
+    queryOptions({
+      queryKey: ["project", project, "segments", environment],
+      queryFn: () => api.segments(project, environment),
+    }),
+  segment: (project: string, environment: string, segment: string) =>
+    queryOptions({
+      queryKey: ["project", project, "segment", environment, segment],
+      queryFn: () => api.segment(project, environment, segment),
+    }),
+  rollouts: (project: string, environment: string) =>
+    queryOptions({
+      queryKey: ["project", project, "rollouts", environment],
+      queryFn: () => api.rollouts(project, environment),
+    }),
+  members: (project: string) => queryOptions({ queryKey: ["project", project, "members"], queryFn: () => api.members(project) }),
+  users: () => queryOptions({ queryKey: ["users"], queryFn: () => api.users() }),
+  tokens: () => queryOptions({ queryKey: ["tokens"], queryFn: () => api.tokens() }),
   receipts: (project: string, environment: string) =>
     queryOptions({
       queryKey: ["project", project, "receipts", environment],
@@ -86,6 +110,18 @@ export const queries = {
       queryFn: ({ pageParam, signal }) => api.audit({ ...given({ ...filter, cursor: pageParam || undefined }), limit }, signal),
       initialPageParam: "",
       getNextPageParam: (page) => page.nextCursor ?? undefined,
+      placeholderData: (previous) => previous,
+    }),
+  /** One row of the log: rows never change. */
+  auditRow: (project: string, sequence: number) =>
+    queryOptions({
+      queryKey: ["auditRow", project, sequence],
+      // Newest first, and the cursor is the row before whose successors are left out.
+      queryFn: async ({ signal }) => {
+        const { items } = await api.audit({ project, cursor: String(sequence + 1), limit: 1 }, signal);
+        return items.find((row) => row.sequence === sequence) ?? null;
+      },
+      staleTime: Number.POSITIVE_INFINITY,
     }),
 };
 

@@ -14,6 +14,7 @@ import type {
   ResourceMetricSource,
   ResourceNotificationChannel,
   ResourceProject,
+  ResourceSegment,
   RolloutView,
   TemplateView,
 } from "./generated";
@@ -36,6 +37,29 @@ export type {
   TestResult,
 } from "./generated";
 export type { Broken, CompileIssue, Distribution, FlagKind, GateJudgement, Me, Receipts, Role, RolloutAction, SdkKey, SdkKeyKind, Serve, Test } from "./generated";
+  Broken,
+  CompileIssue,
+  CreatedSdkKey,
+  Distribution,
+  ExportedFile,
+  FlagKind,
+  GateJudgement,
+  Me,
+  Member,
+  NewSdkKey,
+  Receipts,
+  Role,
+  RolloutAction,
+  RolloutWaiting,
+  SdkKey,
+  SdkKeyKind,
+  SegmentItem,
+  SegmentRule,
+  Serve,
+  Test,
+  Token,
+  User,
+} from "./generated";
 
 export type Project = ResourceProject;
 export type Environment = EnvironmentState;
@@ -60,6 +84,7 @@ export type MetricSource = ResourceMetricSource;
 /** Where people are told what happens. */
 export type NotificationChannel = ResourceNotificationChannel;
 export type MadeChannel = ResourceMadeChannel;
+export type Segment = ResourceSegment;
 
 export interface Page<T> {
   items: T[];

@@ -8,6 +8,23 @@ import { api } from "../api/client";
 import type { Me, Project } from "../api/types";
 import { NewProject } from "../features/environments/NewProject";
 import { AuditIcon, CheckIcon, ChevronIcon, DeliveryIcon, EnvironmentIcon, FlagIcon, MenuIcon, MoonIcon, PlusIcon, RolloutIcon, SunIcon, SystemIcon } from "./icons";
+import { KeyboardProvider, useKeyboard } from "../features/palette/Keyboard";
+import {
+  AuditIcon,
+  CheckIcon,
+  ChevronIcon,
+  EnvironmentIcon,
+  FlagIcon,
+  MembersIcon,
+  MenuIcon,
+  MoonIcon,
+  OverviewIcon,
+  PlusIcon,
+  SearchIcon,
+  SegmentIcon,
+  SunIcon,
+  SystemIcon,
+} from "./icons";
 import { LiveChip } from "./LiveChip";
 import { Logo } from "./Logo";
 import styles from "./Shell.module.css";
@@ -41,6 +58,7 @@ export function Shell({ me, project, projects, children }: ShellProps) {
   const side = <Side me={me} project={project} projects={projects} />;
   return (
     <ScrollContext value={main}>
+      <KeyboardProvider me={me} project={project} projects={projects}>
       <div className={styles.frame}>
         <a className={styles.skip} href="#main" onClick={() => main.current?.focus()}>
           Skip to the content
@@ -54,6 +72,7 @@ export function Shell({ me, project, projects, children }: ShellProps) {
             Tidegate
           </Link>
           <LiveChip />
+          <FindButton className={styles.burger} />
         </header>
         {side}
         <main id="main" ref={main} className={styles.main} tabIndex={-1}>
@@ -66,6 +85,7 @@ export function Shell({ me, project, projects, children }: ShellProps) {
           </Drawer.Content>
         </Drawer.Root>
       </div>
+      </KeyboardProvider>
     </ScrollContext>
   );
 }
@@ -78,7 +98,11 @@ function Side({ me, project, projects }: Omit<ShellProps, "children">) {
         Tidegate
       </Link>
       <ProjectSwitcher me={me} project={project} projects={projects} />
+      <FindButton className={styles.find} wide />
       <nav aria-label="Project">
+        <Link to="/projects/$project" params={{ project }} activeOptions={{ exact: true }} className={styles.link}>
+          <OverviewIcon /> Overview
+        </Link>
         <Link to="/projects/$project/flags" params={{ project }} className={styles.link}>
           <FlagIcon /> Flags
         </Link>
@@ -87,12 +111,17 @@ function Side({ me, project, projects }: Omit<ShellProps, "children">) {
         </Link>
         <Link to="/projects/$project/delivery" params={{ project }} className={styles.link}>
           <DeliveryIcon /> Delivery
+        <Link to="/projects/$project/segments" params={{ project }} className={styles.link}>
+          <SegmentIcon /> Segments
         </Link>
         <Link to="/projects/$project/audit" params={{ project }} className={styles.link}>
           <AuditIcon /> Audit log
         </Link>
         <Link to="/projects/$project/environments" params={{ project }} className={styles.link}>
           <EnvironmentIcon /> Environments
+        </Link>
+        <Link to="/projects/$project/members" params={{ project }} className={styles.link}>
+          <MembersIcon /> Members
         </Link>
       </nav>
       <div className={styles.foot}>
@@ -102,6 +131,19 @@ function Side({ me, project, projects }: Omit<ShellProps, "children">) {
         <PersonMenu me={me} />
       </div>
     </section>
+  );
+}
+
+/** Where the palette is for those who do not know its key. */
+function FindButton({ className, wide = false }: { className: string | undefined; wide?: boolean }) {
+  const { openPalette } = useKeyboard();
+  return (
+    <button type="button" className={className} onClick={openPalette} aria-haspopup="dialog">
+      <SearchIcon />
+      <span className={wide ? undefined : "visually-hidden"}>Find</span>
+      <span className="visually-hidden"> a flag, a page or an action</span>
+      {wide ? <kbd aria-hidden="true">{/Mac|iPhone|iPad/.test(navigator.userAgent) ? "⌘ K" : "Ctrl K"}</kbd> : null}
+    </button>
   );
 }
 
@@ -127,7 +169,7 @@ function ProjectSwitcher({ me, project, projects }: Omit<ShellProps, "children">
             <Menu.Item
               key={key}
               rightSection={key === project ? <CheckIcon size={16} /> : null}
-              onClick={() => void navigate({ to: "/projects/$project/flags", params: { project: key } })}
+              onClick={() => void navigate({ to: "/projects/$project", params: { project: key } })}
             >
               {name}
             </Menu.Item>
@@ -155,6 +197,7 @@ const SCHEMES = [
 
 function PersonMenu({ me }: { me: Me }) {
   const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const { openHelp, setSingleKeys, singleKeys } = useKeyboard();
   const queryClient = useQueryClient();
   const navigate = useNavigate();
   const signOut = useMutation({
@@ -202,6 +245,12 @@ function PersonMenu({ me }: { me: Me }) {
             ),
           }))}
         />
+        <Menu.Divider />
+        <Menu.Label>Keyboard</Menu.Label>
+        <Menu.Item onClick={openHelp}>Shortcuts…</Menu.Item>
+        <Menu.Item closeMenuOnClick={false} role="menuitemcheckbox" aria-checked={singleKeys} rightSection={singleKeys ? <CheckIcon size={16} /> : null} onClick={() => setSingleKeys(!singleKeys)}>
+          Single-key shortcuts
+        </Menu.Item>
         <Menu.Divider />
         <Menu.Item onClick={() => signOut.mutate()}>Sign out</Menu.Item>
       </Menu.Dropdown>

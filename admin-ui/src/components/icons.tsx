@@ -46,3 +46,8 @@ export const LockIcon = icon(<path d="M5.5 9h9v7.5h-9zM7.5 9V6.5a2.5 2.5 0 0 1 5
 export const WarningIcon = icon(<path d="M10 3.5 17.5 16.5h-15L10 3.5Zm0 5v3.5m0 2.3v.01" />);
 export const KeyIcon = icon(<path d="M12.5 3.5a4 4 0 1 1-2.2 7.3L4.5 16.5H3v-3l6.2-4.8a4 4 0 0 1 3.3-5.2Zm.8 3.2v.01" />);
 export const CloseIcon = icon(<path d="m5 5 10 10M15 5 5 15" />);
+export const SegmentIcon = icon(<path d="M7.5 4.5a5.5 5.5 0 1 1 0 11 5.5 5.5 0 0 1 0-11Zm5 .2a5.5 5.5 0 0 1 0 10.6" />);
+export const OverviewIcon = icon(<path d="M3 11.5c2.3 0 2.3-2 4.7-2s2.3 2 4.6 2 2.4-2 4.7-2M3 16c2.3 0 2.3-2 4.7-2s2.3 2 4.6 2 2.4-2 4.7-2M10 3v3" />);
+export const MembersIcon = icon(<path d="M7.5 4a2.7 2.7 0 1 1 0 5.4 2.7 2.7 0 0 1 0-5.4ZM2.5 16c.5-2.8 2.4-4.2 5-4.2s4.500 1.400 5 4.200M13.200 4.600a2.600 2.600 0 0 1 0 4.400m1.600 3.200c1.500.6 2.400 1.800 2.700 3.800" />);
+export const LinkIcon = icon(<path d="M8.500 11.500a3 3 0 0 0 4.300 0l2.700-2.700a3 3 0 0 0-4.300-4.300L10 5.700m1.500 2.800a3 3 0 0 0-4.300 0l-2.700 2.700a3 3 0 0 0 4.300 4.300l1.200-1.200" />);
+export const DownloadIcon = icon(<path d="M10 3.500v9m-3.500-3.500 3.500 3.500 3.500-3.500M4 16.500h12" />);

@@ -17,3 +17,21 @@ export function rememberProject(project: string): void {
     // Private windows may refuse.
   }
 }
+
+/** A choice of this person in this browser; null where none was made. */
+export function remembered(name: string): string | null {
+  try {
+    return window.localStorage.getItem(`tidegate.${name}`);
+  } catch {
+    return null;
+  }
+}
+
+export function remember(name: string, value: string | null): void {
+  try {
+    if (value === null) window.localStorage.removeItem(`tidegate.${name}`);
+    else window.localStorage.setItem(`tidegate.${name}`, value);
+  } catch {
+    // Private windows may refuse.
+  }
+}

@@ -6,7 +6,6 @@ import {
   createRoute,
   createRouter,
   lazyRouteComponent,
-  Navigate,
   Outlet,
   type RouterHistory,
 } from "@tanstack/react-router";
@@ -21,6 +20,8 @@ const text = (value: unknown): string | undefined => {
   const word = typeof value === "number" ? String(value) : value;
   return typeof word === "string" && word !== "" ? word : undefined;
 };
+
+const number = (value: unknown): number | undefined => (typeof value === "number" && Number.isSafeInteger(value) && value > 0 ? value : undefined);
 
 const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({ component: Outlet, notFoundComponent: NotFound });
 
@@ -44,9 +45,7 @@ const project = createRoute({ getParentRoute: () => root, path: "/projects/$proj
 const projectHome = createRoute({
   getParentRoute: () => project,
   path: "/",
-  component: function ToFlags() {
-    return <Navigate to="/projects/$project/flags" params={projectHome.useParams()} replace />;
-  },
+  component: lazyRouteComponent(() => import("../features/overview/Overview"), "Overview"),
 });
 
 const flags = createRoute({
@@ -140,7 +139,15 @@ const audit = createRoute({
   getParentRoute: () => project,
   path: "/audit",
   validateSearch: (search: Record<string, unknown>) =>
-    given({ environment: text(search["environment"]), resource: text(search["resource"]), actor: text(search["actor"]) }),
+    given({
+      environment: text(search["environment"]),
+      resource: text(search["resource"]),
+      actor: text(search["actor"]),
+      action: text(search["action"]),
+      since: text(search["since"]),
+      until: text(search["until"]),
+      row: number(search["row"]),
+    }),
   component: lazyRouteComponent(() => import("../features/audit/AuditList"), "AuditList"),
 });
 
@@ -148,6 +155,34 @@ const environments = createRoute({
   getParentRoute: () => project,
   path: "/environments",
   component: lazyRouteComponent(() => import("../features/environments/EnvironmentList"), "EnvironmentList"),
+});
+
+const segments = createRoute({
+  getParentRoute: () => project,
+  path: "/segments",
+  validateSearch: (search: Record<string, unknown>) => given({ environment: text(search["environment"]), search: text(search["search"]) }),
+  component: lazyRouteComponent(() => import("../features/segments/SegmentList"), "SegmentList"),
+});
+
+const segment = createRoute({
+  getParentRoute: () => project,
+  path: "/segments/$segment",
+  validateSearch: (search: Record<string, unknown>) => given({ environment: text(search["environment"]) }),
+  component: lazyRouteComponent(() => import("../features/segments/SegmentPage"), "SegmentPage"),
+});
+
+const members = createRoute({
+  getParentRoute: () => project,
+  path: "/members",
+  validateSearch: (search: Record<string, unknown>) => given({ tab: text(search["tab"]) }),
+  component: lazyRouteComponent(() => import("../features/members/Members"), "Members"),
+});
+
+const start = createRoute({
+  getParentRoute: () => root,
+  path: "/start",
+  validateSearch: (search: Record<string, unknown>) => given({ project: text(search["project"]) }),
+  component: lazyRouteComponent(() => import("../features/auth/Start"), "Start"),
 });
 
 const tree = root.addChildren([
@@ -167,6 +202,8 @@ const tree = root.addChildren([
     audit,
     environments,
   ]),
+  start,
+  project.addChildren([projectHome, flags, flag, segments, segment, audit, environments, members]),
 ]);
 
 export function createAppRouter(queryClient: QueryClient, history?: RouterHistory) {

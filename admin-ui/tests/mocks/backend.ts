@@ -3,6 +3,7 @@
 import type { AuditRow, Environment, Flag, FlagConfig, FlagKind, ListedFlag, Me, Role, Rollout, Serve, Variant } from "../../src/api/types";
 import { summaryOf } from "../../src/lib/words";
 import { breachOf, deliveryApi, deliveryState, historyOf, seededRollouts, type DeliveryState } from "./rollouts";
+import { adminState, handleAdmin, type AdminState } from "./admin";
 
 export interface Backend {
   /** By their ids. */
@@ -14,6 +15,7 @@ export interface Backend {
   meddle(flag: string, environment: string, patch: Partial<FlagConfig>): void;
   config(flag: string, environment: string): FlagConfig;
   audit: AuditRow[];
+  admin: AdminState;
   me: Me | null;
   setupNeeded: boolean;
   requests: { method: string; path: string; headers: Headers; body: unknown }[];
@@ -292,6 +294,7 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       return config;
     },
     audit: [],
+    admin: adminState(),
     me: signedIn ? person : null,
     setupNeeded: false,
     requests: [],
@@ -414,30 +417,49 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     }
     const rank = me.instanceAdmin ? 4 : ["viewer", "editor", "operator", "admin"].indexOf(me.roles["shop"] ?? "") + 1;
 
-    if (path === "/projects") return json({ items: [{ key: "shop", name: "Harbor Shop", version: 1, ...LONG_AGO }] });
+    if (path === "/projects" && method === "GET") return json({ items: backend.admin.projects });
     if (path === "/audit") {
       const wanted = (name: "environment" | "resource" | "actor") => url.searchParams.get(name);
-      return page(
-        backend.audit
-          .filter((row) => (["environment", "resource", "actor"] as const).every((name) => wanted(name) === null || row[name] === wanted(name)))
-          .toReversed(),
-        url,
-      );
+      // The cursor is a row's number: what follows is older.
+      const before = Number(url.searchParams.get("cursor") ?? Number.POSITIVE_INFINITY);
+      const limit = Number(url.searchParams.get("limit") ?? 50);
+      const found = backend.audit
+        .filter((row) => row.sequence < before)
+        .filter((row) => (["environment", "resource", "actor"] as const).every((name) => wanted(name) === null || row[name] === wanted(name)))
+        .toReversed();
+      const items = found.slice(0, limit);
+      return json({ items, ...(found.length > limit ? { nextCursor: String(items.at(-1)?.sequence) } : {}) });
     }
     const parts = path.slice(1).split("/").map(decodeURIComponent);
     const told = deliveryApi(backend.delivery, environments, { method, path: parts, url, headers: request.headers, body, rank, now: now() });
     if (told) return told;
     const [, projects, project, kind, ...rest] = path.split("/").map(decodeURIComponent);
+    const at = path.split("/").slice(1).map(decodeURIComponent);
+    const [projects, project, kind, ...rest] = at;
+    const administered = handleAdmin(
+      backend.admin,
+      {
+        environments,
+        now,
+        problem,
+        json,
+        page,
+        record: (action, resource, environment, before, after, because) => record(now(), action, resource, environment, before, after, because, me.user.name),
+        flagFile: (environment) => ({ flags: [...flags.values()].map(({ key, kind: of, variants }) => ({ ...backend.config(key, environment), key, kind: of, variants })) }),
+        rollouts: (environment) =>
+          [...backend.rollouts.values()].filter(({ id, flag }) => {
+            const place = backend.admin.rolloutsAt.get(id);
+            return place === undefined ? backend.config(flag, environment).rollout === id : place === environment;
+          }),
+      },
+      { method, at, url, body, ifMatch: request.headers.get("if-match"), rank, instanceAdmin: me.instanceAdmin },
+    );
+    if (administered) return administered;
     if (projects !== "projects" || project !== "shop") return problem(404, "not_found", "there is no such project");
 
     if (kind === "environments") {
       const [environment, what] = rest;
       if (environment === undefined) return json({ items: environments });
-      if (what === "receipts") return json({ epoch: "e1", revision: backend.revision(environment), changedAt: now().getTime(), connected: 3, applied: 3, behind: [], slowestMs: 38 });
-      if (what === "keys") {
-        if (method === "POST") return json({ id: "k2", ...body, key: "tgs_abcdefghijklmnop_0123456789abcdef_a1b2c3" }, 201);
-        return json({ items: [{ id: "k1", name: "checkout service", kind: "server", version: 1, project, environment, createdAt: LONG_AGO.createdAt }] });
-      }
       if (what === "rollouts" && rest[2] !== undefined) {
         const rollout = backend.rollouts.get(rest[2]);
         if (!rollout) return problem(404, "not_found", "there is no such rollout");

@@ -60,7 +60,7 @@ function Keys({ project, environment }: { project: string; environment: Environm
   const { queryKey } = queries.keys(project, environment.key);
   const keys = useQuery(queries.keys(project, environment.key));
   const revoke = useMutation({
-    mutationFn: (key: SdkKey) => api.revokeKey(project, environment.key, key),
+    mutationFn: (key: SdkKey) => api.revokeKey(project, environment.key, key, ""),
     onSuccess: async () => {
       setRevoking(null);
       await queryClient.invalidateQueries({ queryKey });

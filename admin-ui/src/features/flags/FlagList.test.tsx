@@ -110,7 +110,7 @@ it("kills for a reason only", async () => {
   await user.type(within(dialog).getByLabelText(/Reason/), "declines doubled");
   await user.click(kill);
   expect(await screen.findByText("payments-v2 is killed in Production")).toBeVisible();
-  expect(await screen.findByText("3 of 3 SDKs have it")).toBeVisible();
+  expect(await screen.findByText("Applied on 3 of 3 SDKs, slowest 38 ms")).toBeVisible();
   expect(backend.config("payments-v2", "production")).toMatchObject({ killed: true, kill: { reason: "declines doubled" } });
 });
 

@@ -9,7 +9,7 @@ import { isBroken } from "../../api/client";
 import { queries } from "../../api/queries";
 import type { Broken, Environment, ListedFlag } from "../../api/types";
 import { EnvironmentName } from "../../components/EnvironmentName";
-import { DotsIcon, KillIcon, PlusIcon, RestoreIcon, SearchIcon } from "../../components/icons";
+import { KillIcon, PlusIcon, RestoreIcon, SearchIcon } from "../../components/icons";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { useScroller } from "../../components/Shell";
@@ -273,8 +273,8 @@ const FlagRow = memo(function FlagRow({ project, flag, environments, tag, onTag 
       <div role="cell" className={styles.menu}>
         <Menu position="bottom-end" width={230}>
           <Menu.Target>
-            <ActionIcon variant="subtle" color="gray" size={36} aria-label={`Actions for ${flag.key}`}>
-              <DotsIcon />
+            <ActionIcon variant="subtle" color="buoy" size={36} title="Kill or restore" aria-label={`Actions for ${flag.key}`}>
+              <KillIcon />
             </ActionIcon>
           </Menu.Target>
           <Menu.Dropdown>

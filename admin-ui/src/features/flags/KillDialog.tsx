@@ -42,7 +42,7 @@ export function KillDialog({ project, flag, environment, restore, onClose, onDon
         color: restore ? "tide" : "buoy",
         autoClose: RECEIPTS_MS,
         title: `${flag.key} is ${restore ? "restored" : "killed"} in ${environment.name}`,
-        message: <ReceiptsLine project={project} environment={environment.key} />,
+        message: <ReceiptsLine project={project} environment={environment.key} applied />,
       });
     },
   });

@@ -1,0 +1,2 @@
+import { Page } from "../../components/Page";
+export function Members() { return <Page title="Members">…</Page>; }
