@@ -63,7 +63,8 @@ export function Shell({ me, project, projects, children }: ShellProps) {
         <a className={styles.skip} href="#main" onClick={() => main.current?.focus()}>
           Skip to the content
         </a>
-        <header className={styles.top}>
+        {/* Not a `header`: dialogs have one, and two banners are one too many. */}
+        <section className={styles.top} aria-label="Top">
           <button type="button" className={styles.burger} aria-label="Open the menu" aria-expanded={opened} onClick={drawer.open}>
             <MenuIcon />
           </button>
@@ -73,7 +74,7 @@ export function Shell({ me, project, projects, children }: ShellProps) {
           </Link>
           <LiveChip />
           <FindButton className={styles.burger} />
-        </header>
+        </section>
         {side}
         <main id="main" ref={main} className={styles.main} tabIndex={-1}>
           {children}

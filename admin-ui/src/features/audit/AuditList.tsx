@@ -1,77 +1,189 @@
-import { Button, Loader, NativeSelect, TextInput } from "@mantine/core";
+import { Button, CopyButton, Group, Loader, NativeSelect, SegmentedControl, Text, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { Fragment, useState } from "react";
+import { createContext, Fragment, useContext, useEffect, useMemo, useState } from "react";
 
 import { queries } from "../../api/queries";
 import type { AuditRow, Environment } from "../../api/types";
 import { useNow } from "../../components/Ago";
 import { Diff } from "../../components/Diff";
-import { RightIcon } from "../../components/icons";
+import { CheckIcon, LinkIcon, RestoreIcon, RightIcon } from "../../components/icons";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { given } from "../../lib/given";
+import { remember, remembered } from "../../lib/storage";
 import { clockTime, day, exactly } from "../../lib/time";
 import { auditWords } from "../../lib/words";
+import { useFlagActions } from "../flags/FlagActions";
 import styles from "./Audit.module.css";
+import { Export } from "./Export";
+import { ACTIONS, isLocal, isPast, matches } from "./filter";
+import { Revert, revertible } from "./Revert";
 import { Sentence } from "./Sentence";
+import { SideDiff } from "./SideDiff";
 
 const TYPING_MS = 250;
+/** What is shown at first, and more with each click. */
+const SHOWN = 50;
+const PAGE = 200;
+/** So many rows are looked through for a match before somebody has to ask for more. */
+const LOOKED_AT_ONCE = 4_000;
 
-type FilterName = "environment" | "resource" | "actor";
+type FilterName = "environment" | "resource" | "actor" | "action" | "since" | "until";
+
+/** How differences are shown: one choice for all rows, kept in this browser. */
+const DiffView = createContext<{ view: string; setView(view: string): void }>({ view: "inline", setView: () => {} });
 
 export function AuditList() {
   const { project } = useParams({ from: "/projects/$project/audit" });
-  const filter = useSearch({ from: "/projects/$project/audit" });
+  const { row } = useSearch({ from: "/projects/$project/audit" });
+  const [view, setView] = useState(() => remembered("diff") ?? "inline");
+  const diffView = useMemo(
+    () => ({
+      view,
+      setView: (next: string) => {
+        remember("diff", next);
+        setView(next);
+      },
+    }),
+    [view],
+  );
+  return <DiffView value={diffView}>{row === undefined ? <Log project={project} /> : <One project={project} sequence={row} />}</DiffView>;
+}
+
+function One({ project, sequence }: { project: string; sequence: number }) {
+  const environments = useQuery(queries.environments(project)).data ?? [];
+  const read = useQuery(queries.auditRow(project, sequence));
+  return (
+    <Page
+      title={`Change ${sequence}`}
+      above={
+        <Link to="/projects/$project/audit" params={{ project }} className={styles.back}>
+          ← All changes
+        </Link>
+      }
+    >
+      {read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : null}
+      {read.isPending ? <Loader type="dots" aria-label="Loading the change" /> : null}
+      {read.data === null ? (
+        <Card>
+          <Empty title="There is no such change in this project">
+            <p>Rows have numbers of the whole instance: this one may be another project’s.</p>
+          </Empty>
+        </Card>
+      ) : null}
+      {read.data ? (
+        <Card>
+          <ol className={styles.rows}>
+            <Row project={project} row={read.data} environments={environments} opened />
+          </ol>
+        </Card>
+      ) : null}
+    </Page>
+  );
+}
+
+function Log({ project }: { project: string }) {
+  const { row: _, ...search } = useSearch({ from: "/projects/$project/audit" });
+  const { environment, resource, actor, ...local } = search;
+  const filter = given({ project, environment, resource, actor });
   const navigate = useNavigate({ from: "/projects/$project/audit" });
   const environments = useQuery(queries.environments(project)).data ?? [];
-  const audit = useInfiniteQuery(queries.audit({ project, ...filter }));
-  const rows = audit.data?.pages.flatMap((page) => page.items) ?? [];
+  const filtersHere = isLocal(local);
+  const audit = useInfiniteQuery(queries.audit(filter, filtersHere ? PAGE : SHOWN));
+  const read = audit.data?.pages.flatMap((page) => page.items) ?? [];
+  const rows = filtersHere ? read.filter((each) => matches(each, local)) : read;
   const now = useNow();
 
+  // Where the browser filters, pages are read until there is something to show, or a lot was looked through.
+  const asked = JSON.stringify(search);
+  const [more, setMore] = useState({ of: asked, clicks: 1 });
+  if (more.of !== asked) setMore({ of: asked, clicks: 1 });
+  const atEnd = !audit.hasNextPage || (filtersHere && isPast(read.at(-1), local));
+  const looking = filtersHere && !atEnd && rows.length < SHOWN * more.clicks && read.length < LOOKED_AT_ONCE * more.clicks;
+  const { fetchNextPage, isFetching, isError } = audit;
+  useEffect(() => {
+    if (looking && !isFetching && !isError) void fetchNextPage();
+  }, [fetchNextPage, isError, isFetching, looking]);
+
   const set = (name: FilterName, value: string) =>
-    void navigate({ search: ({ [name]: _, ...rest }) => (value === "" ? rest : { ...rest, [name]: value }), replace: true });
+    void navigate({ search: ({ [name]: __, ...rest }) => (value === "" ? rest : { ...rest, [name]: value }), replace: true });
   const setLater = useDebouncedCallback(set, TYPING_MS);
   // Flags are asked for by their key alone.
-  const [flag, setFlag] = useState(filter.resource?.replace(/^flag\//, "") ?? "");
-  const people = [...new Map(rows.map((row) => [row.actor, row.actorName || row.actor]))];
+  const [typed, setTyped] = useState(resource?.replace(/^flag\//, "") ?? "");
+  const people = [...new Map(read.map((each) => [each.actor, each.actorName || each.actor]))];
+  const known = ACTIONS.some(({ items }) => items.some(([value]) => value === local.action));
 
   return (
-    <Page title="Audit log" lead="Every change with its reason, in one chain: no row can be edited or taken out without showing.">
+    <Page
+      title="Audit log"
+      lead="Every change with its reason, in one chain: no row can be edited or taken out without showing."
+      actions={<Export filter={filter} local={local} />}
+    >
       <div role="search" className={styles.filters}>
         <NativeSelect
           label="Environment"
-          value={filter.environment ?? ""}
+          value={environment ?? ""}
           onChange={(event) => set("environment", event.currentTarget.value)}
           data={[{ value: "", label: "All" }, ...environments.map(({ key, name }) => ({ value: key, label: name }))]}
         />
         <TextInput
-          label="Flag"
-          placeholder="Key"
-          value={flag}
+          label="Flag or resource"
+          placeholder="Key, or segment/key"
+          value={typed}
           onChange={(event) => {
             const text = event.currentTarget.value;
-            setFlag(text);
+            setTyped(text);
             const key = text.trim();
             setLater("resource", key === "" || key.includes("/") ? key : `flag/${key}`);
           }}
         />
         <NativeSelect
           label="Who"
-          value={filter.actor ?? ""}
+          value={actor ?? ""}
           onChange={(event) => set("actor", event.currentTarget.value)}
           data={[
             { value: "", label: "Everybody" },
             ...people.map(([value, label]) => ({ value, label })),
-            ...(filter.actor !== undefined && !people.some(([actor]) => actor === filter.actor) ? [{ value: filter.actor, label: filter.actor }] : []),
+            ...(actor !== undefined && !people.some(([each]) => each === actor) ? [{ value: actor, label: actor }] : []),
           ]}
         />
+        <NativeSelect label="What was done" value={local.action ?? ""} onChange={(event) => set("action", event.currentTarget.value)}>
+          <option value="">Anything</option>
+          {local.action !== undefined && !known ? <option value={local.action}>{local.action}</option> : null}
+          {ACTIONS.map(({ group, items }) => (
+            <optgroup key={group} label={group}>
+              {items.map(([value, label]) => (
+                <option key={value} value={value}>
+                  {label}
+                </option>
+              ))}
+            </optgroup>
+          ))}
+        </NativeSelect>
+        <TextInput type="date" label="From" value={local.since ?? ""} max={local.until ?? ""} onChange={(event) => set("since", event.currentTarget.value)} />
+        <TextInput type="date" label="To" value={local.until ?? ""} min={local.since ?? ""} onChange={(event) => set("until", event.currentTarget.value)} />
+        {asked === "{}" ? null : (
+          <Button
+            variant="default"
+            className={styles.clear ?? ""}
+            onClick={() => {
+              setTyped("");
+              void navigate({ search: {}, replace: true });
+            }}
+          >
+            Clear
+          </Button>
+        )}
       </div>
-      {audit.error && !audit.data ? <ProblemAlert error={audit.error} onRetry={() => void audit.refetch()} /> : null}
+      {audit.error ? <ProblemAlert error={audit.error} onRetry={() => void (audit.data ? audit.fetchNextPage() : audit.refetch())} /> : null}
       {audit.isPending ? <Loader type="dots" aria-label="Loading the audit log" /> : null}
-      {audit.data && rows.length === 0 ? (
+      {audit.data && rows.length === 0 && !looking ? (
         <Card>
-          <Empty title="No change matches" />
+          <Empty title="No change matches">
+            {atEnd ? null : <p>{read.length.toLocaleString("en")} changes were looked through so far.</p>}
+          </Empty>
         </Card>
       ) : null}
       {days(rows, now).map(({ name, rows: ofDay }) => (
@@ -79,18 +191,32 @@ export function AuditList() {
           <h2 className={styles.day}>{name}</h2>
           <Card>
             <ol className={styles.rows}>
-              {ofDay.map((row) => (
-                <Row key={row.sequence} project={project} row={row} environments={environments} />
+              {ofDay.map((each) => (
+                <Row key={each.sequence} project={project} row={each} environments={environments} />
               ))}
             </ol>
           </Card>
         </Fragment>
       ))}
-      {audit.hasNextPage ? (
-        <Button variant="default" mt="md" loading={audit.isFetchingNextPage} onClick={() => void audit.fetchNextPage()}>
-          Older changes
-        </Button>
-      ) : null}
+      {atEnd || audit.isPending ? null : (
+        <Group mt="md">
+          <Button
+            variant="default"
+            loading={audit.isFetchingNextPage || looking}
+            onClick={() => {
+              setMore({ of: asked, clicks: more.clicks + 1 });
+              if (!filtersHere) void audit.fetchNextPage();
+            }}
+          >
+            Older changes
+          </Button>
+          {filtersHere ? (
+            <Text size="sm" c="dimmed" role="status">
+              {read.length.toLocaleString("en")} looked through{looking ? "…" : ""}
+            </Text>
+          ) : null}
+        </Group>
+      )}
     </Page>
   );
 }
@@ -106,8 +232,8 @@ function days(rows: AuditRow[], now: number): { name: string; rows: AuditRow[] }
   return all;
 }
 
-function Row({ project, row, environments }: { project: string; row: AuditRow; environments: Environment[] }) {
-  const [open, setOpen] = useState(false);
+function Row({ project, row, environments, opened = false }: { project: string; row: AuditRow; environments: Environment[]; opened?: boolean }) {
+  const [open, setOpen] = useState(opened);
   const words = auditWords(row);
   const id = `change-${row.sequence}`;
   return (
@@ -123,39 +249,82 @@ function Row({ project, row, environments }: { project: string; row: AuditRow; e
         </span>
       </button>
       <div id={id} className={styles.more} hidden={!open}>
-        {open ? (
-          <>
-            <dl className={styles.facts}>
-              <dt>When</dt>
-              <dd>{exactly(row.at)}</dd>
-              <dt>Who</dt>
-              <dd>
-                {row.actorName} <code>{row.actor}</code>
-              </dd>
-              <dt>What</dt>
-              <dd>
-                <code>{row.action}</code>{" "}
-                {words.kind === "flag" ? (
-                  <Link to="/projects/$project/flags/$flag" params={{ project, flag: words.subject }} search={row.environment ? { environment: row.environment } : {}}>
-                    {words.subject}
-                  </Link>
-                ) : (
-                  <code>{row.resource}</code>
-                )}
-              </dd>
-              <dt>Row</dt>
-              <dd>
-                {row.sequence}, <code title={row.hash}>{row.hash.slice(0, 12)}…</code> after <code title={row.previousHash}>{row.previousHash.slice(0, 12)}…</code>
-              </dd>
-              <dt>Request</dt>
-              <dd>
-                <code>{row.requestId}</code>
-              </dd>
-            </dl>
-            <Diff before={row.before} after={row.after} label={`What change ${row.sequence} changed`} />
-          </>
-        ) : null}
+        {open ? <Details project={project} row={row} environments={environments} /> : null}
       </div>
     </li>
+  );
+}
+
+function Details({ project, row, environments }: { project: string; row: AuditRow; environments: Environment[] }) {
+  const words = auditWords(row);
+  const { view, setView } = useContext(DiffView);
+  const [reverting, setReverting] = useState(false);
+  const mayNot = useFlagActions().refusal("edit");
+  const environment = environments.find(({ key }) => key === row.environment);
+  const search = row.environment ? { environment: row.environment } : {};
+  const label = `What change ${row.sequence} changed`;
+  const link = `${window.location.origin}/projects/${encodeURIComponent(project)}/audit?row=${row.sequence}`;
+  return (
+    <>
+      <dl className={styles.facts}>
+        <dt>When</dt>
+        <dd>{exactly(row.at)}</dd>
+        <dt>Who</dt>
+        <dd>
+          {row.actorName} <code>{row.actor}</code>
+        </dd>
+        <dt>What</dt>
+        <dd>
+          <code>{row.action}</code>{" "}
+          {words.kind === "flag" ? (
+            <Link to="/projects/$project/flags/$flag" params={{ project, flag: words.subject }} search={search}>
+              {words.subject}
+            </Link>
+          ) : words.kind === "segment" ? (
+            <Link to="/projects/$project/segments/$segment" params={{ project, segment: words.subject }} search={search}>
+              {words.subject}
+            </Link>
+          ) : (
+            <code>{row.resource}</code>
+          )}
+        </dd>
+        <dt>Row</dt>
+        <dd>
+          {row.sequence}, <code title={row.hash}>{row.hash.slice(0, 12)}…</code> after <code title={row.previousHash}>{row.previousHash.slice(0, 12)}…</code>
+        </dd>
+        <dt>Request</dt>
+        <dd>
+          <code>{row.requestId}</code>
+        </dd>
+      </dl>
+      <div className={styles.tools}>
+        <SegmentedControl
+          size="xs"
+          aria-label="Show the difference"
+          value={view}
+          onChange={setView}
+          data={[
+            { value: "inline", label: "Inline" },
+            { value: "sides", label: "Side by side" },
+          ]}
+        />
+        <Group gap="xs">
+          <CopyButton value={link}>
+            {({ copied, copy }) => (
+              <Button size="compact-sm" variant="default" onClick={copy} leftSection={copied ? <CheckIcon size={15} /> : <LinkIcon size={15} />}>
+                {copied ? "Copied" : "Copy link"}
+              </Button>
+            )}
+          </CopyButton>
+          {revertible(row) && environment ? (
+            <Button size="compact-sm" variant="default" leftSection={<RestoreIcon size={15} />} disabled={mayNot !== null} title={mayNot ?? undefined} onClick={() => setReverting(true)}>
+              Revert…
+            </Button>
+          ) : null}
+        </Group>
+      </div>
+      {view === "sides" ? <SideDiff before={row.before} after={row.after} label={label} /> : <Diff before={row.before} after={row.after} label={label} />}
+      {reverting && environment ? <Revert project={project} row={row} environment={environment} onClose={() => setReverting(false)} /> : null}
+    </>
   );
 }
