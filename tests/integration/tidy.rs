@@ -9,18 +9,19 @@ use std::{
 use toml::{Table, Value};
 
 /// Which of our crates each crate may depend on, tests and benches aside.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("core", &[]),
     ("protocol", &["tidegate-core"]),
     ("rollout", &["tidegate-core"]),
     ("server", &["tidegate-core", "tidegate-protocol", "tidegate-rollout"]),
     ("sdk-rust", &["tidegate-core", "tidegate-protocol"]),
     ("sdk-wasm", &["tidegate-core", "tidegate-protocol"]),
+    ("admin-ui/wasm", &["tidegate-core"]),
     ("xtask", &[]),
 ];
 
 /// Crates that do no I/O, know no time and draw no randomness, not even through what they depend on.
-const PURE: [&str; 4] = ["core", "protocol", "rollout", "sdk-wasm"];
+const PURE: [&str; 5] = ["core", "protocol", "rollout", "sdk-wasm", "admin-ui/wasm"];
 const IMPURE: [&str; 12] =
     ["axum", "fastrand", "getrandom", "hyper", "log", "mio", "rand", "reqwest", "socket2", "sqlx", "tokio", "tracing"];
 

@@ -54,8 +54,8 @@ enum Command {
     /// Clippy, rustdoc and cargo-deny are in `cargo xtask check`: they share no build artifacts with the tests, and would
     /// double the time of a cold run.
     ///
-    /// Without the wasm32 target all but the JavaScript SDK is built and tested, and one line says how to get it; with
-    /// CI=true it must be there.
+    /// Without the wasm32 target all but the JavaScript SDK and the admin UI's evaluator is built and tested, and one line
+    /// says how to get it; with CI=true it must be there.
     Test,
     /// All that `test` does, and the lints: run it before you push
     ///
@@ -67,11 +67,11 @@ enum Command {
     /// `openapi/openapi.json` comes from the server's handlers, `spec/flags.schema.json` from the types of `core`, and
     /// the UI's client from `openapi.json`. They are committed, never edited; `test` fails when they are out of date.
     Codegen(CodegenArgs),
-    /// Build the JavaScript SDK: the WASM core, its glue and types, and the npm package around them
+    /// Build what is WASM: the JavaScript SDK with its core, and the admin UI's evaluator
     ///
     /// Builds `sdk-wasm` for wasm32-unknown-unknown in the size-optimised profile `wasm`, runs wasm-bindgen and wasm-opt,
     /// compiles the TypeScript, and prints what each part weighs, raw and gzipped. More than the budget of core and glue
-    /// fails. The package is `sdk-wasm/dist`; nothing of it is committed.
+    /// fails. The package is `sdk-wasm/dist`, the evaluator `admin-ui/src/wasm`; nothing of either is committed.
     Wasm,
     /// Run the benches and print their table, each figure as a ratio to a floor from the same run
     ///
@@ -117,8 +117,7 @@ fn run_command(command: Command) -> Result<()> {
     match command {
         Command::Run(args) => serve_demo(&args),
         Command::Build => {
-            ui::install()?;
-            ui::build()?;
+            build_ui(prepare::wasm_target()?)?;
             step("build the server", || run(cargo().args(["build", "--release", "--package", "tidegate-server"])))
         }
         Command::Test => test(),
@@ -131,6 +130,7 @@ fn run_command(command: Command) -> Result<()> {
         Command::Wasm => {
             prepare::wasm_target_or_fail()?;
             wasm::install()?;
+            wasm::build_for_ui()?;
             wasm::build()
         }
         Command::Bench(args) => {
@@ -140,14 +140,23 @@ fn run_command(command: Command) -> Result<()> {
 }
 
 fn serve_demo(args: &RunArgs) -> Result<()> {
-    ui::install()?;
-    ui::build()?;
+    build_ui(prepare::wasm_target()?)?;
     build_server()?;
     // Replaced, not spawned: Ctrl-C and SIGTERM reach the server, which shuts down gracefully.
     let server = target_dir().join("debug/tidegate");
     let traffic = target_dir().join("debug/examples/traffic");
     let error = at_root(&server).args(["serve", "--demo", "--traffic"]).arg(traffic).args(&args.serve_args).exec();
     Err(anyhow!(error).context(format!("cannot run {}", server.display())))
+}
+
+/// Builds the admin UI, with its evaluator where that can be built. Without, the playground asks the server.
+fn build_ui(wasm: Wasm) -> Result<()> {
+    ui::install()?;
+    if let Wasm::Installed = wasm {
+        wasm::install()?;
+        wasm::build_for_ui()?;
+    }
+    ui::build()
 }
 
 /// Builds the server, and the examples that the demo asks for. With an example among the targets, features resolve as for
@@ -186,11 +195,9 @@ fn prepare_and_check_ui() -> Result<Wasm> {
     let wasm = prepare::wasm_target()?;
     ui::install_clients()?;
     python::install()?;
-    ui::install()?;
+    build_ui(wasm)?;
     ui::check()?;
-    ui::build()?;
     if let Wasm::Installed = wasm {
-        wasm::install()?;
         wasm::build()?;
         wasm::check()?;
     }

@@ -130,7 +130,10 @@ pub fn wasm_target() -> Result<Wasm> {
     if in_ci() {
         bail!("{}", how_to_get_wasm());
     }
-    eprintln!("── {}; the JavaScript SDK is left out, all else is done", how_to_get_wasm());
+    eprintln!(
+        "── {}; the JavaScript SDK and the admin UI's evaluator are left out, all else is done",
+        how_to_get_wasm()
+    );
     Ok(Wasm::Missing)
 }
 
