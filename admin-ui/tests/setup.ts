@@ -2,9 +2,11 @@
 
 import "@testing-library/jest-dom/vitest";
 
+import { readFileSync } from "node:fs";
+
 import { notifications } from "@mantine/notifications";
 import { cleanup, configure } from "@testing-library/react";
-import { http, type DefaultBodyType, type StrictRequest } from "msw";
+import { http, HttpResponse, type DefaultBodyType, type StrictRequest } from "msw";
 import { setupServer } from "msw/node";
 import { afterAll, afterEach, beforeAll, beforeEach, vi } from "vitest";
 
@@ -28,7 +30,8 @@ export function serve(backend: Backend): Backend {
 }
 
 const answer = ({ request }: { request: StrictRequest<DefaultBodyType> }) => current.handle(request);
-const server = setupServer(http.all("*/api/v1/*", answer));
+const evaluator = () => HttpResponse.arrayBuffer(new Uint8Array(readFileSync("src/wasm/evaluator_bg.wasm")).buffer);
+const server = setupServer(http.all("*/api/v1/*", answer), http.get("*/evaluator_bg.wasm", evaluator));
 
 beforeAll(() => server.listen({ onUnhandledRequest: "error" }));
 beforeEach(() => {
@@ -36,6 +39,7 @@ beforeEach(() => {
   FakeSocket.all.length = 0;
   vi.stubGlobal("WebSocket", FakeSocket);
   window.localStorage.clear();
+  window.sessionStorage.clear();
 });
 afterEach(() => {
   notifications.clean();

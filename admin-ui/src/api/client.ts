@@ -105,6 +105,7 @@ export const api = {
     settled(sdk.configureFlag({ path: { project, flag, environment }, headers: ifMatch(version), query: { dryRun: true }, body })),
   patchConfig: (project: string, flag: string, environment: string, version: number, patch: ConfigPatch, reason: string) =>
     settled(sdk.configureFlag({ path: { project, flag, environment }, headers: ifMatch(version), body: reason === "" ? patch : { ...patch, reason } })),
+  flagFile: (project: string, environment: string) => settled(sdk.getFlagFile({ path: { project, environment } })),
   kill: (project: string, environment: string, flag: string, reason: string) =>
     settled(sdk.kill({ path: { project, environment }, body: { flag, reason } })),
   restore: (project: string, environment: string, flag: string, reason: string) =>

@@ -42,6 +42,11 @@ export const queries = {
       queryKey: ["project", project, "config", flag, environment],
       queryFn: () => api.config(project, flag, environment),
     }),
+  flagFile: (project: string, environment: string) =>
+    queryOptions({
+      queryKey: ["project", project, "flag-file", environment],
+      queryFn: () => api.flagFile(project, environment),
+    }),
   keys: (project: string, environment: string) =>
     queryOptions({
       queryKey: ["project", project, "keys", environment],

@@ -6,6 +6,8 @@ import type {
   ConfigureFlag,
   CreateFlag,
   EnvironmentState,
+  ExportedFile,
+  FlagConfig as FileFlag,
   FlagItem,
   FlagStatus,
   FlagVariant,
@@ -60,6 +62,13 @@ export type { Broken, CompileIssue, Distribution, FlagKind, GateJudgement, Me, R
   Token,
   User,
 } from "./generated";
+
+export type { Answer, BucketRange, Condition, Explained, Prerequisite, Rule, SegmentConfig, Step, Target } from "./generated";
+
+/** An environment as the evaluator gets it. */
+export type FlagFile = ExportedFile;
+/** A flag with its configuration, as a flag file has it. */
+export type FlagInFile = FileFlag;
 
 export type Project = ResourceProject;
 export type Environment = EnvironmentState;

@@ -25,6 +25,7 @@ import {
   SunIcon,
   SystemIcon,
 } from "./icons";
+import { AuditIcon, CheckIcon, ChevronIcon, EnvironmentIcon, FlagIcon, MenuIcon, MoonIcon, PlaygroundIcon, PlusIcon, SunIcon, SystemIcon } from "./icons";
 import { LiveChip } from "./LiveChip";
 import { Logo } from "./Logo";
 import styles from "./Shell.module.css";
@@ -114,6 +115,8 @@ function Side({ me, project, projects }: Omit<ShellProps, "children">) {
           <DeliveryIcon /> Delivery
         <Link to="/projects/$project/segments" params={{ project }} className={styles.link}>
           <SegmentIcon /> Segments
+        <Link to="/projects/$project/playground" params={{ project }} className={styles.link}>
+          <PlaygroundIcon /> Playground
         </Link>
         <Link to="/projects/$project/audit" params={{ project }} className={styles.link}>
           <AuditIcon /> Audit log

@@ -51,3 +51,7 @@ export const OverviewIcon = icon(<path d="M3 11.5c2.3 0 2.3-2 4.7-2s2.3 2 4.6 2 
 export const MembersIcon = icon(<path d="M7.5 4a2.7 2.7 0 1 1 0 5.4 2.7 2.7 0 0 1 0-5.4ZM2.5 16c.5-2.8 2.4-4.2 5-4.2s4.500 1.400 5 4.200M13.200 4.600a2.600 2.600 0 0 1 0 4.400m1.600 3.200c1.500.6 2.400 1.800 2.700 3.800" />);
 export const LinkIcon = icon(<path d="M8.500 11.500a3 3 0 0 0 4.300 0l2.700-2.700a3 3 0 0 0-4.300-4.300L10 5.700m1.500 2.800a3 3 0 0 0-4.300 0l-2.700 2.700a3 3 0 0 0 4.300 4.300l1.200-1.200" />);
 export const DownloadIcon = icon(<path d="M10 3.500v9m-3.500-3.500 3.500 3.500 3.500-3.500M4 16.500h12" />);
+export const PlaygroundIcon = icon(<path d="M8 3h4M8.5 3v5L4 15.5A1 1 0 0 0 5 17h10a1 1 0 0 0 1-1.5L11.5 8V3M6 12.5h8" />);
+export const UpIcon = icon(<path d="M10 16V4.5M5 9.5l5-5 5 5" />);
+export const DownIcon = icon(<path d="M10 4v11.5M5 10.5l5 5 5-5" />);
+export const BinIcon = icon(<path d="M4 5.5h12M8 5.5v-2h4v2M5.5 5.5l.7 11h7.6l.7-11M8.5 9v4.5M11.5 9v4.5" />);

@@ -183,6 +183,22 @@ const start = createRoute({
   path: "/start",
   validateSearch: (search: Record<string, unknown>) => given({ project: text(search["project"]) }),
   component: lazyRouteComponent(() => import("../features/auth/Start"), "Start"),
+const playground = createRoute({
+  getParentRoute: () => project,
+  path: "/playground",
+  validateSearch: (search: Record<string, unknown>) => {
+    const context = search["context"];
+    return given({
+      environment: text(search["environment"]),
+      compare: text(search["compare"]),
+      flag: text(search["flag"]),
+      at: text(search["at"]),
+      search: text(search["search"]),
+      differences: search["differences"] === true ? true : undefined,
+      context: typeof context === "object" && context !== null && !Array.isArray(context) ? (context as Record<string, unknown>) : undefined,
+    });
+  },
+  component: lazyRouteComponent(() => import("../features/playground/Playground"), "Playground"),
 });
 
 const tree = root.addChildren([
@@ -204,6 +220,7 @@ const tree = root.addChildren([
   ]),
   start,
   project.addChildren([projectHome, flags, flag, segments, segment, audit, environments, members]),
+  project.addChildren([projectHome, flags, flag, playground, audit, environments]),
 ]);
 
 export function createAppRouter(queryClient: QueryClient, history?: RouterHistory) {

@@ -1,6 +1,6 @@
 /** The REST API from memory, as far as the UI uses it: for the tests, and for looking at the UI without a server. */
 
-import type { AuditRow, Environment, Flag, FlagConfig, FlagKind, ListedFlag, Me, Role, Rollout, Serve, Variant } from "../../src/api/types";
+import type { AuditRow, Environment, Flag, FlagConfig, FlagFile, FlagInFile, FlagKind, ListedFlag, Me, Role, Rollout, Serve, Variant } from "../../src/api/types";
 import { summaryOf } from "../../src/lib/words";
 import { breachOf, deliveryApi, deliveryState, historyOf, seededRollouts, type DeliveryState } from "./rollouts";
 import { adminState, handleAdmin, type AdminState } from "./admin";
@@ -376,6 +376,24 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     return { ...flag, environments: Object.fromEntries(states) };
   }
 
+  function flagFile(environment: string): FlagFile {
+    return {
+      flags: [...flags.values()].map(({ key, kind, variants }): FlagInFile => {
+        const { enabled, killed, offVariant = null, salt, prerequisites, targets, rules, default: serve, snapshotVersion } = backend.config(key, environment);
+        return { key, kind, variants, version: snapshotVersion, enabled, killed, offVariant, salt, prerequisites, targets, rules, default: serve };
+      }),
+      segments: [
+        {
+          key: "beta-testers",
+          version: 1,
+          included: ["user-7", "user-12"],
+          excluded: ["user-13"],
+          rules: [{ conditions: [{ attribute: "plan", operator: "in", values: ["team", "enterprise"] }, { attribute: "appVersion", operator: "semverGreaterOrEqual", values: ["4.2.0"] }] }],
+        },
+      ],
+    };
+  }
+
   function page<T>(items: T[], url: URL): Response {
     const limit = Number(url.searchParams.get("limit") ?? 50);
     const start = Number(url.searchParams.get("cursor") ?? 0);
@@ -460,6 +478,12 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     if (kind === "environments") {
       const [environment, what] = rest;
       if (environment === undefined) return json({ items: environments });
+      if (what === "flag-file") return json(flagFile(environment));
+      if (what === "receipts") return json({ epoch: "e1", revision: backend.revision(environment), changedAt: now().getTime(), connected: 3, applied: 3, behind: [], slowestMs: 38 });
+      if (what === "keys") {
+        if (method === "POST") return json({ id: "k2", ...body, key: "tgs_abcdefghijklmnop_0123456789abcdef_a1b2c3" }, 201);
+        return json({ items: [{ id: "k1", name: "checkout service", kind: "server", version: 1, project, environment, createdAt: LONG_AGO.createdAt }] });
+      }
       if (what === "rollouts" && rest[2] !== undefined) {
         const rollout = backend.rollouts.get(rest[2]);
         if (!rollout) return problem(404, "not_found", "there is no such rollout");
