@@ -1,4 +1,4 @@
-import { Alert, SegmentedControl } from "@mantine/core";
+import { Alert, Group, SegmentedControl } from "@mantine/core";
 import { useState, type ReactNode } from "react";
 
 import type { Environment, FlagHead, FlagConfig, Serve } from "../../api/types";
@@ -15,22 +15,25 @@ interface ConfigProps {
 }
 
 /** How an evaluation goes, step by step, or the same as it is stored. */
-export function ConfigView({ flag, environment, config }: ConfigProps) {
+export function ConfigView({ flag, environment, config, actions }: ConfigProps & { actions?: ReactNode }) {
   const [view, setView] = useState("steps");
   return (
     <section aria-labelledby="serving">
       <div className={styles.state}>
         <h2 id="serving">How it is evaluated</h2>
-        <SegmentedControl
-          size="xs"
-          aria-label="Show as"
-          value={view}
-          onChange={setView}
-          data={[
-            { value: "steps", label: "Steps" },
-            { value: "json", label: "JSON" },
-          ]}
-        />
+        <Group gap="xs">
+          <SegmentedControl
+            size="xs"
+            aria-label="Show as"
+            value={view}
+            onChange={setView}
+            data={[
+              { value: "steps", label: "Steps" },
+              { value: "json", label: "JSON" },
+            ]}
+          />
+          {actions}
+        </Group>
       </div>
       {config.issues.length > 0 ? (
         <Alert color="yellow" icon={<WarningIcon />} title="Parts of it never match" mb="md">

@@ -1,6 +1,6 @@
 import { Alert, Button, Group, Loader, Stack, Text, Textarea } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useState, type FormEvent } from "react";
+import { useEffect, useState, type FormEvent } from "react";
 
 import { api } from "../../api/client";
 import { isProblem } from "../../api/problem";
@@ -24,6 +24,15 @@ export interface ProposedChange {
   done: string;
   /** The change that takes it back; null where none is offered. */
   undo: ConfigPatch | null;
+  /** Why, as far as it was said already. */
+  reason?: string;
+  /** Where the change was made from a version that a person has looked at, and is lost on another. */
+  draft?: {
+    version: number;
+    onSaved(): void;
+    /** Somebody else's change came first: nothing was saved. */
+    onOvertaken(): void;
+  };
 }
 
 interface ConfirmProps {
@@ -53,7 +62,7 @@ function effect(config: FlagConfig, flag: FlagHead): string {
 export function ConfirmChange({ project, change, stale, onClose, onDone }: ConfirmProps) {
   const { flag, environment, patch } = change;
   const queryClient = useQueryClient();
-  const [reason, setReason] = useState("");
+  const [reason, setReason] = useState(change.reason ?? "");
   const [overtaken, setOvertaken] = useState(stale);
   const read = useQuery({ ...queries.config(project, flag.key, environment.key), staleTime: 0 });
   const current = read.data;
@@ -84,6 +93,13 @@ export function ConfirmChange({ project, change, stale, onClose, onDone }: Confi
       await queryClient.invalidateQueries({ queryKey: queries.config(project, flag.key, environment.key).queryKey });
     },
   });
+
+  const overtakenDraft = change.draft !== undefined && current !== undefined && current.version !== change.draft.version ? change.draft : null;
+  useEffect(() => {
+    if (!overtakenDraft) return;
+    onClose();
+    overtakenDraft.onOvertaken();
+  }, [overtakenDraft, onClose]);
 
   const unchanged = shown !== undefined && canonical(compared(shown.before)) === canonical(compared(shown.after));
   const previewIsStale = isProblem(preview.error, "stale");

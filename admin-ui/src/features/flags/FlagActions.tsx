@@ -120,13 +120,15 @@ export function FlagActions({ project, me, children }: { project: string; me: Me
       const where = place(flag.key, environment.key);
       mark(where, true);
       try {
-        const stored = await api.patchConfig(project, flag.key, environment.key, version, patch, "");
+        const stored = await api.patchConfig(project, flag.key, environment.key, version, patch, proposed.reason ?? "");
         await refresh();
+        proposed.draft?.onSaved();
         announce(proposed, stored.version);
       } catch (error) {
         await refresh();
         if (isProblem(error, "stale")) {
-          setConfirming({ change: proposed, stale: true });
+          if (proposed.draft) proposed.draft.onOvertaken();
+          else setConfirming({ change: proposed, stale: true });
         } else {
           const { title, message } = problemOf(error);
           notifications.show({ title, message, color: "buoy", autoClose: 10_000 });
@@ -161,6 +163,7 @@ export function FlagActions({ project, me, children }: { project: string; me: Me
             const { change: proposed } = confirming;
             setConfirming(null);
             await refresh();
+            proposed.draft?.onSaved();
             announce(proposed.environment.production ? { ...proposed, undo: null } : proposed, version);
           }}
         />

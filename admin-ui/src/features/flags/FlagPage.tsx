@@ -9,14 +9,15 @@ import { EnvironmentName } from "../../components/EnvironmentName";
 import { CheckIcon, CopyIcon, KillIcon, RestoreIcon } from "../../components/icons";
 import { Card, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { TextLink } from "../../components/TextLink";
 import { brief } from "../../lib/json";
 import { offWords, stateWords, summaryOf } from "../../lib/words";
 import { History } from "../audit/History";
 import { ReceiptsLine } from "../environments/ReceiptsLine";
 import { RolloutPanel } from "../rollouts/RolloutPanel";
 import { StartRollout } from "../rollouts/StartRollout";
+import { Targeting } from "../targeting/Targeting";
 import { Basin } from "./Basin";
-import { ConfigView } from "./ConfigView";
 import { toggle, useFlagActions } from "./FlagActions";
 import list from "./FlagList.module.css";
 import styles from "./FlagPage.module.css";
@@ -85,7 +86,7 @@ export function FlagPage() {
       </nav>
       <div className={styles.columns}>
         <Card className={styles.card ?? ""}>
-          <InEnvironment key={environment.key} project={project} flag={flag} environment={environment} />
+          <InEnvironment key={`${flag.key} ${environment.key}`} project={project} flag={flag} environment={environment} />
         </Card>
         <div style={{ display: "grid", gap: 20 }}>
           <Card className={styles.card ?? ""}>
@@ -132,7 +133,7 @@ function InEnvironment({ project, flag, environment }: { project: string; flag: 
       ) : (
         <StartRollout project={project} flag={flag} environment={environment} config={config} />
       )}
-      <ConfigView flag={flag} environment={environment} config={config} />
+      <Targeting project={project} flag={flag} environment={environment} config={config} />
     </>
   );
 }
@@ -174,6 +175,9 @@ function State({ project, flag, environment, config }: { project: string; flag: 
         <span>
           When off or killed: <strong>{offWords(config, flag.variants)}</strong>
         </span>
+        <TextLink to="/projects/$project/playground" params={{ project }} search={{ environment: environment.key, flag: flag.key }} size="sm">
+          Try it: who gets what, and why
+        </TextLink>
       </p>
       {config.killed ? (
         <div className={styles.killed}>

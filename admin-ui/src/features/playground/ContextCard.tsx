@@ -25,7 +25,7 @@ interface ContextProps {
 const TYPES: { value: AttributeType; label: string }[] = [
   { value: "text", label: "Text" },
   { value: "number", label: "Number" },
-  { value: "boolean", label: "True or false" },
+  { value: "boolean", label: "True/false" },
   { value: "json", label: "JSON" },
 ];
 

@@ -1,0 +1,195 @@
+import { fireEvent, screen, waitFor, within } from "@testing-library/react";
+import { describe, expect, it } from "vitest";
+
+import { createBackend } from "../../../tests/mocks/backend";
+import { renderAt } from "../../../tests/render";
+import { serve } from "../../../tests/setup";
+import { hasEvaluator } from "../playground/evaluator";
+
+const at = (flag: string, environment = "staging") => `/projects/shop/flags/${flag}?environment=${environment}`;
+const editor = () => screen.findByRole("region", { name: "Edit the targeting" });
+
+async function edit(flag: string, environment?: string) {
+  const view = renderAt(at(flag, environment));
+  await view.user.click(await screen.findByRole("button", { name: /^Edit the targeting/ }));
+  const region = await editor();
+  await within(region).findByRole("region", { name: "Rules" });
+  return { ...view, region };
+}
+
+it("writes a rule, and saves what changed and nothing else", async () => {
+  const backend = serve(createBackend());
+  const { user, region } = await edit("dark-mode");
+  expect(within(region).getByRole("button", { name: "Save" })).toBeDisabled();
+  await user.click(within(region).getByRole("button", { name: "Rule" }));
+  await user.type(within(region).getByRole("combobox", { name: "Attribute of condition 1 of rule 1" }), "plan");
+  await user.type(within(region).getByRole("combobox", { name: "Values of condition 1 of rule 1" }), "pro{Enter}team{Enter}");
+  await user.selectOptions(within(region).getByRole("combobox", { name: "What rule 1 serves" }), "off");
+  await user.type(within(region).getByRole("textbox", { name: "Reason" }), "the plan page first");
+  await user.click(within(region).getByRole("button", { name: "Save" }));
+  await waitFor(() => expect(screen.queryByRole("region", { name: "Edit the targeting" })).toBeNull());
+  const write = backend.requests.findLast(({ method }) => method === "PATCH");
+  expect(write?.headers.get("if-match")).toBe('"3"');
+  expect(write?.body).toEqual({
+    reason: "the plan page first",
+    rules: [{ conditions: [{ attribute: "plan", operator: "in", values: ["pro", "team"] }], serve: { variant: "off" } }],
+  });
+});
+
+it("asks before production changes, with the difference, and waits for it", async () => {
+  const backend = serve(createBackend());
+  const { user, region } = await edit("payments-v2", "production");
+  await user.selectOptions(within(region).getByRole("combobox", { name: "What the default serves" }), "off");
+  await user.click(within(region).getByRole("button", { name: "Review…" }));
+  const dialog = await screen.findByRole("dialog", { name: "Change payments-v2 in Production?" });
+  expect(await within(dialog).findByRole("region", { name: "Difference of the configuration" })).toHaveTextContent('"variant": "off"');
+  expect(backend.config("payments-v2", "production").version).toBe(3);
+  await user.click(within(dialog).getByRole("button", { name: "Change in Production" }));
+  await waitFor(() => expect(backend.config("payments-v2", "production").default).toEqual({ variant: "off" }));
+  await waitFor(() => expect(screen.queryByRole("region", { name: "Edit the targeting" })).toBeNull());
+});
+
+it("takes weights that add up, and no others", async () => {
+  const backend = serve(createBackend());
+  const { user, region } = await edit("search-ranking");
+  await user.selectOptions(within(region).getByRole("combobox", { name: "What the default serves" }), "A split by percentage");
+  const hybrid = within(region).getByRole("textbox", { name: "hybrid" });
+  await user.clear(hybrid);
+  await user.type(hybrid, "60");
+  expect(await within(region).findByText(/Adds up to 60.%: 40.% left/)).toBeVisible();
+  await waitFor(() => expect(within(region).getByRole("button", { name: "Save" })).toBeDisabled());
+  await user.clear(within(region).getByRole("textbox", { name: "neural" }));
+  await user.type(within(region).getByRole("textbox", { name: "neural" }), "40");
+  const save = within(region).getByRole("button", { name: "Save" });
+  await waitFor(() => expect(save).toBeEnabled());
+  await user.click(save);
+  await waitFor(() =>
+    expect(backend.config("search-ranking", "staging").default).toEqual({
+      distribution: { ranges: [{ start: 0, end: 60_000, variant: "hybrid" }, { start: 60_000, end: 100_000, variant: "neural" }] },
+    }),
+  );
+});
+
+it("moves rules by buttons and by keys, and the focus goes along", async () => {
+  const { user, region } = await edit("new-checkout", "production");
+  const titles = () => within(region).getAllByRole("button", { name: /^Rule \d/ }).map((button) => button.textContent?.slice(0, 22));
+  await user.click(within(region).getByRole("button", { name: "Move rule 2 up" }));
+  expect(titles()[0]).toMatch(/^Rule 1 · beta-in-europ/);
+  expect(await within(region).findByText("Rule 2 is now rule 1 of 2")).toBeInTheDocument();
+  await waitFor(() => expect(within(region).getByRole("button", { name: "Move rule 1 down" })).toHaveFocus());
+  await user.keyboard("{Alt>}{ArrowDown}{/Alt}");
+  expect(titles()[1]).toMatch(/^Rule 2 · beta-in-europ/);
+  expect(within(region).getByRole("button", { name: "Review…" })).toBeDisabled();
+});
+
+it("edits the same draft as JSON, and says what is wrong with it", async () => {
+  const { user, region } = await edit("dark-mode");
+  await user.click(within(region).getByRole("radio", { name: "JSON" }));
+  const field = within(region).getByRole("textbox", { name: "Targeting as JSON" });
+  fireEvent.change(field, { target: { value: '{"default": {"variant": "off"}, "targets": [{"variant": "on", "values": ["ada"]}]' } });
+  expect(await within(region).findByText(/^Not JSON/)).toBeVisible();
+  expect(within(region).getByRole("radio", { name: "Form" })).toBeDisabled();
+  fireEvent.change(field, { target: { value: '{"default": {"variant": "off"}, "targets": [{"variant": "on", "values": ["ada"]}]}' } });
+  await user.click(within(region).getByRole("radio", { name: "Form" }));
+  expect(within(region).getByRole("combobox", { name: "What the default serves" })).toHaveValue("off");
+  expect(within(region).getByRole("textbox", { name: "Targeting keys of list 1" })).toHaveValue("ada");
+});
+
+it("puts both changes together where somebody else was faster", async () => {
+  const backend = serve(createBackend());
+  const { user, region } = await edit("new-checkout", "staging");
+  await user.selectOptions(within(region).getByRole("combobox", { name: "What the default serves" }), "off");
+  await user.click(within(region).getByRole("button", { name: "Rule" }));
+  await user.type(within(region).getByRole("combobox", { name: "Attribute of condition 1 of rule 1" }), "plan");
+  await user.type(within(region).getByRole("combobox", { name: "Values of condition 1 of rule 1" }), "pro{Enter}");
+  backend.meddle("new-checkout", "staging", { default: { variant: "on" }, targets: [{ variant: "on", values: ["grace"] }] });
+  await user.click(within(region).getByRole("button", { name: "Save" }));
+
+  const dialog = await screen.findByRole("dialog", { name: "Put both changes together" });
+  expect(within(dialog).getByRole("radiogroup", { name: /^Units by name only they changed it/ })).toBeVisible();
+  expect(within(dialog).getByRole("radiogroup", { name: /^A new rule only you changed it/ })).toBeVisible();
+  expect(within(dialog).getByRole("button", { name: "Go on with this" })).toBeDisabled();
+  const both = within(dialog).getByRole("radiogroup", { name: /^Everyone else both changed it/ });
+  await user.click(within(both).getByRole("radio", { name: "Yours" }));
+  await user.click(within(dialog).getByRole("button", { name: "Go on with this" }));
+  await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+  // Nothing was saved by putting it together.
+  expect(backend.config("new-checkout", "staging").version).toBe(4);
+  await user.click(within(region).getByRole("button", { name: "Save" }));
+  await waitFor(() => expect(backend.config("new-checkout", "staging").version).toBe(5));
+  expect(backend.config("new-checkout", "staging")).toMatchObject({
+    default: { variant: "off" },
+    targets: [{ variant: "on", values: ["grace"] }],
+    rules: [{ conditions: [{ attribute: "plan", operator: "in", values: ["pro"] }], serve: { variant: "on" } }],
+  });
+});
+
+it("does not confirm a production change of a version that nobody looked at", async () => {
+  const backend = serve(createBackend());
+  const { user, region } = await edit("payments-v2", "production");
+  await user.selectOptions(within(region).getByRole("combobox", { name: "What the default serves" }), "off");
+  await user.click(within(region).getByRole("button", { name: "Review…" }));
+  const dialog = await screen.findByRole("dialog", { name: "Change payments-v2 in Production?" });
+  await within(dialog).findByRole("region", { name: "Difference of the configuration" });
+  backend.meddle("payments-v2", "production", { targets: [{ variant: "on", values: ["grace"] }] });
+  await user.click(within(dialog).getByRole("button", { name: "Change in Production" }));
+  const merging = await screen.findByRole("dialog", { name: "Put both changes together" });
+  await user.click(within(merging).getByRole("button", { name: "Not now" }));
+  expect(within(region).getByRole("combobox", { name: "What the default serves" })).toHaveValue("off");
+  expect(within(region).getByText("Somebody else changed this flag meanwhile")).toBeVisible();
+});
+
+it("keeps a draft when the page is left, until it is discarded", async () => {
+  const first = await edit("dark-mode");
+  await first.user.selectOptions(within(first.region).getByRole("combobox", { name: "What the default serves" }), "off");
+  first.unmount();
+  const { user } = renderAt(at("dark-mode"));
+  const region = await editor();
+  expect(await within(region).findByRole("combobox", { name: "What the default serves" })).toHaveValue("off");
+  await user.click(within(region).getByRole("button", { name: "Discard" }));
+  expect(await screen.findByRole("region", { name: "How it is evaluated" })).toBeVisible();
+});
+
+it("is locked while a rollout moves the flag, and says what can be done", async () => {
+  const backend = serve(createBackend());
+  backend.meddle("passkeys", "staging", { rollout: "r-1" });
+  const { user } = renderAt(at("passkeys"));
+  const button = await screen.findByRole("button", { name: /^Edit the targeting\. A rollout moves this flag/ });
+  await user.click(button);
+  expect(screen.queryByRole("region", { name: "Edit the targeting" })).toBeNull();
+  expect(screen.getByText(/Let it complete, or roll it back above/)).toBeVisible();
+});
+
+it("is not for viewers, and says so", async () => {
+  serve(createBackend({ role: "viewer" }));
+  const { user } = renderAt(at("dark-mode"));
+  await user.click(await screen.findByRole("button", { name: /^Edit the targeting\. Changing flags needs the role editor/ }));
+  expect(screen.queryByRole("region", { name: "Edit the targeting" })).toBeNull();
+});
+
+describe.runIf(hasEvaluator)("with the evaluator", () => {
+  it("says at the field what does not compile, while it is typed", async () => {
+    const { user, region } = await edit("dark-mode");
+    await user.click(within(region).getByRole("button", { name: "Rule" }));
+    await user.type(within(region).getByRole("combobox", { name: "Attribute of condition 1 of rule 1" }), "email");
+    await user.selectOptions(within(region).getByRole("combobox", { name: "Operator of condition 1 of rule 1" }), "matches");
+    const values = within(region).getByRole("combobox", { name: "Values of condition 1 of rule 1" });
+    await user.type(values, "[[a-{Enter}");
+    await waitFor(() => expect(values).toBeInvalid());
+    expect(within(region).getByRole("button", { name: "Save" })).toBeDisabled();
+    expect(within(region).getByText("This does not compile")).toBeVisible();
+    expect(within(region).getByText("1 thing to fix first")).toBeVisible();
+    await user.type(values, "{Backspace}^ada@{Enter}");
+    await waitFor(() => expect(within(region).getByRole("button", { name: "Save" })).toBeEnabled());
+    expect(values).toBeValid();
+  });
+
+  it("names prerequisites that go in circles", async () => {
+    const { user, region } = await edit("payments-v2", "production");
+    await user.click(within(region).getByRole("button", { name: "Add prerequisites or units by name" }));
+    await user.click(within(region).getByRole("button", { name: "Prerequisite" }));
+    await user.type(within(region).getByRole("combobox", { name: "Flag of prerequisite 1" }), "new-checkout");
+    expect(await within(region).findByText("This does not compile")).toBeVisible();
+    expect(within(region).getByRole("checkbox", { name: "on" })).toBeChecked();
+  });
+});

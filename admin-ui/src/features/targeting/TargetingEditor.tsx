@@ -1,0 +1,247 @@
+import { Alert, Button, SegmentedControl, Textarea, TextInput } from "@mantine/core";
+import { useDeferredValue, useId, useMemo, useState, type ReactNode } from "react";
+
+import type { CompileIssue, ConfigPatch, Environment, Flag, FlagConfig } from "../../api/types";
+import { WarningIcon } from "../../components/icons";
+import { canonical } from "../../lib/json";
+import { sumOf } from "./draft";
+import { useFlagActions } from "../flags/FlagActions";
+import { attributesAskedFor } from "../playground/context";
+import { useEnvironment, type LoadedEnvironment } from "../playground/useEnvironment";
+import { SurroundingsContext, type Surroundings } from "./context";
+import { FIELDS, inFile, parseTargeting, patchOf, same, targetingOf, type Targeting } from "./draft";
+import type { Draft } from "./drafts";
+import { MergeDialog } from "./MergeDialog";
+import { Rules } from "./Rules";
+import { ServeFields } from "./ServeFields";
+import styles from "./Targeting.module.css";
+import { Prerequisites, Targets } from "./Targets";
+import { WHOLE } from "../../lib/words";
+
+interface EditorProps {
+  project: string;
+  flag: Flag;
+  environment: Environment;
+  /** As it is stored now; the draft may have begun before. */
+  config: FlagConfig;
+  draft: Draft;
+  onEdit(draft: Targeting): void;
+  onRebase(config: FlagConfig, merged: Targeting): void;
+  onEnd(): void;
+}
+
+const NAMES: Record<(typeof FIELDS)[number], string> = { prerequisites: "prerequisites", targets: "units by name", rules: "rules", default: "everyone else" };
+
+/** Edits who gets what: the same draft as a form and as JSON, compiled with every keystroke, saved when it is right. */
+export function TargetingEditor({ project, flag, environment, config, draft: { base, version, draft }, onEdit, onRebase, onEnd }: EditorProps) {
+  const actions = useFlagActions();
+  const { loaded, error } = useEnvironment(project, environment.key);
+  const [text, setText] = useState<string | null>(null);
+  const [reason, setReason] = useState("");
+  const [merging, setMerging] = useState(false);
+  const deferred = useDeferredValue(draft);
+  const verdict = useMemo(() => (loaded ? judge(loaded, flag, config, deferred) : null), [loaded, flag, config, deferred]);
+  const surroundings = useMemo(() => surroundingsOf(flag, loaded, verdict?.issues ?? []), [flag, loaded, verdict]);
+
+  const overtaken = config.version !== version;
+  const patch = patchOf(base, draft);
+  const changed = FIELDS.filter((field) => field in patch);
+  const unread = text === null ? null : parseTargeting(text);
+  const unbalanced = [draft.default, ...draft.rules.map((rule) => rule.serve)].some((serve) => "distribution" in serve && "weights" in serve.distribution && sumOf(serve.distribution.weights) !== WHOLE);
+  const toFix = (verdict?.stopping.length ?? 0) + (verdict === null && unbalanced ? 1 : 0);
+  const mayNot = actions.refusal("edit");
+  const ready = changed.length > 0 && toFix === 0 && typeof unread !== "string" && mayNot === null;
+
+  const save = () => {
+    if (overtaken) {
+      setMerging(true);
+      return;
+    }
+    void actions.change(
+      {
+        flag,
+        environment,
+        patch,
+        verb: "Change",
+        done: `${flag.key}: ${changed.map((field) => NAMES[field]).join(", ")} changed in ${environment.name}`,
+        undo: Object.fromEntries(changed.map((field) => [field, base[field]])) as ConfigPatch,
+        reason: reason.trim(),
+        draft: { version, onSaved: onEnd, onOvertaken: () => setMerging(true) },
+      },
+      version,
+    );
+  };
+
+  return (
+    <SurroundingsContext value={surroundings}>
+      <div className={styles.editor}>
+        <div className={styles.bar}>
+          <SegmentedControl
+            size="xs"
+            aria-label="Edit as"
+            value={text === null ? "form" : "json"}
+            onChange={(view) => setText(view === "json" ? canonical(draft) : null)}
+            data={[
+              { value: "form", label: "Form", disabled: typeof unread === "string" },
+              { value: "json", label: "JSON" },
+            ]}
+          />
+          <span className={styles.dim}>A draft: nobody gets it before it is saved.</span>
+        </div>
+        {overtaken ? (
+          <Alert color="yellow" icon={<WarningIcon />} title="Somebody else changed this flag meanwhile" role="status">
+            <p className={styles.para}>
+              You began with version {version}, and version {config.version} is stored now. Nothing of yours is lost.
+            </p>
+            <Button size="xs" variant="default" onClick={() => setMerging(true)}>
+              Look at both changes…
+            </Button>
+          </Alert>
+        ) : null}
+        {text === null ? (
+          <Form draft={draft} onEdit={onEdit} />
+        ) : (
+          <Textarea
+            label="Targeting as JSON"
+            description="prerequisites, targets, rules, default: as the API has them."
+            autosize
+            minRows={12}
+            maxRows={32}
+            spellCheck={false}
+            styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)", fontSize: 12.5 } }}
+            value={text}
+            error={typeof unread === "string" ? unread : undefined}
+            onChange={(event) => {
+              const typed = event.currentTarget.value;
+              setText(typed);
+              const read = parseTargeting(typed);
+              if (typeof read !== "string") onEdit(read);
+            }}
+          />
+        )}
+        {error ? <p className={styles.dim}>Without the evaluator, the server says what is wrong when you save.</p> : null}
+        <Issues verdict={verdict} />
+        <div className={styles.saveBar}>
+          {environment.production || changed.length === 0 ? null : (
+            <TextInput className={styles.reason} label="Reason" placeholder="Optional; kept in the audit log" maxLength={1000} value={reason} onChange={(event) => setReason(event.currentTarget.value)} />
+          )}
+          <span role="status" className={styles.status}>
+            {mayNot ?? (changed.length === 0 ? "Nothing changed yet" : toFix > 0 ? `${toFix} ${toFix === 1 ? "thing" : "things"} to fix first` : `Changed: ${changed.map((field) => NAMES[field]).join(", ")}`)}
+          </span>
+          <Button variant="default" onClick={onEnd}>
+            {changed.length === 0 ? "Close" : "Discard"}
+          </Button>
+          <Button disabled={!ready} loading={actions.busy(flag.key, environment.key)} onClick={save}>
+            {environment.production ? "Review…" : "Save"}
+          </Button>
+        </div>
+        {merging && overtaken ? (
+          <MergeDialog
+            base={base}
+            theirs={targetingOf(config)}
+            version={config.version}
+            mine={draft}
+            onClose={() => setMerging(false)}
+            onMerged={(merged) => {
+              setMerging(false);
+              setText(text === null ? null : canonical(merged));
+              onRebase(config, merged);
+            }}
+          />
+        ) : null}
+      </div>
+    </SurroundingsContext>
+  );
+}
+
+function Form({ draft, onEdit }: { draft: Targeting; onEdit(draft: Targeting): void }) {
+  const set = (more: Partial<Targeting>) => onEdit({ ...draft, ...more });
+  // What a simple flag has none of is one click away, and stays open once it was there.
+  const [before, setBefore] = useState(draft.prerequisites.length + draft.targets.length > 0);
+  return (
+    <>
+      {before ? (
+        <>
+          <Part title="Only if" lead="Another flag has to serve one of these; else everyone gets the off variant.">
+            <Prerequisites prerequisites={draft.prerequisites} onChange={(prerequisites) => set({ prerequisites })} />
+          </Part>
+          <Part title="Units by name" lead="Before any rule: these targeting keys always get this.">
+            <Targets targets={draft.targets} onChange={(targets) => set({ targets })} />
+          </Part>
+        </>
+      ) : (
+        <Button variant="subtle" size="compact-sm" className={styles.disclose} onClick={() => setBefore(true)}>
+          Add prerequisites or units by name
+        </Button>
+      )}
+      <Part title="Rules" lead={draft.rules.length > 1 ? "The first that matches decides." : undefined}>
+        <Rules rules={draft.rules} onChange={(rules) => set({ rules })} />
+      </Part>
+      <Part title={draft.rules.length + draft.targets.length + draft.prerequisites.length === 0 ? "Everyone gets" : "Everyone else gets"}>
+        <ServeFields serve={draft.default} onChange={(serve) => set({ default: serve })} at="/default" of="the default" />
+      </Part>
+    </>
+  );
+}
+
+function Part({ title, lead, children }: { title: string; lead?: string | undefined; children: ReactNode }) {
+  const id = useId();
+  return (
+    <section className={styles.part} aria-labelledby={id}>
+      <h3 id={id}>{title}</h3>
+      {lead ? <p className={styles.lead}>{lead}</p> : null}
+      {children}
+    </section>
+  );
+}
+
+/** What compiling says of a draft. */
+interface Verdict {
+  /** Of this flag, warnings and what was wrong before included. */
+  issues: CompileIssue[];
+  /** What the server would refuse the change for: whatever is worse than before. */
+  stopping: CompileIssue[];
+}
+
+function judge({ compiled }: LoadedEnvironment, flag: Flag, config: FlagConfig, draft: Targeting): Verdict {
+  const known = compiled.issues();
+  const found = compiled.withFlag(inFile(flag, config, draft)).issues();
+  return {
+    issues: found.filter(({ collection, key }) => collection === "flags" && key === flag.key),
+    stopping: found.filter((issue) => issue.severity !== "warning" && !known.some((each) => same(each, issue))),
+  };
+}
+
+function Issues({ verdict }: { verdict: Verdict | null }) {
+  if (!verdict) return null;
+  const rest = verdict.stopping.filter((issue) => !verdict.issues.includes(issue));
+  const all = [...verdict.issues, ...rest];
+  if (all.length === 0) return null;
+  return (
+    <Alert color={verdict.stopping.length > 0 ? "buoy" : "yellow"} variant="light" icon={<WarningIcon />} title={verdict.stopping.length > 0 ? "This does not compile" : "It compiles, but look at this"}>
+      <ul className={styles.issues}>
+        {all.map((issue) => (
+          <li key={`${issue.collection} ${issue.key} ${issue.path} ${issue.message}`}>
+            {rest.includes(issue) ? (
+              <>
+                {issue.collection === "flags" ? "flag" : "segment"} <code>{issue.key}</code>{" "}
+              </>
+            ) : null}
+            {issue.path ? <code>{issue.path}</code> : null} {issue.message}
+          </li>
+        ))}
+      </ul>
+    </Alert>
+  );
+}
+
+function surroundingsOf(flag: Flag, loaded: LoadedEnvironment | null, issues: CompileIssue[]): Surroundings {
+  const file = loaded?.file ?? {};
+  return {
+    flag,
+    issues,
+    attributes: ["targetingKey", ...attributesAskedFor(file).map(({ name }) => name)],
+    segments: (file.segments ?? []).map(({ key }) => key),
+    flags: (file.flags ?? []).filter(({ key }) => key !== flag.key).map(({ key, variants }) => ({ key, variants })),
+  };
+}

@@ -1,0 +1,74 @@
+import { expect, it } from "vitest";
+
+import type { Test } from "../../api/types";
+import { evenly, moved, parseTargeting, patchOf, valueKind, valuesFrom, weightsOf, withOperator, withWeights, type Targeting } from "./draft";
+
+const VARIANTS = ["a", "b", "c"].map((key) => ({ key, value: key }));
+const BASE: Targeting = { prerequisites: [], targets: [], rules: [{ id: "x", serve: { variant: "a" } }], default: { variant: "b" } };
+
+it("sends the fields that changed, and no other", () => {
+  expect(patchOf(BASE, structuredClone(BASE))).toEqual({});
+  expect(patchOf(BASE, { ...BASE, default: { variant: "a" } })).toEqual({ default: { variant: "a" } });
+});
+
+it("moves rules, but not off the list", () => {
+  expect(moved(["a", "b", "c"], 2, 0)).toEqual(["c", "a", "b"]);
+  expect(moved(["a", "b", "c"], 0, 1)).toEqual(["b", "a", "c"]);
+  expect(moved(["a", "b"], 1, 2)).toEqual(["a", "b"]);
+});
+
+it("edits stored ranges as weights, and keeps what units are drawn by", () => {
+  const distribution = {
+    bucketBy: "accountId",
+    salt: "t",
+    rollout: { share: 5 },
+    ranges: [
+      { start: 0, end: 10, variant: "b" },
+      { start: 10, end: 90_000, variant: "a" },
+      { start: 90_000, end: 100_000, variant: "b" },
+    ],
+  };
+  expect(weightsOf(distribution, VARIANTS)).toEqual([
+    { variant: "a", weight: 89_990 },
+    { variant: "b", weight: 10_010 },
+    { variant: "c", weight: 0 },
+  ]);
+  expect(withWeights(distribution, [{ variant: "c", weight: 100_000 }])).toEqual({
+    bucketBy: "accountId",
+    salt: "t",
+    rollout: { share: 5 },
+    weights: [{ variant: "c", weight: 100_000 }],
+  });
+});
+
+it("splits evenly into a whole", () => {
+  expect(evenly(VARIANTS).map(({ weight }) => weight)).toEqual([33_334, 33_333, 33_333]);
+});
+
+it("knows what a test's values are", () => {
+  const check = (test: Partial<Test>, kind: string) => expect(valueKind({ operator: "in", ...test })).toBe(kind);
+  check({ values: ["a"] }, "text");
+  check({ values: [1, 2] }, "number");
+  check({ values: [true] }, "boolean");
+  check({ values: [1, "a"] }, "json");
+  check({ values: [] }, "text");
+  check({ operator: "exists" }, "nothing");
+  check({ operator: "lessThan", values: ["soon"] }, "number");
+  check({ operator: "before", values: [7] }, "json");
+});
+
+it("keeps values from one operator to the next as far as they mean something", () => {
+  expect(withOperator({ attribute: "a", operator: "in", values: [3], ignoreCase: true }, "lessThan")).toEqual({ attribute: "a", operator: "lessThan", values: [3] });
+  expect(withOperator({ attribute: "a", operator: "in", values: [3] }, "startsWith")).toEqual({ attribute: "a", operator: "startsWith", values: ["3"] });
+  expect(withOperator({ attribute: "a", operator: "in", values: ["x"], ignoreCase: true }, "endsWith")).toEqual({ attribute: "a", operator: "endsWith", values: ["x"], ignoreCase: true });
+  expect(withOperator({ attribute: "a", operator: "in", values: ["x"] }, "exists")).toEqual({ attribute: "a", operator: "exists" });
+  expect(valuesFrom(["18", "many"], "number")).toEqual([18, "many"]);
+});
+
+it("reads a draft that a form can show, and says where it cannot", () => {
+  expect(parseTargeting('{"default": {"variant": "a"}}')).toEqual({ prerequisites: [], targets: [], rules: [], default: { variant: "a" } });
+  expect(parseTargeting("{")).toMatch(/Not JSON/);
+  expect(parseTargeting('{"default": {"variant": "a"}, "salt": "x"}')).toMatch(/“salt” is not part/);
+  expect(parseTargeting('{"default": {"variant": "a"}, "rules": [{"serve": {}}]}')).toMatch(/^\/rules\/0\/serve must be/);
+  expect(parseTargeting('{"rules": []}')).toMatch(/^\/default must be/);
+});
