@@ -3,8 +3,7 @@
 import * as sdk from "./generated";
 import { client } from "./generated/client.gen";
 import { Problem, problemOf } from "./problem";
-import type { Broken, ConfigPatch, NewFlag, Rollout, SdkKey, SdkKeyKind } from "./types";
-import type { Broken, ConfigPatch, NewFlag, SdkKey } from "./types";
+import type { Broken, ConfigPatch, NewFlag, Rollout, SdkKey } from "./types";
 
 client.setConfig({
   baseUrl: window.location.origin,
@@ -42,8 +41,6 @@ function whole<T extends object>(items: (T | Broken)[]): T[] {
 function readable<T extends object>(items: (T | Broken)[]): T[] {
   return items.filter((item): item is T => !("broken" in item));
 }
-
-const because = (reason: string) => (reason === "" ? {} : { reason });
 
 const ifMatch = (version: number) => ({ "If-Match": `"${version}"` });
 
@@ -105,7 +102,6 @@ export const api = {
     settled(sdk.configureFlag({ path: { project, flag, environment }, headers: ifMatch(version), query: { dryRun: true }, body })),
   patchConfig: (project: string, flag: string, environment: string, version: number, patch: ConfigPatch, reason: string) =>
     settled(sdk.configureFlag({ path: { project, flag, environment }, headers: ifMatch(version), body: reason === "" ? patch : { ...patch, reason } })),
-  flagFile: (project: string, environment: string) => settled(sdk.getFlagFile({ path: { project, environment } })),
   kill: (project: string, environment: string, flag: string, reason: string) =>
     settled(sdk.kill({ path: { project, environment }, body: { flag, reason } })),
   restore: (project: string, environment: string, flag: string, reason: string) =>
@@ -120,8 +116,6 @@ export const api = {
   archiveSegment: (project: string, environment: string, segment: string, version: number, reason: string) =>
     settled(sdk.archiveSegment({ path: { project, environment, segment }, headers: ifMatch(version), query: because(reason) })),
 
-  rollouts: (project: string, environment: string) =>
-    everything((cursor) => settled(sdk.listRollouts({ path: { project, environment }, query: { limit, ...after(cursor) } }))),
   rollout: (project: string, environment: string, rollout: string) => settled(sdk.getRollout({ path: { project, environment, rollout } })),
   startRollout: (project: string, environment: string, body: sdk.ReasonedStartRollout) =>
     settled(sdk.startRollout({ path: { project, environment }, body })),
@@ -135,14 +129,10 @@ export const api = {
     ),
 
   /** All of an environment's, or of one flag there, newest first. */
-  rollouts: (project: string, environment: string, flag?: string): Promise<Rollout[]> => {
-    const from = async (cursor?: string): Promise<Rollout[]> => {
-      const query = { limit, ...(flag ? { flag } : {}), ...(cursor ? { cursor } : {}) };
-      const { items, nextCursor } = await settled(sdk.listRollouts({ path: { project, environment }, query }));
-      return nextCursor ? [...items, ...(await from(nextCursor))] : items;
-    };
-    return from().then((found) => found.toReversed());
-  },
+  rollouts: (project: string, environment: string, flag?: string): Promise<Rollout[]> =>
+    everything((cursor) =>
+      settled(sdk.listRollouts({ path: { project, environment }, query: { limit, ...(flag ? { flag } : {}), ...after(cursor) } })),
+    ).then((found) => found.toReversed()),
   previewRollout: (project: string, environment: string, body: sdk.PreviewRollout, signal: AbortSignal) =>
     settled(sdk.previewRollout({ path: { project, environment }, body, signal })),
 

@@ -42,11 +42,6 @@ export const queries = {
       queryKey: ["project", project, "config", flag, environment],
       queryFn: () => api.config(project, flag, environment),
     }),
-  flagFile: (project: string, environment: string) =>
-    queryOptions({
-      queryKey: ["project", project, "flag-file", environment],
-      queryFn: () => api.flagFile(project, environment),
-    }),
   keys: (project: string, environment: string) =>
     queryOptions({
       queryKey: ["project", project, "keys", environment],
@@ -94,11 +89,6 @@ export const queries = {
     queryOptions({
       queryKey: ["project", project, "segment", environment, segment],
       queryFn: () => api.segment(project, environment, segment),
-    }),
-  rollouts: (project: string, environment: string) =>
-    queryOptions({
-      queryKey: ["project", project, "rollouts", environment],
-      queryFn: () => api.rollouts(project, environment),
     }),
   members: (project: string) => queryOptions({ queryKey: ["project", project, "members"], queryFn: () => api.members(project) }),
   users: () => queryOptions({ queryKey: ["users"], queryFn: () => api.users() }),

@@ -7,25 +7,26 @@ import { createContext, useContext, useEffect, useRef, type ReactNode, type RefO
 import { api } from "../api/client";
 import type { Me, Project } from "../api/types";
 import { NewProject } from "../features/environments/NewProject";
-import { AuditIcon, CheckIcon, ChevronIcon, DeliveryIcon, EnvironmentIcon, FlagIcon, MenuIcon, MoonIcon, PlusIcon, RolloutIcon, SunIcon, SystemIcon } from "./icons";
 import { KeyboardProvider, useKeyboard } from "../features/palette/Keyboard";
 import {
   AuditIcon,
   CheckIcon,
   ChevronIcon,
+  DeliveryIcon,
   EnvironmentIcon,
   FlagIcon,
   MembersIcon,
   MenuIcon,
   MoonIcon,
   OverviewIcon,
+  PlaygroundIcon,
   PlusIcon,
+  RolloutIcon,
   SearchIcon,
   SegmentIcon,
   SunIcon,
   SystemIcon,
 } from "./icons";
-import { AuditIcon, CheckIcon, ChevronIcon, EnvironmentIcon, FlagIcon, MenuIcon, MoonIcon, PlaygroundIcon, PlusIcon, SunIcon, SystemIcon } from "./icons";
 import { LiveChip } from "./LiveChip";
 import { Logo } from "./Logo";
 import styles from "./Shell.module.css";
@@ -113,8 +114,10 @@ function Side({ me, project, projects }: Omit<ShellProps, "children">) {
         </Link>
         <Link to="/projects/$project/delivery" params={{ project }} className={styles.link}>
           <DeliveryIcon /> Delivery
+        </Link>
         <Link to="/projects/$project/segments" params={{ project }} className={styles.link}>
           <SegmentIcon /> Segments
+        </Link>
         <Link to="/projects/$project/playground" params={{ project }} className={styles.link}>
           <PlaygroundIcon /> Playground
         </Link>

@@ -6,6 +6,7 @@ import {
   createRoute,
   createRouter,
   lazyRouteComponent,
+  Navigate,
   Outlet,
   type RouterHistory,
 } from "@tanstack/react-router";
@@ -183,6 +184,8 @@ const start = createRoute({
   path: "/start",
   validateSearch: (search: Record<string, unknown>) => given({ project: text(search["project"]) }),
   component: lazyRouteComponent(() => import("../features/auth/Start"), "Start"),
+});
+
 const playground = createRoute({
   getParentRoute: () => project,
   path: "/playground",
@@ -205,6 +208,7 @@ const tree = root.addChildren([
   home,
   signIn,
   link,
+  start,
   project.addChildren([
     projectHome,
     flags,
@@ -212,15 +216,16 @@ const tree = root.addChildren([
     rollouts,
     rollout,
     startRollout,
+    segments,
+    segment,
+    playground,
     delivery.addChildren([deliveryHome, templates, sources, channels, freezes]),
     template,
     channel,
     audit,
     environments,
+    members,
   ]),
-  start,
-  project.addChildren([projectHome, flags, flag, segments, segment, audit, environments, members]),
-  project.addChildren([projectHome, flags, flag, playground, audit, environments]),
 ]);
 
 export function createAppRouter(queryClient: QueryClient, history?: RouterHistory) {

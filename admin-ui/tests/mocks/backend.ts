@@ -448,11 +448,9 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       const items = found.slice(0, limit);
       return json({ items, ...(found.length > limit ? { nextCursor: String(items.at(-1)?.sequence) } : {}) });
     }
-    const parts = path.slice(1).split("/").map(decodeURIComponent);
-    const told = deliveryApi(backend.delivery, environments, { method, path: parts, url, headers: request.headers, body, rank, now: now() });
+    const at = path.slice(1).split("/").map(decodeURIComponent);
+    const told = deliveryApi(backend.delivery, environments, { method, path: at, url, headers: request.headers, body, rank, now: now() });
     if (told) return told;
-    const [, projects, project, kind, ...rest] = path.split("/").map(decodeURIComponent);
-    const at = path.split("/").slice(1).map(decodeURIComponent);
     const [projects, project, kind, ...rest] = at;
     const administered = handleAdmin(
       backend.admin,
