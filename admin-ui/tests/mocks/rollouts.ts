@@ -322,7 +322,6 @@ export function deliveryApi(state: DeliveryState, environments: Environment[], a
     Object.assign(found, { freezes, version: found.version + 1 });
     return json(found);
   }
-  if (kind === "environments" && what === "segments") return json({ items: ["beta-testers", "internal"].map((each) => ({ key: each, name: each, description: "", nExcluded: 0, nIncluded: 3, nRules: 0, version: 1 })) });
   if (kind === "environments" && what === "rollouts" && id === "preview") {
     const spec = body["spec"] as RolloutSpec;
     const breach = state.refuse ?? breachOf(spec);
