@@ -88,6 +88,9 @@ export const api = {
   createKey: (project: string, environment: string, body: sdk.NewSdkKey) => settled(sdk.createKey({ path: { project, environment }, body })),
   revokeKey: (project: string, environment: string, key: Pick<SdkKey, "id" | "version">, reason: string) =>
     settled(sdk.revokeKey({ path: { project, environment, key: key.id }, headers: ifMatch(key.version), query: because(reason) })),
+  system: () => settled(sdk.getSystem()),
+  verifyAudit: () => settled(sdk.verifyAudit()),
+  insights: (project: string, flag: string, environment: string) => settled(sdk.getFlagInsights({ path: { project, flag, environment } })),
   receipts: (project: string, environment: string) => settled(sdk.getReceipts({ path: { project, environment } })),
 
   flags: (project: string, query: { search?: string; tag?: string; cursor?: string }, signal: AbortSignal) =>

@@ -93,6 +93,12 @@ export const queries = {
   members: (project: string) => queryOptions({ queryKey: ["project", project, "members"], queryFn: () => api.members(project) }),
   users: () => queryOptions({ queryKey: ["users"], queryFn: () => api.users() }),
   tokens: () => queryOptions({ queryKey: ["tokens"], queryFn: () => api.tokens() }),
+  system: () => queryOptions({ queryKey: ["system"], queryFn: () => api.system() }),
+  insights: (project: string, flag: string, environment: string) =>
+    queryOptions({
+      queryKey: ["project", project, "insights", flag, environment],
+      queryFn: () => api.insights(project, flag, environment),
+    }),
   receipts: (project: string, environment: string) =>
     queryOptions({
       queryKey: ["project", project, "receipts", environment],

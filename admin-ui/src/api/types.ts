@@ -28,6 +28,7 @@ export type {
   DeliveryView,
   Distribution,
   ExportedFile,
+  FlagInsights,
   FlagKind,
   GateBaseline,
   GateJudgement,

@@ -24,6 +24,7 @@ import {
   RolloutIcon,
   SearchIcon,
   SegmentIcon,
+  ServerIcon,
   SunIcon,
   SystemIcon,
 } from "./icons";
@@ -129,6 +130,9 @@ function Side({ me, project, projects }: Omit<ShellProps, "children">) {
         </Link>
         <Link to="/projects/$project/members" params={{ project }} className={styles.link}>
           <MembersIcon /> Members
+        </Link>
+        <Link to="/projects/$project/system" params={{ project }} className={styles.link}>
+          <ServerIcon /> System
         </Link>
       </nav>
       <div className={styles.foot}>

@@ -55,3 +55,4 @@ export const PlaygroundIcon = icon(<path d="M8 3h4M8.5 3v5L4 15.5A1 1 0 0 0 5 17
 export const UpIcon = icon(<path d="M10 16V4.5M5 9.5l5-5 5 5" />);
 export const DownIcon = icon(<path d="M10 4v11.5M5 10.5l5 5 5-5" />);
 export const BinIcon = icon(<path d="M4 5.5h12M8 5.5v-2h4v2M5.5 5.5l.7 11h7.6l.7-11M8.5 9v4.5M11.5 9v4.5" />);
+export const ServerIcon = icon(<path d="M3.5 4h13v5h-13zM3.5 11h13v5h-13zM6.5 6.5v.01M6.5 13.5v.01M10 6.5h3.500M10 13.500h3.500" />);

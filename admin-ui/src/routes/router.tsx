@@ -172,6 +172,12 @@ const segment = createRoute({
   component: lazyRouteComponent(() => import("../features/segments/SegmentPage"), "SegmentPage"),
 });
 
+const system = createRoute({
+  getParentRoute: () => project,
+  path: "/system",
+  component: lazyRouteComponent(() => import("../features/system/System"), "System"),
+});
+
 const members = createRoute({
   getParentRoute: () => project,
   path: "/members",
@@ -225,6 +231,7 @@ const tree = root.addChildren([
     audit,
     environments,
     members,
+    system,
   ]),
 ]);
 

@@ -436,6 +436,11 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     const rank = me.instanceAdmin ? 4 : ["viewer", "editor", "operator", "admin"].indexOf(me.roles["shop"] ?? "") + 1;
 
     if (path === "/projects" && method === "GET") return json({ items: backend.admin.projects });
+    if (path === "/audit/verification") return json({ rows: backend.audit.length, head: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" });
+    if (path === "/system") {
+      const controller = { holder: "01JDA7", epoch: 3, since: now().toISOString(), renewedAt: now().toISOString() };
+      return json({ version: "0.1.0", startedAt: LONG_AGO.createdAt, now: now().toISOString(), epoch: "e1", isShared: false, controller });
+    }
     if (path === "/audit") {
       const wanted = (name: "environment" | "resource" | "actor") => url.searchParams.get(name);
       // The cursor is a row's number: what follows is older.
@@ -552,6 +557,11 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       const flag = flags.get(key);
       if (!flag) return problem(404, "not_found", `there is no flag \`${key}\``);
       if (environment === undefined) return json(flag);
+      if (rest[3] === "insights") {
+        const minute = (ago: number) => new Date(Math.floor(now().getTime() / 60_000 - ago) * 60_000).toISOString();
+        const served = Array.from({ length: 40 }, (_, n) => ({ at: minute(40 - n), variants: { on: 30 + ((n * 7) % 20), off: 60 + ((n * 11) % 30) } }));
+        return json({ lastAt: now().toISOString(), minutes: served });
+      }
       const config = backend.config(key, environment);
       if (method === "GET") return json(config, 200, config.version);
       if (rank < 2) return problem(403, "forbidden", "this needs the role editor");

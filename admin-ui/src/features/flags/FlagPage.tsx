@@ -19,6 +19,7 @@ import { StartRollout } from "../rollouts/StartRollout";
 import { Targeting } from "../targeting/Targeting";
 import { Basin } from "./Basin";
 import { toggle, useFlagActions } from "./FlagActions";
+import { Insights } from "./Insights";
 import list from "./FlagList.module.css";
 import styles from "./FlagPage.module.css";
 
@@ -96,6 +97,10 @@ export function FlagPage() {
                 <Variant key={variant.key} name={variant.key} value={variant.value} />
               ))}
             </dl>
+          </Card>
+          <Card className={styles.card ?? ""}>
+            <h2>Served</h2>
+            <Insights project={project} flag={key} environment={environment.key} />
           </Card>
           <Card className={styles.card ?? ""}>
             <h2>History</h2>

@@ -1,0 +1,206 @@
+import { Badge, Button, Loader } from "@mantine/core";
+import { useMutation, useQueries, useQuery } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+
+import { api } from "../../api/client";
+import { queries } from "../../api/queries";
+import type { Environment, Receipts } from "../../api/types";
+import { Ago } from "../../components/Ago";
+import { CopyValue } from "../../components/CopyValue";
+import { EnvironmentName } from "../../components/EnvironmentName";
+import { Card, Page } from "../../components/Page";
+import { ProblemAlert } from "../../components/ProblemAlert";
+import styles from "./System.module.css";
+
+/** SDKs come and go: the page follows while it is looked at. */
+const LOOK_MS = 3_000;
+
+/** The SDKs that are connected, and, for those who run it, the server itself. */
+export function System() {
+  const { project } = useParams({ from: "/projects/$project/system" });
+  const me = useQuery(queries.me()).data;
+  return (
+    <Page title="System" lead="Who is connected and how far changes have come; whether the server and its audit log are well.">
+      <div className={styles.parts}>
+        <Connected project={project} />
+        {me?.instanceAdmin ? (
+          <>
+            <Server />
+            <AuditChain />
+          </>
+        ) : null}
+      </div>
+    </Page>
+  );
+}
+
+function Connected({ project }: { project: string }) {
+  const environments = useQuery(queries.environments(project)).data ?? [];
+  const reads = useQueries({ queries: environments.map(({ key }) => ({ ...queries.receipts(project, key), refetchInterval: LOOK_MS })) });
+  const failed = reads.find(({ error, data }) => error && !data);
+  const rows = environments.flatMap((environment, index) => {
+    const receipts = reads[index]?.data;
+    return receipts ? (receipts.sdks ?? []).map((sdk) => ({ environment, receipts, sdk })) : [];
+  });
+  const pending = environments.length === 0 || reads.some(({ isPending }) => isPending);
+  return (
+    <section aria-labelledby="connected">
+      <h2 id="connected" className={styles.title}>
+        Connected SDKs
+      </h2>
+      {failed ? <ProblemAlert error={failed.error} onRetry={() => void failed.refetch()} /> : null}
+      <Card className={styles.card ?? ""}>
+        {rows.length > 0 ? (
+          <div className={styles.scroll}>
+            <table className={styles.table}>
+              <thead>
+                <tr>
+                  <th scope="col">Environment</th>
+                  <th scope="col">SDK</th>
+                  <th scope="col">Connected</th>
+                  <th scope="col">Newest change</th>
+                  <th scope="col">The last came</th>
+                </tr>
+              </thead>
+              <tbody>
+                {rows.map((row) => (
+                  <Sdk key={`${row.environment.key} ${row.sdk.sdk}`} {...row} />
+                ))}
+              </tbody>
+            </table>
+          </div>
+        ) : pending ? (
+          <Loader type="dots" aria-label="Loading the connected SDKs" m="md" />
+        ) : (
+          <p className={styles.nothing}>No SDK is connected. Each environment’s keys have a snippet that connects one.</p>
+        )}
+      </Card>
+    </section>
+  );
+}
+
+interface Row {
+  environment: Environment;
+  receipts: Receipts;
+  sdk: NonNullable<Receipts["sdks"]>[number];
+}
+
+function Sdk({ environment, receipts, sdk }: Row) {
+  const behind = sdk.connected - sdk.applied;
+  return (
+    <tr>
+      <td>
+        <EnvironmentName environment={environment} />
+      </td>
+      <td>
+        <code>{sdk.sdk}</code>
+      </td>
+      <td className={styles.number}>{sdk.connected.toLocaleString("en")}</td>
+      <td>
+        {behind === 0 ? (
+          <Badge variant="light" color="tide" tt="none">
+            all have it
+          </Badge>
+        ) : (
+          <>
+            <Badge variant="light" color="yellow" tt="none">
+              {behind.toLocaleString("en")} without it
+            </Badge>{" "}
+            {typeof sdk.oldest === "number" ? `oldest ${sdk.oldest} of ${receipts.revision}` : "one has nothing yet"}
+          </>
+        )}
+      </td>
+      <td>
+        <Ago at={new Date(sdk.connectedAt).toISOString()} />
+      </td>
+    </tr>
+  );
+}
+
+function Server() {
+  const read = useQuery(queries.system());
+  const system = read.data;
+  return (
+    <section aria-labelledby="server">
+      <h2 id="server" className={styles.title}>
+        Server
+      </h2>
+      <Card className={styles.card ?? ""}>
+        {system ? (
+          <dl className={styles.facts}>
+            <dt>Version</dt>
+            <dd>{system.version}</dd>
+            <dt>Started</dt>
+            <dd>
+              <Ago at={system.startedAt} />
+            </dd>
+            <dt>Database</dt>
+            <dd>
+              {system.isShared ? "PostgreSQL, which other servers may share" : "SQLite, of this server alone"}; timeline <code>{system.epoch}</code>
+            </dd>
+            <dt>Rollouts</dt>
+            <dd>
+              {system.controller ? (
+                <>
+                  decided on by <code>{system.controller.holder}</code>, lease {system.controller.epoch}, renewed <Ago at={system.controller.renewedAt} />
+                </>
+              ) : (
+                "none goes on"
+              )}
+            </dd>
+          </dl>
+        ) : read.error ? (
+          <ProblemAlert error={read.error} onRetry={() => void read.refetch()} />
+        ) : (
+          <Loader type="dots" aria-label="Loading the server" m="md" />
+        )}
+      </Card>
+    </section>
+  );
+}
+
+/** Each row of the audit log names the hash of the one before: read when asked for, as a log may be long. */
+function AuditChain() {
+  const check = useMutation({ mutationFn: api.verifyAudit });
+  const found = check.data;
+  return (
+    <section aria-labelledby="chain">
+      <h2 id="chain" className={styles.title}>
+        Audit log
+      </h2>
+      <Card className={styles.card ?? ""}>
+        <div className={styles.chain}>
+          <div role="status">
+            {found?.broken ? (
+              <>
+                <Badge color="buoy" tt="none">
+                  broken
+                </Badge>{" "}
+                {found.broken}
+              </>
+            ) : found ? (
+              <>
+                <Badge variant="light" color="tide" tt="none">
+                  whole
+                </Badge>{" "}
+                {(found.rows ?? 0).toLocaleString("en")} rows, each follows from the one before. Keep the last hash elsewhere: it shows later that none was changed.
+              </>
+            ) : (
+              "Every row carries the hash of the one before it."
+            )}
+          </div>
+          <Button variant="default" size="compact-md" loading={check.isPending} onClick={() => check.mutate()}>
+            Verify
+          </Button>
+        </div>
+        {found?.head ? (
+          <p className={styles.hash}>
+            <code>{found.head}</code>
+            <CopyValue value={found.head} />
+          </p>
+        ) : null}
+        {check.error ? <ProblemAlert error={check.error} onRetry={() => check.mutate()} /> : null}
+      </Card>
+    </section>
+  );
+}
