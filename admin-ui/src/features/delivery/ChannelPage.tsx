@@ -1,4 +1,4 @@
-import { Badge, Button, Group, Loader, Text } from "@mantine/core";
+import { Button, Group, Loader, Text } from "@mantine/core";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
@@ -11,8 +11,9 @@ import { KeyIcon } from "../../components/icons";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { exactly } from "../../lib/time";
+import { Said, Tag } from "../rollouts/Tag";
 import { SigningKey } from "./ChannelDialog";
-import { hearsWords, KINDS, PROGRESS, SEVERITY_COLORS, targetWords } from "./channelWords";
+import { hearsWords, KINDS, PROGRESS, SEVERITY_TONES, targetWords } from "./channelWords";
 import styles from "./Delivery.module.css";
 import { ArchiveDialog, useRefusal } from "./parts";
 import { TestChannel } from "./TestChannel";
@@ -154,7 +155,7 @@ function Delivery({ project, channel, row }: { project: string; channel: string;
     mutationFn: () => api.retryDelivery(project, channel, row.id),
     onSettled: () => queryClient.invalidateQueries({ queryKey: queries.deliveries(project, channel).queryKey }),
   });
-  const [word, color] = PROGRESS[row.state];
+  const [word, tone] = PROGRESS[row.state];
   const tried = row.attempts === 0 ? "not tried yet" : `tried ${row.attempts === 1 ? "once" : `${row.attempts} times`}`;
   return (
     <tr>
@@ -162,18 +163,14 @@ function Delivery({ project, channel, row }: { project: string; channel: string;
         <Ago at={row.createdAt} />
       </td>
       <td>
-        {row.title || "A message that cannot be read"}
+        <Said>{row.title || "A message that cannot be read"}</Said>
         <div className={styles.dim}>{row.event}</div>
       </td>
       <td>
-        <Badge variant="light" color={SEVERITY_COLORS[row.severity]} tt="none">
-          {row.severity}
-        </Badge>
+        <Tag tone={SEVERITY_TONES[row.severity]}>{row.severity}</Tag>
       </td>
       <td>
-        <Badge variant="light" color={color} tt="none">
-          {word}
-        </Badge>
+        <Tag tone={tone}>{word}</Tag>
         <div className={styles.dim}>
           {tried}
           {row.status ? `, status ${row.status}` : ""}

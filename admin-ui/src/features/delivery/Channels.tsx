@@ -1,4 +1,4 @@
-import { Badge, Button, Group, Loader } from "@mantine/core";
+import { Button, Group, Loader } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
@@ -11,6 +11,7 @@ import { Card, Empty } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ChannelDialog } from "./ChannelDialog";
 import { hearsWords, KINDS, targetWords } from "./channelWords";
+import { Tag } from "../rollouts/Tag";
 import styles from "./Delivery.module.css";
 import { ArchiveDialog, Guarded, useRefusal } from "./parts";
 import { TestChannel } from "./TestChannel";
@@ -54,9 +55,7 @@ export function Channels() {
             <div className={styles.head}>
               <h2>{channel.name}</h2>
               <code>{channel.key}</code>
-              <Badge variant="light" color="gray" tt="none">
-                {KINDS[channel.target.kind]}
-              </Badge>
+              <Tag tone="plain">{KINDS[channel.target.kind]}</Tag>
               <span className={styles.grow} />
               <Group gap={4}>
                 <Button size="compact-sm" variant="subtle" onClick={() => void navigate({ to: "/projects/$project/delivery/channels/$channel", params: { project, channel: channel.key } })} aria-label={`Deliveries of ${channel.name}`}>

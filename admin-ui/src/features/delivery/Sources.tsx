@@ -1,4 +1,4 @@
-import { Badge, Button, Group, Loader, SegmentedControl, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import { Button, Group, Loader, SegmentedControl, Stack, Text, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { useState, type FormEvent } from "react";
@@ -12,6 +12,7 @@ import { PlusIcon } from "../../components/icons";
 import { Card, Empty } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { KEY_RULE, keyFrom } from "../../lib/keys";
+import { Tag } from "../rollouts/Tag";
 import styles from "./Delivery.module.css";
 import { ArchiveDialog, Guarded, OptionalReason, Overtaken, useRefusal } from "./parts";
 import { TryQuery } from "./TryQuery";
@@ -45,9 +46,7 @@ export function Sources() {
             <div className={styles.head}>
               <h2>{source.name}</h2>
               <code>{source.key}</code>
-              <Badge variant="light" color="gray" tt="none">
-                {source.kind === "prometheus" ? "Prometheus" : "HTTP"}
-              </Badge>
+              <Tag tone="plain">{source.kind === "prometheus" ? "Prometheus" : "HTTP"}</Tag>
               <span className={styles.grow} />
               <Group gap={4}>
                 <Guarded refusal={mayNot} size="compact-sm" variant="subtle" onClick={() => setEditing(source)} aria-label={`Edit ${source.name}`}>

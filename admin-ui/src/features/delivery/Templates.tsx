@@ -1,4 +1,4 @@
-import { Badge, Button, Group, Loader } from "@mantine/core";
+import { Button, Group, Loader } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
@@ -10,6 +10,7 @@ import { PlusIcon } from "../../components/icons";
 import { Card } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { stepWords, timeWords } from "../rollouts/rolloutWords";
+import { Tag } from "../rollouts/Tag";
 import styles from "./Delivery.module.css";
 import { ArchiveDialog, Guarded, useRefusal } from "./parts";
 
@@ -37,9 +38,7 @@ export function Templates() {
               <h2>{template.name}</h2>
               <code>{template.key}</code>
               {template.version === 0 ? (
-                <Badge variant="light" color="gray" tt="none">
-                  always there
-                </Badge>
+                <Tag tone="plain">always there</Tag>
               ) : null}
               <span className={styles.grow} />
               <Group gap={4}>

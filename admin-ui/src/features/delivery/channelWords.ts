@@ -1,5 +1,7 @@
 import type { DeliveryView, NotificationChannel, NotificationSeverity, NotificationTarget } from "../../api/types";
 
+import type { TagTone } from "../rollouts/Tag";
+
 export const KINDS: Record<NotificationTarget["kind"], string> = { webhook: "Webhook", slack: "Slack", pagerDuty: "PagerDuty", email: "Mail" };
 
 export const SEVERITIES: { value: NotificationSeverity; label: string }[] = [
@@ -8,12 +10,12 @@ export const SEVERITIES: { value: NotificationSeverity; label: string }[] = [
   { value: "critical", label: "Critical only" },
 ];
 
-export const SEVERITY_COLORS: Record<NotificationSeverity, string> = { info: "gray", warning: "yellow", critical: "buoy" };
+export const SEVERITY_TONES: Record<NotificationSeverity, TagTone> = { info: "plain", warning: "warn", critical: "bad" };
 
-export const PROGRESS: Record<DeliveryView["state"], [string, string]> = {
-  waiting: ["waits", "yellow"],
-  delivered: ["delivered", "tide"],
-  dead: ["given up", "buoy"],
+export const PROGRESS: Record<DeliveryView["state"], [string, TagTone]> = {
+  waiting: ["waits", "warn"],
+  delivered: ["delivered", "good"],
+  dead: ["given up", "bad"],
 };
 
 /** Where its messages go, on one line. */

@@ -54,8 +54,8 @@ function Until({ expected: { at, unknown }, now }: { expected: Expected; now: nu
   return (
     <>
       <strong role="timer">
-        {waits === "" ? "" : "not before "}
         {left < SECOND_MS ? "any moment" : `in ${timeWords(left)}`}
+        {waits === "" ? "" : " at the earliest"}
       </strong>
       <small>
         {waits === "" ? (
@@ -64,7 +64,7 @@ function Until({ expected: { at, unknown }, now }: { expected: Expected; now: nu
           </>
         ) : (
           <>
-            <time dateTime={new Date(at).toISOString()}>{when(at, now)}</time> at the earliest, and only once {waits}
+            <time dateTime={new Date(at).toISOString()}>{when(at, now)}</time>, and only once {waits}
           </>
         )}
       </small>

@@ -1,4 +1,4 @@
-import { Badge, Button, Loader, SegmentedControl } from "@mantine/core";
+import { Button, Loader, SegmentedControl } from "@mantine/core";
 import { lazy, Suspense, useMemo, useState } from "react";
 
 import type { Environment, GateJudgement, Rollout, RolloutGate } from "../../api/types";
@@ -9,6 +9,7 @@ import { EvidenceScale } from "./EvidenceScale";
 import { pointsOf, type GatePoint, type RolloutLook } from "./history";
 import { GateAction } from "./RolloutActions";
 import styles from "./RolloutPage.module.css";
+import { Tag } from "./Tag";
 import { armWords, evidenceWords, gatesAt, gateWords, isQuery, marginOf, measuredWords, VERDICTS, verdictEffect, weightPart } from "./rolloutWords";
 
 const GateChart = lazy(() => import("./GateChart").then((module) => ({ default: module.GateChart })));
@@ -38,24 +39,16 @@ export function GateCard({ project, environment, rollout, gate, judgement, looks
       <header className={styles.gateHead}>
         <h3 id={id}>{gate.key}</h3>
         {judgement ? (
-          <Badge variant="light" color={VERDICTS[judgement.verdict][1]} tt="none" size="lg">
-            {VERDICTS[judgement.verdict][0]}
-          </Badge>
+          <Tag tone={VERDICTS[judgement.verdict][1]}>{VERDICTS[judgement.verdict][0]}</Tag>
         ) : null}
         {overridden ? (
-          <Badge variant="outline" color="yellow" tt="none" size="lg" className={styles.mark ?? ""}>
-            overridden
-          </Badge>
+          <Tag tone="warn">overridden</Tag>
         ) : null}
         {gate.severity === "signal" ? (
-          <Badge variant="outline" color="gray" tt="none" size="lg" className={styles.mark ?? ""}>
-            signal
-          </Badge>
+          <Tag tone="outline">signal</Tag>
         ) : null}
         {isQuery(gate) && typeof gate.controlQuery === "string" ? (
-          <Badge variant="outline" color="gray" tt="none" size="lg" className={styles.mark ?? ""}>
-            not calibrated
-          </Badge>
+          <Tag tone="outline">not calibrated</Tag>
         ) : null}
         <span className={styles.grow} />
         <GateAction project={project} environment={environment} rollout={rollout} gate={gate.key} />

@@ -24,7 +24,7 @@ interface ChartProps {
 
 /** Less evidence than this is as good as none. */
 const FLOOR = 0.01;
-const EVIDENCE_HEIGHT = 170;
+const EVIDENCE_HEIGHT = 190;
 const MEASURE_HEIGHT = 130;
 const AXIS_WIDTH = 54;
 
@@ -87,6 +87,7 @@ function marks(chart: uPlot, at: { at: number; share: number }[], ink: Ink, labe
   ctx.setLineDash([2 * ratio, 3 * ratio]);
   ctx.font = FONT.replace("11px", `${11 * ratio}px`);
   ctx.textBaseline = "top";
+  ctx.textAlign = "left";
   let free = -Infinity;
   for (const mark of at) {
     const x = chart.valToPos(mark.at / 1000, "x", true);
@@ -145,6 +146,7 @@ export function GateChart({ gate, points, measure, variant, baseline }: ChartPro
       ticks: { show: false },
       font: FONT,
       size: AXIS_WIDTH,
+      space: 26,
       ...(values ? { values } : {}),
       ...(splits ? { splits } : {}),
     });

@@ -1,4 +1,4 @@
-import { Badge, Loader, NativeSelect, SegmentedControl, TextInput } from "@mantine/core";
+import { Loader, NativeSelect, SegmentedControl, TextInput } from "@mantine/core";
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 
@@ -13,6 +13,7 @@ import { exactly } from "../../lib/time";
 import { percent } from "../../lib/words";
 import styles from "./RolloutList.module.css";
 import { hasEnded, STATES } from "./rolloutWords";
+import { Said, Tag } from "./Tag";
 
 const LOOK_MS = 10_000;
 
@@ -97,7 +98,7 @@ export function RolloutList() {
 }
 
 function Row({ project, environment, rollout }: { project: string; environment: Environment; rollout: Rollout }) {
-  const [word, color] = STATES[rollout.status.state];
+  const [word, tone] = STATES[rollout.status.state];
   const through = rollout.status.state === "completed" || rollout.status.state === "guarding";
   const share = through ? 100_000 : rollout.share;
   return (
@@ -107,6 +108,7 @@ function Row({ project, environment, rollout }: { project: string; environment: 
           to="/projects/$project/flags/$flag/rollouts/$rollout"
           params={{ project, flag: rollout.flag, rollout: rollout.id }}
           search={{ environment: environment.key }}
+          size="sm"
           className={styles.flag ?? ""}
         >
           {rollout.flag}
@@ -119,9 +121,7 @@ function Row({ project, environment, rollout }: { project: string; environment: 
         <EnvironmentName environment={environment} />
       </td>
       <td>
-        <Badge variant="light" color={color} tt="none">
-          {word}
-        </Badge>
+        <Tag tone={tone}>{word}</Tag>
       </td>
       <td>
         <span className={styles.share}>{percent(share)}</span>
@@ -129,7 +129,9 @@ function Row({ project, environment, rollout }: { project: string; environment: 
           <span style={{ inlineSize: `${share / 1_000}%` }} />
         </span>
       </td>
-      <td className={styles.waits}>{hasEnded(rollout) ? "—" : (rollout.live?.reason ?? "the controller has not looked at it yet").replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (at) => exactly(at))}</td>
+      <td className={styles.waits}>
+        <Said>{hasEnded(rollout) ? "—" : (rollout.live?.reason ?? "the controller has not looked at it yet").replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (at) => exactly(at))}</Said>
+      </td>
       <td className={styles.started}>
         <Ago at={rollout.startedAt} />
       </td>

@@ -1,4 +1,4 @@
-import { Badge, Loader } from "@mantine/core";
+import { Loader } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
@@ -20,6 +20,7 @@ import { HISTORY_MS, historyOf, type RolloutLook } from "./history";
 import { RolloutActions } from "./RolloutActions";
 import styles from "./RolloutPage.module.css";
 import { armWords, hasEnded, isAA, STATES, timeWords, windowWords } from "./rolloutWords";
+import { Said, Tag } from "./Tag";
 import { Timeline } from "./Timeline";
 import { useTick } from "./useTick";
 import { Weight } from "./Weight";
@@ -150,26 +151,29 @@ const ENDINGS: Partial<Record<Rollout["status"]["state"], (rollout: Rollout) => 
 function Verdict({ rollout, said }: { rollout: Rollout; said: string | undefined }) {
   const now = useTick(5_000);
   const { status, live, spec } = rollout;
-  const [word, color] = STATES[status.state];
+  const [word, tone] = STATES[status.state];
   const aa = typeof status.step === "number" && isAA(spec, status.step) && !hasEnded(rollout);
   const silentMs = live ? now - Date.parse(live.at) : 0;
   const ending = ENDINGS[status.state]?.(rollout);
   return (
     <div className={styles.verdict}>
       <div className={styles.verdictHead}>
-        <Badge variant="light" color={color} tt="none" size="xl">
+        <Tag tone={tone} large>
           {word}
-        </Badge>
+        </Tag>
         <span className={styles.share}>{status.state === "completed" || status.state === "guarding" ? "100\u202f%" : percent(rollout.share)}</span>
         {aa ? (
-          <Badge variant="outline" color="gray" tt="none" size="lg" className={styles.mark ?? ""}>
-            A/A bake
-          </Badge>
+          <Tag tone="outline">A/A bake</Tag>
         ) : null}
       </div>
       <p className={styles.reason} role="status">
-        {sentence(ending ?? live?.reason ?? "The controller has not looked at it yet")}
-        {ending && said ? ` Last: ${said}.` : ""}
+        <Said>{sentence(ending ?? live?.reason ?? "The controller has not looked at it yet")}</Said>
+        {ending && said ? (
+          <>
+            {" "}
+            <Said>{sentence(said)}</Said>
+          </>
+        ) : null}
         {aa ? " Both arms have the old variant: a difference means that assignment or telemetry is broken." : ""}
       </p>
       {silentMs > SILENT_MS ? <p className={styles.warn}>The controller looked last {timeWords(silentMs)} ago. Nothing moves until it looks again; rolling back works.</p> : null}

@@ -1,4 +1,4 @@
-import { Badge, Loader } from "@mantine/core";
+import { Loader } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 
 import { queries } from "../../api/queries";
@@ -9,6 +9,7 @@ import { TextLink } from "../../components/TextLink";
 import { GateAction, RolloutActions } from "./RolloutActions";
 import styles from "./Rollouts.module.css";
 import { armWords, evidenceWords, measuredWords, stepWords, VERDICTS } from "./rolloutWords";
+import { Said, Tag } from "./Tag";
 
 /** The controller looks every few seconds; so does the page, while it is looked at. */
 const LOOK_MS = 2_000;
@@ -32,7 +33,7 @@ export function RolloutPanel({ project, environment, id }: { project: string; en
       </div>
       <Steps rollout={rollout} />
       <p className={styles.reason} role="status">
-        {rollout.live?.reason ?? "The controller has not looked at it yet."}
+        <Said>{rollout.live?.reason ?? "The controller has not looked at it yet."}</Said>
       </p>
       {rollout.live && rollout.live.gates.length > 0 ? (
         <>
@@ -75,7 +76,7 @@ function Steps({ rollout }: { rollout: Rollout }) {
 }
 
 function Gate({ project, environment, gate, rollout }: { project: string; environment: Environment; gate: GateJudgement; rollout: Rollout }) {
-  const [words, color] = VERDICTS[gate.verdict];
+  const [words, tone] = VERDICTS[gate.verdict];
   const overridden = rollout.status.overridden?.includes(gate.gate) ?? false;
   const asked = rollout.spec.gates?.find(({ key }) => key === gate.gate);
   const asks = asked?.source !== undefined && asked.source !== null;
@@ -83,10 +84,10 @@ function Gate({ project, environment, gate, rollout }: { project: string; enviro
   return (
     <li>
       <strong>{gate.gate}</strong>
-      <Badge variant="light" color={color} tt="none">
+      <Tag tone={tone}>
         {words}
         {overridden ? ", overridden" : ""}
-      </Badge>
+      </Tag>
       <span className={styles.numbers}>
         {gate.problem ?? (asks ? (measuredWords(gate, asked) ?? "") : `${change}${armWords(rollout, gate.met)}; evidence ${evidenceWords(gate.evidence)}`)}
       </span>

@@ -1,5 +1,3 @@
-import { Progress } from "@mantine/core";
-
 import type { Rollout } from "../../api/types";
 import { clockTime } from "../../lib/time";
 import { percent } from "../../lib/words";
@@ -43,13 +41,15 @@ export function Timeline({ rollout, began }: { rollout: Rollout; began: Map<numb
               {at ? ` · since ${clockTime(at)}` : null}
             </span>
             {is === "now" && expected ? (
-              <Progress
-                className={styles.baked ?? ""}
-                value={expected.baked * 100}
-                size="sm"
+              <span
+                className={styles.baked}
+                role="progressbar"
                 aria-label={`Baked, of ${timeWords(step.bakeMs)}`}
+                aria-valuenow={Math.floor(expected.baked * 100)}
                 aria-valuetext={`${Math.floor(expected.baked * 100)} %, ${timeWords(expected.leftMs)} left`}
-              />
+              >
+                <span style={{ inlineSize: `${expected.baked * 100}%` }} />
+              </span>
             ) : null}
             {is === "now" && expected ? (
               <span className={styles.stepFacts}>

@@ -2,6 +2,7 @@
 
 import type { GateJudgement, Rollout, RolloutGate, RolloutSpec, RolloutStep, RolloutWindow } from "../../api/types";
 import { percent } from "../../lib/words";
+import type { TagTone } from "./Tag";
 
 /** Evidence from which on a rollout holds, and from which on it acts. */
 export const HOLDS = 20;
@@ -72,26 +73,26 @@ export function gatesAt({ steps, gates = [] }: RolloutSpec, index: number): stri
   return steps[index]?.gates ?? gates.map(({ key }) => key);
 }
 
-export const STATES: Record<Rollout["status"]["state"], [string, string]> = {
-  running: ["Running", "tide"],
-  paused: ["Paused", "yellow"],
-  guarding: ["Through, gates still watch", "tide"],
-  completed: ["Completed", "green"],
-  rolledBack: ["Rolled back", "buoy"],
-  killed: ["Killed", "buoy"],
+export const STATES: Record<Rollout["status"]["state"], [string, TagTone]> = {
+  running: ["Running", "good"],
+  paused: ["Paused", "warn"],
+  guarding: ["Through, guarded", "good"],
+  completed: ["Completed", "good"],
+  rolledBack: ["Rolled back", "bad"],
+  killed: ["Killed", "bad"],
 };
 
 export const hasEnded = ({ status: { state } }: Pick<Rollout, "status">) => state === "completed" || state === "rolledBack" || state === "killed";
 
-export const VERDICTS: Record<GateJudgement["verdict"], [string, string]> = {
-  pass: ["no harm found", "tide"],
-  suspect: ["suspicious", "yellow"],
-  harm: ["harm", "buoy"],
-  limit: ["beyond its limit", "buoy"],
-  pending: ["too few seen yet", "gray"],
-  unopposed: ["nobody to compare with", "gray"],
-  unproved: ["not proved yet", "yellow"],
-  inconclusive: ["not known", "yellow"],
+export const VERDICTS: Record<GateJudgement["verdict"], [string, TagTone]> = {
+  pass: ["no harm found", "good"],
+  suspect: ["suspicious", "warn"],
+  harm: ["harm", "bad"],
+  limit: ["beyond its limit", "bad"],
+  pending: ["too few seen yet", "plain"],
+  unopposed: ["nobody to compare with", "plain"],
+  unproved: ["not proved yet", "warn"],
+  inconclusive: ["not known", "warn"],
 };
 
 /** What a verdict does to the rollout. */
