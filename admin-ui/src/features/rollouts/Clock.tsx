@@ -18,6 +18,7 @@ export function Clock({ rollout }: { rollout: Rollout }) {
   const expected = forecast(rollout, now);
   if (!expected) return null;
   const { next, everybody } = expected;
+  const gated = (rollout.spec.gates ?? []).length > 0;
   const step = rollout.spec.steps[(rollout.status.step ?? -1) + 1];
   const what = next.what === "begin" ? "Begins" : next.what === "end" ? (rollout.status.state === "guarding" ? "The watch ends" : "Completes") : `Next step${step ? `, ${stepWords(step)}` : ""}`;
   return (
@@ -25,14 +26,14 @@ export function Clock({ rollout }: { rollout: Rollout }) {
       <div>
         <dt>{what}</dt>
         <dd>
-          <Until expected={next} now={now} />
+          <Until expected={next} now={now} gated={gated} />
         </dd>
       </div>
       {everybody ? (
         <div>
           <dt>Everybody has {rollout.variant}</dt>
           <dd>
-            <Until expected={everybody} now={now} />
+            <Until expected={everybody} now={now} gated={gated} />
           </dd>
         </div>
       ) : null}
@@ -40,7 +41,7 @@ export function Clock({ rollout }: { rollout: Rollout }) {
   );
 }
 
-function Until({ expected: { at, unknown }, now }: { expected: Expected; now: number }) {
+function Until({ expected: { at, unknown }, now, gated }: { expected: Expected; now: number; gated: boolean }) {
   const waits = unknownWords(unknown);
   if (at === null || (waits !== "" && at - now < SECOND_MS)) {
     return (
@@ -60,7 +61,7 @@ function Until({ expected: { at, unknown }, now }: { expected: Expected; now: nu
       <small>
         {waits === "" ? (
           <>
-            at <time dateTime={new Date(at).toISOString()}>{when(at, now)}</time>, if no gate is against it
+            at <time dateTime={new Date(at).toISOString()}>{when(at, now)}</time>, if {gated ? "no gate is against it" : "nobody stops it"}
           </>
         ) : (
           <>

@@ -151,6 +151,8 @@ export function GateChart({ gate, points, measure, variant, baseline }: ChartPro
       ...(splits ? { splits } : {}),
     });
     const follow: uPlot.Hooks.Defs["setCursor"] = (chart) => {
+      // Not where data or sizes change under a cursor that stays.
+      if (!chart.cursor.event) return;
       const index = chart.cursor.idx;
       // Off the chart, the newest is told.
       setCursor(typeof index === "number" && (chart.cursor.left ?? -1) >= 0 ? index : null);
@@ -294,7 +296,7 @@ function rangeOf(measure: Measure, gate: RolloutGate, min: number | null, max: n
   const bounds = measure === "change" ? [-1.4 * marginOf(gate), 1.4 * marginOf(gate)] : [gate.max, gate.min, 0].filter((bound) => typeof bound === "number");
   const low = Math.min(min ?? 0, ...bounds);
   const high = Math.max(max ?? 0, ...bounds);
-  const room = (high - low || 1) * 0.12;
+  const room = (high - low || 1) * (measure === "answer" ? 0.35 : 0.15);
   return [low < 0 || measure === "change" ? low - room : low, high + room];
 }
 

@@ -9,7 +9,7 @@ import { Dialog } from "../../components/Dialog";
 import { PlusIcon } from "../../components/icons";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { TryQuery } from "../delivery/TryQuery";
-import { DurationField, NumberField, PercentField } from "./fields";
+import { DurationField, NumberField, ORDER, PercentField } from "./fields";
 import { gateWords, isQuery, testOf } from "./rolloutWords";
 import styles from "./Spec.module.css";
 import { freeKey, gateChanged, gateRemoved, takesLimits, testChanged, within, type FieldErrors } from "./specDraft";
@@ -99,10 +99,10 @@ interface GateProps {
 }
 
 const TESTS = [
-  { value: "happened", label: "How many units it happens to" },
-  { value: "mean", label: "The mean of a unit’s total" },
-  { value: "ratio", label: "The mean of what is measured" },
-  { value: "quantile", label: "A quantile of values" },
+  { value: "happened", label: "How many units" },
+  { value: "mean", label: "Mean per unit" },
+  { value: "ratio", label: "Mean of measurements" },
+  { value: "quantile", label: "Quantile" },
 ];
 
 const WORSE = [
@@ -127,8 +127,8 @@ function Gate({ project, gate, sources, errors, onChange, onRemove }: GateProps)
       </div>
       <div className={styles.fields}>
         <TextInput label="Key" value={gate.key} onChange={(event) => onChange({ ...gate, key: event.currentTarget.value })} error={errors("/key") ?? errors("")} />
+        <NativeSelect label="Severity" value={gate.severity ?? "harm"} onChange={(event) => onChange({ ...gate, severity: event.currentTarget.value as "harm" | "signal" })} data={SEVERITIES} />
         {isQuery(gate) ? <QueryFields project={project} gate={gate} sources={sources} errors={errors} onChange={onChange} /> : <EventFields gate={gate} errors={errors} onChange={onChange} />}
-        <NativeSelect label="Where it finds harm" value={gate.severity ?? "harm"} onChange={(event) => onChange({ ...gate, severity: event.currentTarget.value as "harm" | "signal" })} data={SEVERITIES} />
       </div>
       {gate.metric || gate.query ? <p className={styles.says}>{gateWords(gate).join(" ")}</p> : null}
     </fieldset>
@@ -142,7 +142,7 @@ function EventFields({ gate, errors, onChange }: FieldsProps) {
   const limited = gate.limit !== undefined && gate.limit !== null;
   return (
     <>
-      <TextInput label="Metric" description="What the application tracks." placeholder="checkout-error" value={gate.metric ?? ""} onChange={(event) => onChange({ ...gate, metric: event.currentTarget.value })} error={errors("/metric")} />
+      <TextInput label="Metric" inputWrapperOrder={ORDER} description="What the application tracks." placeholder="checkout-error" value={gate.metric ?? ""} onChange={(event) => onChange({ ...gate, metric: event.currentTarget.value })} error={errors("/metric")} />
       <NativeSelect label="What is compared" value={test} onChange={(event) => onChange(testChanged(gate, event.currentTarget.value as NonNullable<RolloutGate["test"]>))} data={TESTS} />
       {test === "happened" ? <NumberField label="Only values above" placeholder="All" value={gate.above} onChange={(above) => onChange({ ...gate, above: above ?? null })} error={errors("/above")} /> : null}
       {test === "mean" || test === "ratio" ? (

@@ -29,7 +29,10 @@ export function PreviewPanel({ spec, preview, pending, error, traffic, onTraffic
   const events = (spec.gates ?? []).filter((gate) => !isQuery(gate) && gate.key !== "");
   return (
     <Card className={styles.preview ?? ""}>
-      <h2>What to expect</h2>
+      <h2>
+        What to expect
+        {pending && preview ? <span className={styles.asking}>asking anew…</span> : null}
+      </h2>
       <div aria-live="polite" aria-busy={pending}>
         {error ? (
           <Text size="sm" c="var(--mantine-color-error)">
@@ -37,7 +40,7 @@ export function PreviewPanel({ spec, preview, pending, error, traffic, onTraffic
           </Text>
         ) : null}
         {preview && !error ? (
-          <div className={pending ? styles.stale : undefined}>
+          <div>
             <Text size="sm">
               <Total preview={preview} />
             </Text>

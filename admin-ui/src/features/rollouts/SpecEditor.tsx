@@ -2,7 +2,7 @@ import { NativeSelect, Switch, Tabs, Textarea, TextInput } from "@mantine/core";
 import { useState } from "react";
 
 import type { RolloutOnHarm, RolloutSpec } from "../../api/types";
-import { DurationField } from "./fields";
+import { DurationField, ORDER } from "./fields";
 import { GatesEditor } from "./GatesEditor";
 import { DAY_MS } from "./rolloutWords";
 import styles from "./Spec.module.css";
@@ -19,10 +19,16 @@ interface EditorProps {
 }
 
 const ON_HARM = [
-  { value: "rollBack", label: "Roll back: everybody gets the old variant" },
-  { value: "kill", label: "Kill the flag: everybody gets the off variant" },
-  { value: "hold", label: "Pause: the share stays, and a person decides" },
+  { value: "rollBack", label: "Roll back" },
+  { value: "kill", label: "Kill the flag" },
+  { value: "hold", label: "Pause" },
 ];
+
+const HARM_WORDS: Record<RolloutOnHarm, string> = {
+  rollBack: "Everybody gets the old variant again.",
+  kill: "Everybody gets the off variant, also those with a target or rule of their own.",
+  hold: "The share stays, and a person decides.",
+};
 
 /** All that a rollout can be asked to do, as a form, and the same as JSON. */
 export function SpecEditor({ project, spec, segments, errors, onChange }: EditorProps) {
@@ -45,7 +51,7 @@ export function SpecEditor({ project, spec, segments, errors, onChange }: Editor
         <section aria-labelledby="spec-harm">
           <h3 id="spec-harm">On harm, and after the last step</h3>
           <div className={styles.pair}>
-            <NativeSelect label="On harm" value={spec.onHarm ?? "rollBack"} onChange={(event) => onChange({ ...spec, onHarm: event.currentTarget.value as RolloutOnHarm })} data={ON_HARM} error={errors("/onHarm")} />
+            <NativeSelect label="On harm" inputWrapperOrder={ORDER} description={HARM_WORDS[spec.onHarm ?? "rollBack"]} value={spec.onHarm ?? "rollBack"} onChange={(event) => onChange({ ...spec, onHarm: event.currentTarget.value as RolloutOnHarm })} data={ON_HARM} error={errors("/onHarm")} />
             <div>
               <Switch
                 label="Guard: limits stay on after the last step, and kill the flag"

@@ -86,10 +86,10 @@ function Step({ step, index, only, gates, segments, error, onChange, onRemove }:
           error={error("/share")}
         />
         <DurationField label="Bakes for" value={step.bakeMs} onChange={(ms) => onChange({ ...step, bakeMs: ms ?? Number.NaN })} error={error("/bakeMs")} />
-        <NumberField label="Units of each arm" placeholder="1" value={step.minUnits || undefined} onChange={(minUnits) => onChange({ ...step, minUnits: minUnits ?? 0 })} error={error("/minUnits")} />
+        <NumberField label="Min. units" placeholder="1" value={step.minUnits || undefined} onChange={(minUnits) => onChange({ ...step, minUnits: minUnits ?? 0 })} error={error("/minUnits")} />
         {segments.length > 0 || chosen.length > 0 ? (
           <MultiSelect
-            label="Segments added"
+            label="Segments"
             placeholder={chosen.length > 0 ? "" : "None"}
             data={[...new Set([...segments, ...chosen])]}
             value={chosen}
@@ -97,7 +97,7 @@ function Step({ step, index, only, gates, segments, error, onChange, onRemove }:
             error={segmentError}
           />
         ) : (
-          <TagsInput label="Segments added" placeholder="None" value={chosen} onChange={(value) => onChange({ ...step, segments: value })} error={segmentError} />
+          <TagsInput label="Segments" placeholder="None" value={chosen} onChange={(value) => onChange({ ...step, segments: value })} error={segmentError} />
         )}
         {gates.length > 0 ? (
           <MultiSelect
@@ -111,7 +111,7 @@ function Step({ step, index, only, gates, segments, error, onChange, onRemove }:
           />
         ) : null}
         <div className={styles.ticks}>
-          <Checkbox label="A person approves the next" checked={step.approval ?? false} onChange={(event) => onChange({ ...step, approval: event.currentTarget.checked })} />
+          <Checkbox label="A person approves next" checked={step.approval ?? false} onChange={(event) => onChange({ ...step, approval: event.currentTarget.checked })} />
           {gates.length > 0 ? (
             <Checkbox
               label="All gates count"

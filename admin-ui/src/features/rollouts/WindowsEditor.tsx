@@ -3,7 +3,7 @@ import { useMemo } from "react";
 
 import type { RolloutWindow } from "../../api/types";
 import { CloseIcon, PlusIcon } from "../../components/icons";
-import { DurationField } from "./fields";
+import { DurationField, ORDER } from "./fields";
 import { DAY_MS, windowWords } from "./rolloutWords";
 import styles from "./Spec.module.css";
 import { daysOf, localText, ownZone, replaced, weeklyWindow, WEEKDAYS, windowKind, without, workingHours, type FieldErrors, type Weekday, type WindowKind } from "./specDraft";
@@ -97,7 +97,7 @@ function Window({ window, name, error, onChange, onRemove }: WindowProps) {
           <TextInput label={kind === "once" ? "From" : "From, for the first time"} type="datetime-local" value={window.start.slice(0, 16)} onChange={(event) => onChange({ ...window, start: event.currentTarget.value })} error={error("/start")} />
         )}
         {kind === "rule" ? (
-          <TextInput label="Rule" description="FREQ=DAILY at the most." value={window.rrule ?? ""} onChange={(event) => onChange({ ...window, rrule: event.currentTarget.value })} error={error("/rrule")} />
+          <TextInput label="Rule" inputWrapperOrder={ORDER} description="FREQ=DAILY at the most." value={window.rrule ?? ""} onChange={(event) => onChange({ ...window, rrule: event.currentTarget.value })} error={error("/rrule")} />
         ) : null}
         <DurationField label="Lasts" value={window.durationMs} onChange={(ms) => onChange({ ...window, durationMs: ms ?? Number.NaN })} error={error("/durationMs")} />
         <Select label="By the clocks of" searchable data={zones} value={window.zone} onChange={(zone) => zone && onChange({ ...window, zone })} error={error("/zone") ?? (kind === "weekly" ? error("/rrule") : undefined)} limit={60} />

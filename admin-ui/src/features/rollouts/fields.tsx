@@ -5,12 +5,17 @@ import { useState } from "react";
 
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "./rolloutWords";
 
+/** What explains a field comes below it, so that fields side by side stand in one line. */
+export const ORDER: ("label" | "input" | "description" | "error")[] = ["label", "input", "description", "error"];
+
 const UNITS = [
   { value: String(DAY_MS), label: "days" },
   { value: String(HOUR_MS), label: "hours" },
   { value: String(MINUTE_MS), label: "minutes" },
   { value: "1000", label: "seconds" },
 ];
+
+const LABEL_HEIGHT = "calc(var(--mantine-font-size-sm) * var(--mantine-line-height))";
 
 function unitOf(ms: number | null | undefined, least: number): number {
   if (typeof ms !== "number" || ms <= 0 || Number.isNaN(ms)) return least;
@@ -35,9 +40,11 @@ export function DurationField({ label, description, value, onChange, error, plac
   const given = typeof value === "number" && !Number.isNaN(value);
   const shownUnit = given && value % unit !== 0 && value / unit < 1 ? unitOf(value, MINUTE_MS) : unit;
   return (
-    <Group gap={6} wrap="nowrap" align="flex-end">
+    <Group gap={6} wrap="nowrap" align="flex-start">
       <NumberInput
         {...(hiddenLabel ? { "aria-label": label } : { label })}
+        labelProps={{ style: { whiteSpace: "nowrap" } }}
+        inputWrapperOrder={ORDER}
         description={description}
         error={error}
         placeholder={placeholder}
@@ -56,7 +63,8 @@ export function DurationField({ label, description, value, onChange, error, plac
           if (given) onChange(Math.round((value / shownUnit) * next));
         }}
         data={UNITS}
-        style={{ flex: "0 0 104px" }}
+        // As high as the label beside it.
+        style={{ flex: "0 0 104px", marginTop: hiddenLabel ? 0 : LABEL_HEIGHT }}
       />
     </Group>
   );
@@ -79,6 +87,7 @@ export function PercentField({ label, value, onChange, hiddenLabel = false, ...r
     <NumberInput
       {...rest}
       {...(hiddenLabel ? { "aria-label": label } : { label })}
+      inputWrapperOrder={ORDER}
       suffix=" %"
       hideControls
       min={0}
@@ -104,6 +113,7 @@ export function NumberField({ label, value, onChange, hiddenLabel = false, ...re
     <NumberInput
       {...rest}
       {...(hiddenLabel ? { "aria-label": label } : { label })}
+      inputWrapperOrder={ORDER}
       hideControls
       value={typeof value === "number" && !Number.isNaN(value) ? value : ""}
       onChange={(number) => onChange(typeof number === "number" ? number : undefined)}
