@@ -289,8 +289,9 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       store(flag, environment, { ...backend.config(flag, environment), ...patch }, "flag.configure", "", "Bo Ek");
     },
     config(flag, environment) {
-      const config = configs.get(`${flag}/${environment}`);
-      if (!config) throw new Error(`no ${flag} in ${environment}`);
+      if (!flags.has(flag)) throw new Error(`no ${flag} in ${environment}`);
+      // An environment made later has every flag as it begins.
+      const config = configs.get(`${flag}/${environment}`) ?? initial(flag, environment, ON);
       return config;
     },
     audit: [],

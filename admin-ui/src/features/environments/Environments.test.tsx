@@ -1,0 +1,88 @@
+import { screen, waitFor, within } from "@testing-library/react";
+import { expect, it } from "vitest";
+
+import { createBackend } from "../../../tests/mocks/backend";
+import { renderAt } from "../../../tests/render";
+import { serve } from "../../../tests/setup";
+import { snippet } from "./Connect";
+
+const PATH = "/projects/shop/environments";
+
+it("makes an environment with color and mark, and keeps what was typed where somebody else was faster", async () => {
+  const backend = serve(createBackend());
+  const { user } = renderAt(PATH);
+  await user.click(await screen.findByRole("button", { name: "New environment" }));
+  let dialog = await screen.findByRole("dialog", { name: "New environment" });
+  await user.type(within(dialog).getByLabelText(/^Name/), "Pre prod");
+  expect(within(dialog).getByLabelText(/^Key/)).toHaveValue("pre-prod");
+  await user.type(within(dialog).getByLabelText(/Color/, { selector: "input" }), "#d92d20");
+  await user.click(within(dialog).getByRole("switch", { name: /Production/ }));
+  await user.click(within(dialog).getByRole("button", { name: "Create environment" }));
+  await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+  expect(backend.requests.findLast(({ method }) => method === "POST")?.body).toEqual({ name: "Pre prod", key: "pre-prod", production: true, color: "#d92d20" });
+
+  await user.click(await screen.findByRole("button", { name: "Settings of Staging" }));
+  dialog = await screen.findByRole("dialog", { name: "Settings of Staging" });
+  await backend.handle(new Request("http://x/api/v1/projects/shop/environments/staging", { method: "PATCH", headers: { "if-match": '"1"', "x-tidegate-csrf": "1" }, body: JSON.stringify({ color: "#111111" }) }));
+  await user.clear(within(dialog).getByLabelText(/^Name/));
+  await user.type(within(dialog).getByLabelText(/^Name/), "Stage");
+  await user.click(within(dialog).getByRole("button", { name: "Save" }));
+  expect(await within(dialog).findByText("Somebody else changed these settings meanwhile")).toBeInTheDocument();
+  expect(within(dialog).getByLabelText(/^Name/)).toHaveValue("Stage");
+  await user.click(within(dialog).getByRole("button", { name: "Save" }));
+  await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+  expect(backend.requests.findLast(({ method }) => method === "PATCH")?.headers.get("if-match")).toBe('"2"');
+});
+
+it("makes a client key for some sites, shows it and its secret once, and turns green with the first SDK", async () => {
+  const backend = serve(createBackend());
+  backend.admin.receipts.set("staging", { connected: 0, applied: 0 });
+  const { user } = renderAt(PATH);
+  await user.click(await screen.findByRole("button", { name: "New SDK key for Staging" }));
+  const dialog = await screen.findByRole("dialog", { name: "New SDK key for Staging" });
+  await user.type(within(dialog).getByRole("textbox", { name: /^Name/ }), "web");
+  await user.click(within(dialog).getByText("Browsers and apps"));
+  await user.type(within(dialog).getByLabelText(/Allowed origins/, { selector: "input" }), "https://a.example,https://b.example");
+  await user.click(within(dialog).getByRole("switch", { name: /Secure mode/ }));
+  await user.click(within(dialog).getByRole("button", { name: "Create key" }));
+  const shown = await screen.findByRole("dialog", { name: "Copy the key now" });
+  expect(backend.requests.findLast(({ method }) => method === "POST")?.body).toEqual({ name: "web", kind: "client", secureMode: true, allowedOrigins: ["https://a.example", "https://b.example"] });
+  expect(within(shown).getByText("tgc_abcdefghijklmnop_0123456789abcdef_a1b2c3")).toBeVisible();
+  expect(within(shown).getByText("tgsig_fedcba9876543210")).toBeVisible();
+  expect(within(shown).getByLabelText("Code in JavaScript")).toHaveTextContent('key: "tgc_abcdefghijklmnop_0123456789abcdef_a1b2c3"');
+  expect(within(shown).queryByText("Rust")).toBeNull();
+  const status = within(shown).getByText(/Waiting for the first SDK to connect to Staging/);
+  expect(status).not.toHaveAttribute("data-connected");
+  backend.admin.receipts.set("staging", { connected: 1, applied: 1 });
+  await waitFor(() => expect(status).toHaveTextContent("Connected: 1 SDK has the flags of Staging."));
+  expect(status).toHaveAttribute("data-connected");
+});
+
+it("revokes for a reason, and says who may be using the key", async () => {
+  const backend = serve(createBackend());
+  const { user } = renderAt(PATH);
+  await user.click(await screen.findByRole("button", { name: "Revoke web shop" }));
+  const dialog = await screen.findByRole("dialog", { name: "Revoke web shop in Production?" });
+  expect(dialog).toHaveTextContent("browsers and apps at https://shop.example.org");
+  expect(await within(dialog).findByText("3 SDKs are connected to Production now")).toBeInTheDocument();
+  const button = within(dialog).getByRole("button", { name: "Revoke" });
+  expect(button).toBeDisabled();
+  await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "leaked");
+  await user.click(button);
+  await waitFor(() => expect(screen.queryByRole("button", { name: "Revoke web shop" })).toBeNull());
+  expect(backend.requests.find(({ method }) => method === "DELETE")?.path).toContain("reason=leaked");
+});
+
+it("shows editors the environments, and why they change nothing", async () => {
+  serve(createBackend({ role: "editor" }));
+  renderAt(PATH);
+  expect(await screen.findByRole("button", { name: "Settings of Staging" })).toBeDisabled();
+  expect(screen.getByRole("button", { name: "New environment" })).toHaveAttribute("title", expect.stringContaining("needs the role admin"));
+  expect(screen.getAllByText(/SDK keys are not shown: seeing them needs the role admin/)).toHaveLength(3);
+});
+
+it("writes code that asks for the flag with the key", () => {
+  const given = { url: "https://flags.example.com", key: "tgs_x", flag: "a b", kind: "server" as const };
+  expect(snippet("rust", given)).toContain('Client::builder("https://flags.example.com", "tgs_x")');
+  expect(snippet("ofrep", given)).toContain("https://flags.example.com/ofrep/v1/evaluate/flags/a%20b");
+});
