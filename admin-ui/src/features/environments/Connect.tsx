@@ -94,7 +94,8 @@ use tidegate::{Client, Context};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let flags = Client::builder(${quotedUrl}, ${quotedKey}).connect()?;
+    let key = ${quotedKey};
+    let flags = Client::builder(${quotedUrl}, key).connect()?;
     let _ = flags.wait_ready(Duration::from_secs(2)).await;
 
     let ctx = Context::new("user-42");
@@ -121,7 +122,10 @@ console.log(flags.boolean(${quotedFlag}, false));
   if (language === "javascript") {
     return `import { createClient } from "tidegate";
 
-const flags = createClient({ url: ${quotedUrl}, key: ${quotedKey} });
+const flags = createClient({
+  url: ${quotedUrl},
+  key: ${quotedKey},
+});
 await flags.ready(2_000).catch((error) => console.warn(error.message));
 console.log(flags.boolean(${quotedFlag}, false, { targetingKey: "user-42" }));
 `;

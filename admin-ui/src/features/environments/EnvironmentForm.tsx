@@ -96,7 +96,7 @@ export function EnvironmentForm({ project, environment, onClose }: FormProps) {
             onChange={(event) => setProduction(event.currentTarget.checked)}
             color="var(--tg-switch)"
           />
-          <div>
+          <div style={{ fontSize: 14 }}>
             It will look like this: <EnvironmentName environment={{ key, name: name.trim() || "Name", production, color: badColor ? null : color || null }} />
           </div>
           <Textarea

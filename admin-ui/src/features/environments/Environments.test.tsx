@@ -83,6 +83,6 @@ it("shows editors the environments, and why they change nothing", async () => {
 
 it("writes code that asks for the flag with the key", () => {
   const given = { url: "https://flags.example.com", key: "tgs_x", flag: "a b", kind: "server" as const };
-  expect(snippet("rust", given)).toContain('Client::builder("https://flags.example.com", "tgs_x")');
+  expect(snippet("rust", given)).toMatch(/let key = "tgs_x";\n.*Client::builder\("https:\/\/flags\.example\.com", key\)/);
   expect(snippet("ofrep", given)).toContain("https://flags.example.com/ofrep/v1/evaluate/flags/a%20b");
 });
