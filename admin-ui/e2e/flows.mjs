@@ -277,6 +277,62 @@ await fact("a flag is made, and a taken key is named at its field", async () => 
   watch.expected.delete(409);
 });
 
+await fact("the playground says who gets what and why, with the server's evaluator in the browser", async () => {
+  const asked = { targetingKey: "ada", email: "ada@harbor-goods.example" };
+  await page.goto(`${base}/projects/${project}/playground?flag=${FLAG}&context=${encodeURIComponent(JSON.stringify(asked))}`);
+  const trace = page.getByRole("region", { name: `${FLAG} in Production` });
+  await trace.getByText(/^Gets /).waitFor();
+  const said = await page.evaluate(
+    ([at, key, who]) =>
+      fetch(`/api/v1/projects/${at}/environments/production/explain`, {
+        method: "POST",
+        headers: { "x-tidegate-csrf": "1", "content-type": "application/json" },
+        body: JSON.stringify({ flag: key, context: who }),
+      }).then((answer) => answer.json()),
+    [project, FLAG, asked],
+  );
+  const why = await trace.getByText(/^Gets /).innerText();
+  assert.ok(why.startsWith(`Gets ${said.variant} (`), `${why}, but the server: ${JSON.stringify(said)}`);
+  // What is loaded is enough: no answer needs the server.
+  await page.context().setOffline(true);
+  await page.getByLabel("Targeting key").fill("");
+  await page.getByRole("row", { name: new RegExp(`^${FLAG}`) }).getByText(/TARGETING_KEY_MISSING|TARGETING_MATCH|DISABLED|STATIC|DEFAULT/).first().waitFor();
+  await page.context().setOffline(false);
+  await live(page);
+  return why;
+});
+
+await fact("a rule is written, refused while it does not compile, and saved; a change that came first is merged", async () => {
+  watch.expected.add(412);
+  const other = `/projects/${project}/flags/gift-wrapping/environments/development`;
+  await page.goto(`${base}/projects/${project}/flags/gift-wrapping?environment=development`);
+  await page.getByRole("button", { name: /^Edit the targeting/ }).click();
+  await page.getByRole("button", { name: "Rule", exact: true }).click();
+  const values = page.getByRole("combobox", { name: "Values of condition 1 of rule 1", exact: true });
+  await page.getByRole("combobox", { name: "Attribute of condition 1 of rule 1" }).fill("email");
+  await page.getByRole("combobox", { name: "Operator of condition 1 of rule 1" }).selectOption("matches");
+  await values.fill("(");
+  await values.press("Enter");
+  await page.getByText("This does not compile").waitFor();
+  assert.ok(await page.getByRole("button", { name: "Save", exact: true }).isDisabled());
+  await values.press("Backspace");
+  await values.fill("^ada@");
+  await values.press("Enter");
+  // Somebody else is faster; the stream tells of it, or the answer to the save does.
+  const { body: config } = await call(page, "GET", other);
+  const theirs = await call(page, "PATCH", other, { targets: [{ variant: "on", values: ["grace"] }] }, { "if-match": `"${config.version}"` });
+  assert.equal(theirs.status, 200, JSON.stringify(theirs.body));
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await dialog(page).getByText("only they changed it").waitFor();
+  await watch.accessible(page, "the merge");
+  await dialog(page).getByRole("button", { name: "Go on with this" }).click();
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByRole("region", { name: "How it is evaluated" }).waitFor();
+  const { body: merged } = await call(page, "GET", other);
+  assert.deepEqual([merged.targets, merged.rules.length, merged.rules[0].conditions], [[{ variant: "on", values: ["grace"] }], 1, [{ attribute: "email", operator: "matches", values: ["^ada@"] }]]);
+  watch.expected.delete(412);
+});
+
 await fact("a viewer sees everything, is told why nothing can be changed, and the API refuses too", async () => {
   watch.expected.add(403);
   const email = "vera@example.org";
@@ -304,12 +360,19 @@ await fact("a viewer sees everything, is told why nothing can be changed, and th
 for (const scheme of ["light", "dark"]) {
   await fact(`every screen is accessible, ${scheme}`, async () => {
     await page.emulateMedia({ colorScheme: scheme });
-    for (const path of ["flags", `flags/${FLAG}`, "flags/checkout-button-color", "flags/image-compression", "audit", "environments"]) {
+    for (const path of ["flags", `flags/${FLAG}`, "flags/checkout-button-color", "flags/image-compression", `playground?compare=development&flag=${FLAG}`, "audit", "environments"]) {
       await page.goto(`${base}/projects/${project}/${path}`);
       await page.getByRole("heading", { level: 1 }).waitFor();
       await page.waitForLoadState("networkidle");
       await watch.accessible(page, `${path}, ${scheme}`);
     }
+    await page.goto(`${base}/projects/${project}/flags/gift-wrapping?environment=development`);
+    await page.getByRole("button", { name: /^Edit the targeting/ }).click();
+    await page.getByRole("button", { name: /^Rule 1/ }).click();
+    await page.getByRole("button", { name: "Group", exact: true }).click();
+    await page.getByText("This does not compile").waitFor();
+    await watch.accessible(page, `the rule editor, ${scheme}`);
+    await page.getByRole("button", { name: "Discard" }).click();
     await page.goto(`${base}/projects/${project}/flags`);
     await flip(page, FLAG, "Production");
     await dialog(page).getByRole("region").waitFor();
@@ -327,7 +390,7 @@ for (const scheme of ["light", "dark"]) {
 
 await fact("nothing sticks out of a narrow screen", async () => {
   await page.setViewportSize({ width: 360, height: 740 });
-  for (const path of ["flags", `flags/${FLAG}`, "audit", "environments"]) {
+  for (const path of ["flags", `flags/${FLAG}`, `playground?compare=development&flag=${FLAG}`, "audit", "environments"]) {
     await page.goto(`${base}/projects/${project}/${path}`);
     await page.getByRole("heading", { level: 1 }).waitFor();
     await page.waitForLoadState("networkidle");

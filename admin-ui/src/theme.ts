@@ -102,6 +102,8 @@ export const cssVariables: CSSVariablesResolver = () => ({
     "--tg-added-bg": "#e2f5ea",
     "--tg-removed": "#93271a",
     "--tg-removed-bg": "#fdeae6",
+    // Mantine's own is too light on its background to be read.
+    "--mantine-color-yellow-light-color": "#7a4a00",
   },
   dark: {
     "--mantine-color-body": "#0a1e27",

@@ -1,3 +1,5 @@
+import type { ReactNode } from "react";
+
 import type { Explained, FlagFile, FlagInFile, Serve } from "../../api/types";
 import { CheckIcon, CloseIcon } from "../../components/icons";
 import { brief } from "../../lib/json";
@@ -5,6 +7,7 @@ import { conditionWords, serveWords } from "../../lib/words";
 import { BucketBar } from "./BucketBar";
 import type { Compiled, EvaluationContext } from "./evaluator";
 import styles from "./Playground.module.css";
+import { Sentence } from "./Sentence";
 import { drawsOf, membersOf, Steps, type State } from "./trace";
 
 interface TraceProps {
@@ -35,8 +38,8 @@ function FlagTrace({ steps, flag, file, context, compiled, depth }: FlagTracePro
   return (
     <ol className={styles.trace}>
       {whole ? (
-        <Place title={depth === 0 ? "The flag" : flag.key} state={whole.held ? "held" : "failed"}>
-          <Detail text={whole.detail} />
+        <Place title={depth === 0 ? "The flag as a whole" : flag.key} state={whole.held ? "held" : "failed"} words={whole.held ? "decides" : "cannot be used"}>
+          <p className={styles.detail}><Sentence text={whole.detail} /></p>
         </Place>
       ) : null}
       {prerequisites.map((prerequisite, at) => {
@@ -49,7 +52,7 @@ function FlagTrace({ steps, flag, file, context, compiled, depth }: FlagTracePro
             <div>
               {prerequisite.flag} serves {prerequisite.variants.join(" or ")}
             </div>
-            {step ? <Detail text={step.detail} /> : null}
+            {step ? <p className={styles.detail}><Sentence text={step.detail} /></p> : null}
             {needed && !inner.isEmpty ? (
               <details className={styles.inner}>
                 <summary>How {prerequisite.flag} came to it</summary>
@@ -64,7 +67,7 @@ function FlagTrace({ steps, flag, file, context, compiled, depth }: FlagTracePro
           <div>
             {targets.map(({ variant, values }) => `${values.length === 1 ? brief(values[0]) : `${values.length} units`} → ${variant}`).join("; ")}
           </div>
-          {target ? <Detail text={target.detail} /> : null}
+          {target ? <p className={styles.detail}><Sentence text={target.detail} /></p> : null}
         </Place>
       ) : null}
       {rules.map((rule, at) => {
@@ -92,7 +95,7 @@ function Served({ detail, serve, flag, context, compiled }: { detail: string; se
   return (
     <>
       <div className={styles.then}>→ {serveWords(serve)}</div>
-      <Detail text={detail} />
+      <p className={styles.detail}><Sentence text={detail} /></p>
       {draws.map((draw) => (
         <BucketBar key={draw.title} draw={draw} variants={flag.variants.map(({ key }) => key)} />
       ))}
@@ -107,22 +110,22 @@ function Served({ detail, serve, flag, context, compiled }: { detail: string; se
 
 const WORDS: Record<State, string> = { held: "held", failed: "did not hold", unlooked: "not looked at" };
 
-function Place({ title, state, children }: { title: string; state: State; children: React.ReactNode }) {
+function Place({ title, state, words = WORDS[state], children }: { title: string; state: State; words?: string; children: ReactNode }) {
   return (
     <li className={styles.place} data-state={state}>
       <h3>
-        {title} <Verdict state={state} />
+        {title} <Verdict state={state} words={words} />
       </h3>
       {children}
     </li>
   );
 }
 
-function Verdict({ state }: { state: State }) {
+function Verdict({ state, words = WORDS[state] }: { state: State; words?: string }) {
   return (
     <span className={styles.verdict} data-state={state}>
       {state === "held" ? <CheckIcon size={13} /> : state === "failed" ? <CloseIcon size={12} /> : null}
-      {WORDS[state]}
+      {words}
     </span>
   );
 }
@@ -152,7 +155,7 @@ function Conditions({ steps, path, name, of, file, context }: ConditionsProps) {
             <div className={styles.condition}>
               <span>{group ? GROUPS[group.kind] : conditionWords(condition)}</span> <Verdict state={state} />
             </div>
-            {step ? <Detail text={step.detail} /> : null}
+            {step ? <p className={styles.detail}><Sentence text={step.detail} /></p> : null}
             {group ? <Conditions steps={steps} path={place} name={group.kind} of={group.of} file={file} context={context} /> : <SegmentWords condition={condition} file={file} context={context} looked={step !== undefined} />}
           </li>
         );
@@ -191,9 +194,4 @@ function SegmentWords({ condition, file, context, looked }: { condition: unknown
       </div>
     );
   });
-}
-
-/** A sentence of the evaluator, its code set as code. */
-function Detail({ text }: { text: string }) {
-  return <p className={styles.detail}>{text.split("`").map((part, at) => (at % 2 === 1 ? <code key={at}>{part}</code> : part))}</p>;
 }

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 
 import type { Explained, FlagInFile } from "../../api/types";
+import { withTimes } from "./Sentence";
 import { drawsOf, reasonWords, sameAnswer, Steps, whyWords } from "./trace";
 
 const FLAG: FlagInFile = {
@@ -51,6 +52,11 @@ it("draws with the salts that the evaluator draws with", () => {
   // Who is not in the rollout has no second draw.
   expect(drawsOf({ distribution: { ...serve.distribution, rollout: { share: 9 } } }, FLAG, { account: { id: 7 } }, bucket)).toHaveLength(1);
   expect(drawsOf(serve, FLAG, { account: { id: 0.5 } }, bucket)).toEqual([]);
+});
+
+it("shows times as people read them", () => {
+  expect(withTimes("`$now` is 1795707438476; asked is `time > 1797613200000`")).toBe("`$now` is 2026-11-26T15:37:18.476Z; asked is `time > 2026-12-18T17:00:00Z`");
+  expect(withTimes("`age` is 1795707438476; asked is `> 18`")).toBe("`age` is 1795707438476; asked is `> 18`");
 });
 
 it("says why", () => {

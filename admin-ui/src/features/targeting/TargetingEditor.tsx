@@ -4,19 +4,19 @@ import { useDeferredValue, useId, useMemo, useState, type ReactNode } from "reac
 import type { CompileIssue, ConfigPatch, Environment, Flag, FlagConfig } from "../../api/types";
 import { WarningIcon } from "../../components/icons";
 import { canonical } from "../../lib/json";
-import { sumOf } from "./draft";
+import { WHOLE } from "../../lib/words";
 import { useFlagActions } from "../flags/FlagActions";
 import { attributesAskedFor } from "../playground/context";
+import { Sentence } from "../playground/Sentence";
 import { useEnvironment, type LoadedEnvironment } from "../playground/useEnvironment";
 import { SurroundingsContext, type Surroundings } from "./context";
-import { FIELDS, inFile, parseTargeting, patchOf, same, targetingOf, type Targeting } from "./draft";
+import { FIELDS, inFile, parseTargeting, patchOf, same, sumOf, targetingOf, type Targeting } from "./draft";
 import type { Draft } from "./drafts";
 import { MergeDialog } from "./MergeDialog";
 import { Rules } from "./Rules";
 import { ServeFields } from "./ServeFields";
 import styles from "./Targeting.module.css";
 import { Prerequisites, Targets } from "./Targets";
-import { WHOLE } from "../../lib/words";
 
 interface EditorProps {
   project: string;
@@ -227,7 +227,7 @@ function Issues({ verdict }: { verdict: Verdict | null }) {
                 {issue.collection === "flags" ? "flag" : "segment"} <code>{issue.key}</code>{" "}
               </>
             ) : null}
-            {issue.path ? <code>{issue.path}</code> : null} {issue.message}
+            {issue.path ? <code>{issue.path}</code> : null} <Sentence text={issue.message} />
           </li>
         ))}
       </ul>
