@@ -45,6 +45,15 @@ describe.runIf(hasEvaluator)("with the evaluator", () => {
     expect(trace).toHaveTextContent(/Bucket [\d,]+ lies in/);
   });
 
+  it("tells of the rules of a segment that lists nobody like this", async () => {
+    const context = encodeURIComponent(JSON.stringify({ targetingKey: "user-99", country: "NL", plan: "team", appVersion: "4.1.9" }));
+    const { user } = renderAt(`${URL}?environment=production&flag=new-checkout&context=${context}`);
+    const trace = await screen.findByRole("region", { name: "new-checkout in Production" });
+    await user.click(within(trace).getByText(/its rule decides/));
+    expect(within(trace).getByText("plan is one of “team” or “enterprise”").parentElement).toHaveTextContent("held");
+    expect(within(trace).getByText("appVersion is at least version “4.2.0”").parentElement).toHaveTextContent("did not hold");
+  });
+
   it("compares two environments, and marks what differs in words", async () => {
     const { user, router } = renderAt(`${URL}?compare=staging`);
     expect(await row("search-ranking")).toHaveTextContent("differs");

@@ -255,7 +255,7 @@ function Explanation({ project, environment, loaded: { file, compiled }, flag: k
           <>
             <p className={styles.why}>{whyWords(explained, flag)}</p>
             {explained.value !== null && typeof explained.value === "object" ? <pre className={styles.json}>{brief(explained.value, 2_000)}</pre> : null}
-            <Trace explained={explained} flag={flag} file={file} context={context} compiled={compiled} />
+            <Trace explained={explained} flag={flag} file={file} context={context} compiled={compiled} nowMs={nowMs} />
           </>
         ) : (
           <p className={styles.why}>{explained ? whyWords(explained, flag) : "This context cannot be used."}</p>

@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 
-import type { Explained, FlagFile, FlagInFile, Serve } from "../../api/types";
+import type { Explained, FlagFile, FlagInFile, SegmentConfig, Serve } from "../../api/types";
 import { CheckIcon, CloseIcon } from "../../components/icons";
 import { brief } from "../../lib/json";
 import { conditionWords, serveWords } from "../../lib/words";
@@ -16,6 +16,7 @@ interface TraceProps {
   file: FlagFile;
   context: EvaluationContext;
   compiled: Compiled;
+  nowMs: number;
 }
 
 /** An evaluation from its beginning to its answer: what was looked at, and how it came out. */
@@ -29,7 +30,8 @@ interface FlagTraceProps extends Omit<TraceProps, "explained"> {
   depth: number;
 }
 
-function FlagTrace({ steps, flag, file, context, compiled, depth }: FlagTraceProps) {
+function FlagTrace({ steps, flag, depth, ...world }: FlagTraceProps) {
+  const { file, context, compiled } = world;
   const { prerequisites = [], targets = [], rules = [] } = flag;
   const whole = steps.at("");
   const serve = { flag, context, compiled };
@@ -56,7 +58,7 @@ function FlagTrace({ steps, flag, file, context, compiled, depth }: FlagTracePro
             {needed && !inner.isEmpty ? (
               <details className={styles.inner}>
                 <summary>How {prerequisite.flag} came to it</summary>
-                <FlagTrace steps={inner} flag={needed} file={file} context={context} compiled={compiled} depth={depth + 1} />
+                <FlagTrace steps={inner} flag={needed} depth={depth + 1} {...world} />
               </details>
             ) : null}
           </Place>
@@ -75,7 +77,7 @@ function FlagTrace({ steps, flag, file, context, compiled, depth }: FlagTracePro
         const step = steps.at(path);
         return (
           <Place key={path} title={`Rule ${at + 1}${rule.id ? ` · ${rule.id}` : ""}`} state={steps.rule(at)}>
-            <Conditions steps={steps} path={path} name="conditions" of={rule.conditions ?? []} file={file} context={context} />
+            <Conditions steps={steps} path={path} name="conditions" of={rule.conditions ?? []} {...world} />
             {step ? <Served detail={step.detail} serve={rule.serve} {...serve} /> : <div className={styles.then}>→ {serveWords(rule.serve)}</div>}
           </Place>
         );
@@ -130,18 +132,19 @@ function Verdict({ state, words = WORDS[state] }: { state: State; words?: string
   );
 }
 
-interface ConditionsProps {
+/** What an evaluation goes by, beside the flag. */
+type World = Pick<TraceProps, "file" | "context" | "compiled" | "nowMs">;
+
+interface ConditionsProps extends World {
   steps: Steps;
   path: string;
   name: string;
   of: unknown[];
-  file: FlagFile;
-  context: EvaluationContext;
 }
 
 const GROUPS = { any: "at least one of", all: "all of", none: "none of" };
 
-function Conditions({ steps, path, name, of, file, context }: ConditionsProps) {
+function Conditions({ steps, path, name, of, ...world }: ConditionsProps) {
   if (of.length === 0) return <div>everybody</div>;
   return (
     <ul className={styles.conditions}>
@@ -155,8 +158,12 @@ function Conditions({ steps, path, name, of, file, context }: ConditionsProps) {
             <div className={styles.condition}>
               <span>{group ? GROUPS[group.kind] : conditionWords(condition)}</span> <Verdict state={state} />
             </div>
-            {step ? <p className={styles.detail}><Sentence text={step.detail} /></p> : null}
-            {group ? <Conditions steps={steps} path={place} name={group.kind} of={group.of} file={file} context={context} /> : <SegmentWords condition={condition} file={file} context={context} looked={step !== undefined} />}
+            {step ? (
+              <p className={styles.detail}>
+                <Sentence text={step.detail} />
+              </p>
+            ) : null}
+            {group ? <Conditions steps={steps} path={place} name={group.kind} of={group.of} {...world} /> : step ? <Segments condition={condition} {...world} /> : null}
           </li>
         );
       })}
@@ -164,34 +171,53 @@ function Conditions({ steps, path, name, of, file, context }: ConditionsProps) {
   );
 }
 
-/** Why somebody is in a segment or is not, as far as its lists say. */
-function SegmentWords({ condition, file, context, looked }: { condition: unknown; file: FlagFile; context: EvaluationContext; looked: boolean }) {
+/** Why the context is in the segments that a condition names, or is not. */
+function Segments({ condition, ...world }: World & { condition: unknown }) {
   const { operator, values } = (condition ?? {}) as { operator?: unknown; values?: unknown };
-  if (operator !== "segment" || !looked || !Array.isArray(values)) return null;
-  const key = context["targetingKey"];
+  if (operator !== "segment" || !Array.isArray(values)) return null;
   return values.map((name) => {
-    const segment = file.segments?.find((each) => each.key === name);
-    if (!segment) return null;
-    const { included = [], excluded = [], rules = [] } = segment;
-    const by =
-      typeof key === "string" && excluded.includes(key)
-        ? "lists the targeting key as excluded"
-        : typeof key === "string" && included.includes(key)
-          ? "lists the targeting key as included"
-          : rules.length === 0
-            ? "does not list the targeting key"
-            : `does not list the targeting key; its ${rules.length === 1 ? "rule decides" : `${rules.length} rules decide`}`;
-    return (
-      <div key={String(name)} className={styles.detail}>
-        <code>{String(name)}</code> {by}
-        {by.includes("decide") ? (
-          <ul>
-            {rules.map((rule, at) => (
-              <li key={at}>{rule.conditions.map(conditionWords).join(" and ")}</li>
-            ))}
-          </ul>
-        ) : null}
-      </div>
-    );
+    const segment = world.file.segments?.find(({ key }) => key === name);
+    return segment ? <SegmentTrace key={segment.key} segment={segment} {...world} /> : null;
   });
+}
+
+function SegmentTrace({ segment, ...world }: World & { segment: SegmentConfig }) {
+  const { key, included = [], excluded = [], rules = [] } = segment;
+  const unit = world.context["targetingKey"];
+  const listed = typeof unit !== "string" ? null : excluded.includes(unit) ? "excluded" : included.includes(unit) ? "included" : null;
+  if (listed !== null || rules.length === 0) {
+    return (
+      <p className={styles.detail}>
+        <code>{key}</code> {listed === null ? "does not list the targeting key" : `lists the targeting key as ${listed}`}
+      </p>
+    );
+  }
+  const steps = probe(segment, world);
+  return (
+    <details className={styles.inner}>
+      <summary>
+        <code>{key}</code> does not list the targeting key: its {rules.length === 1 ? "rule decides" : `${rules.length} rules decide`}
+      </summary>
+      {rules.map((rule, at) => (
+        <div key={at}>
+          {rules.length === 1 ? null : (
+            <div className={styles.condition}>
+              <strong>Rule {at + 1}</strong> <Verdict state={steps.rule(at)} />
+            </div>
+          )}
+          <Conditions steps={steps} path={`/rules/${at}`} name="conditions" of={rule.conditions} {...world} />
+        </div>
+      ))}
+    </details>
+  );
+}
+
+/** The trace of a segment's rules: the evaluator tells of flags, so a flag is made that has the same rules. */
+function probe({ rules = [] }: SegmentConfig, { compiled, context, nowMs }: World): Steps {
+  const variants = [
+    { key: "in", value: true },
+    { key: "out", value: false },
+  ];
+  const asked: FlagInFile = { key: "segment", kind: "boolean", enabled: true, variants, rules: rules.map(({ conditions }) => ({ conditions, serve: { variant: "in" } })), default: { variant: "out" } };
+  return new Steps(compiled.withFlag(asked).explain(asked.key, context, nowMs).steps);
 }
