@@ -71,7 +71,7 @@ export function deliveryState(now: Date): DeliveryState {
     deliveries: [
       delivery("msg_3", "waiting", 2, { event: "rollout.holds", severity: "warning", title: "search-ranking in production: holds at 10 %, as errors is suspicious", attempts: 3, status: 503, problem: "the receiver answered 503", nextAttemptAt: at(now.getTime() + MINUTE_MS) }),
       delivery("msg_2", "delivered", 30, {}),
-      delivery("msg_1", "dead", 300, { event: "rollout.rolledBack", severity: "critical", title: "payments-v2 in production: harm rolled `on` back from 25 %", attempts: 56, status: null, problem: "no address: the name is not known" }),
+      delivery("msg_1", "dead", 300, { event: "rollout.rolledBack", severity: "critical", title: "payments-v2 in production: harm rolled `on` back from 25 %", attempts: 56, status: null, durationMs: null, problem: "no address: the name is not known" }),
     ],
     histories: new Map(),
     project: { key: "shop", name: "Harbor Shop", oneRolloutAtATime: false, ...stamp, version: 1 },

@@ -174,7 +174,7 @@ export function GateChart({ gate, points, measure, variant, baseline }: ChartPro
           (_, __, min, max) => powers(min, max),
         ),
       ],
-      series: [{}, { stroke: ink.treatment, width: 2, fill: `${ink.treatment}22`, fillTo: (_, __, min) => min, points: { show: false } }],
+      series: [{}, { stroke: ink.treatment, width: 2, fill: `${ink.treatment}22`, fillTo: (chart, _, min) => chart.scales["y"]?.min ?? min, points: { show: false } }],
       hooks: {
         draw: [
           (chart) => {

@@ -1,5 +1,5 @@
 import { ActionIcon, Button, Chip, Group, NativeSelect, Select, TextInput } from "@mantine/core";
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
 
 import type { RolloutWindow } from "../../api/types";
 import { CloseIcon, PlusIcon } from "../../components/icons";
@@ -62,12 +62,15 @@ interface WindowProps {
 }
 
 function Window({ window, name, error, onChange, onRemove }: WindowProps) {
-  const kind = windowKind(window);
+  // A plain weekly rule can be written as a rule, too.
+  const [asRule, setAsRule] = useState(false);
+  const kind = asRule && typeof window.rrule === "string" ? "rule" : windowKind(window);
   const days = daysOf(window.rrule);
   const zones = useMemo(() => [...new Set([window.zone, "UTC", ...Intl.supportedValuesOf("timeZone")])].filter((zone) => zone !== ""), [window.zone]);
   const time = window.start.slice(11, 16) || "09:00";
   const to = (next: WindowKind) => {
     const { rrule: _, ...rest } = window;
+    setAsRule(next === "rule");
     if (next === "once") onChange(rest);
     else if (next === "weekly") onChange(weeklyWindow(["MO", "TU", "WE", "TH", "FR"], time, window.durationMs, window.zone, new Date()));
     else onChange({ ...rest, rrule: window.rrule ?? "FREQ=DAILY" });

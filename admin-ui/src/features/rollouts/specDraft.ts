@@ -24,7 +24,7 @@ export function cleaned(spec: RolloutSpec): RolloutSpec {
       ...(segments.length > 0 ? { segments } : {}),
     })),
     ...(gates.length > 0 ? { gates: gates.map((gate) => said(gate)) } : {}),
-    ...(windows.length > 0 ? { windows: windows.map((window) => said(window)) } : {}),
+    ...(windows.length > 0 ? { windows: windows.map(({ rrule, ...window }) => ({ ...window, ...(typeof rrule === "string" ? { rrule } : {}) })) } : {}),
   };
 }
 
