@@ -4,6 +4,7 @@ import * as sdk from "./generated";
 import { client } from "./generated/client.gen";
 import { Problem, problemOf } from "./problem";
 import type { Broken, ConfigPatch, NewFlag, Rollout, SdkKey } from "./types";
+import type { Broken, ConfigPatch, NewFlag, SdkKey, SdkKeyKind } from "./types";
 
 client.setConfig({
   baseUrl: window.location.origin,
@@ -18,7 +19,8 @@ interface Answer<T> {
   response?: Response | undefined;
 }
 
-async function settled<T>(answer: Promise<Answer<T>>): Promise<T> {
+/** What was answered, or a `Problem`. */
+export async function settled<T>(answer: Promise<Answer<T>>): Promise<T> {
   const { data, error, response } = await answer;
   if (response?.ok) return data as T;
   if (error instanceof DOMException && error.name === "AbortError") throw error;
@@ -43,9 +45,10 @@ function readable<T extends object>(items: (T | Broken)[]): T[] {
 }
 
 const ifMatch = (version: number) => ({ "If-Match": `"${version}"` });
+export const ifMatch = (version: number) => ({ "If-Match": `"${version}"` });
 
 /** The most that a page may hold. */
-const limit = 200;
+export const limit = 200;
 
 /** No list is followed for longer: what is beyond is for searches, not for pages. */
 const MAX_PAGES = 50;

@@ -2,7 +2,7 @@ import { Button, Group, MultiSelect, NativeSelect, SegmentedControl, Stack, Tags
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
-import { api } from "../../api/client";
+import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import { isProblem } from "../../api/problem";
 import { queries } from "../../api/queries";
 import type { NotificationChannel, NotificationSeverity, NotificationTarget } from "../../api/types";
@@ -67,7 +67,7 @@ export function ChannelDialog({ project, channel, onClose }: { project: string; 
   const save = useMutation({
     mutationFn: () => {
       const body = { name: name.trim(), target: wanted(), minSeverity, environments: chosen, reason: reason.trim() };
-      return base ? api.updateChannel(project, base.key, base.version, body) : api.createChannel(project, { ...body, key: (key ?? keyFrom(name)).trim() });
+      return base ? deliveryApi.updateChannel(project, base.key, base.version, body) : deliveryApi.createChannel(project, { ...body, key: (key ?? keyFrom(name)).trim() });
     },
     onSuccess: async (saved) => {
       await queryClient.invalidateQueries({ queryKey: ["project", project] });
@@ -75,7 +75,7 @@ export function ChannelDialog({ project, channel, onClose }: { project: string; 
     },
     onError: async (error) => {
       if (!isProblem(error, "stale") || !base) return;
-      const now = (await queryClient.fetchQuery({ ...queries.channels(project), staleTime: 0 })).find((each) => each.key === base.key);
+      const now = (await queryClient.fetchQuery({ ...deliveryQueries.channels(project), staleTime: 0 })).find((each) => each.key === base.key);
       if (!now) return;
       setTheirs({ before: told(base), after: told(now) });
       setBase(now);

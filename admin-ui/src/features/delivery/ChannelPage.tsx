@@ -3,8 +3,7 @@ import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tansta
 import { Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { api } from "../../api/client";
-import { queries } from "../../api/queries";
+import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import type { DeliveryView, NotificationChannel } from "../../api/types";
 import { Ago } from "../../components/Ago";
 import { KeyIcon } from "../../components/icons";
@@ -24,7 +23,7 @@ const LOOK_MS = 10_000;
 export function ChannelPage() {
   const { project, channel: key } = useParams({ from: "/projects/$project/delivery/channels/$channel" });
   const mayNot = useRefusal("administer", "Seeing and changing notification channels");
-  const channels = useQuery({ ...queries.channels(project), enabled: mayNot === null });
+  const channels = useQuery({ ...deliveryQueries.channels(project), enabled: mayNot === null });
   const channel = channels.data?.find((each) => each.key === key);
   const back = (
     <Link to="/projects/$project/delivery/channels" params={{ project }} className={styles.back}>
@@ -99,7 +98,7 @@ function Key({ project, channel }: { project: string; channel: NotificationChann
           title={`Change the signing key of ${channel.name}?`}
           verb="Change key"
           act={async (reason) => {
-            const made = await api.changeChannelKey(project, channel.key, channel.version, reason);
+            const made = await deliveryApi.changeChannelKey(project, channel.key, channel.version, reason);
             setKey(made.signingKey ?? null);
           }}
           onClose={() => setAsking(false)}
@@ -113,7 +112,7 @@ function Key({ project, channel }: { project: string; channel: NotificationChann
 }
 
 function Deliveries({ project, channel }: { project: string; channel: NotificationChannel }) {
-  const deliveries = useInfiniteQuery({ ...queries.deliveries(project, channel.key), refetchInterval: LOOK_MS });
+  const deliveries = useInfiniteQuery({ ...deliveryQueries.deliveries(project, channel.key), refetchInterval: LOOK_MS });
   const rows = deliveries.data?.pages.flatMap(({ items }) => items) ?? [];
   if (deliveries.error && !deliveries.data) return <ProblemAlert error={deliveries.error} onRetry={() => void deliveries.refetch()} />;
   if (deliveries.isPending) return <Loader type="dots" aria-label="Loading the deliveries" />;
@@ -152,8 +151,8 @@ function Deliveries({ project, channel }: { project: string; channel: Notificati
 function Delivery({ project, channel, row }: { project: string; channel: string; row: DeliveryView }) {
   const queryClient = useQueryClient();
   const retry = useMutation({
-    mutationFn: () => api.retryDelivery(project, channel, row.id),
-    onSettled: () => queryClient.invalidateQueries({ queryKey: queries.deliveries(project, channel).queryKey }),
+    mutationFn: () => deliveryApi.retryDelivery(project, channel, row.id),
+    onSettled: () => queryClient.invalidateQueries({ queryKey: deliveryQueries.deliveries(project, channel).queryKey }),
   });
   const [word, tone] = PROGRESS[row.state];
   const tried = row.attempts === 0 ? "not tried yet" : `tried ${row.attempts === 1 ? "once" : `${row.attempts} times`}`;

@@ -3,8 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { api } from "../../api/client";
-import { queries } from "../../api/queries";
+import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import type { NotificationChannel } from "../../api/types";
 import { PlusIcon } from "../../components/icons";
 import { Card, Empty } from "../../components/Page";
@@ -19,7 +18,7 @@ import { TestChannel } from "./TestChannel";
 export function Channels() {
   const { project } = useParams({ from: "/projects/$project/delivery/channels" });
   const mayNot = useRefusal("administer", "Seeing and changing notification channels");
-  const channels = useQuery({ ...queries.channels(project), enabled: mayNot === null });
+  const channels = useQuery({ ...deliveryQueries.channels(project), enabled: mayNot === null });
   const [editing, setEditing] = useState<NotificationChannel | "new" | null>(null);
   const [archiving, setArchiving] = useState<NotificationChannel | null>(null);
   const navigate = useNavigate();
@@ -81,7 +80,7 @@ export function Channels() {
       </div>
       {editing ? <ChannelDialog project={project} channel={editing === "new" ? null : editing} onClose={() => setEditing(null)} /> : null}
       {archiving ? (
-        <ArchiveDialog project={project} title={`Archive ${archiving.name}?`} act={(reason) => api.archiveChannel(project, archiving.key, archiving.version, reason)} onClose={() => setArchiving(null)}>
+        <ArchiveDialog project={project} title={`Archive ${archiving.name}?`} act={(reason) => deliveryApi.archiveChannel(project, archiving.key, archiving.version, reason)} onClose={() => setArchiving(null)}>
           Nothing is sent there any more, its signing keys are forgotten, and its key is never given again.
         </ArchiveDialog>
       ) : null}

@@ -4,7 +4,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { useState, type FormEvent } from "react";
 
-import { api } from "../../api/client";
+import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import { isProblem } from "../../api/problem";
 import { queries } from "../../api/queries";
 import type { Environment, Project, RolloutWindow } from "../../api/types";
@@ -22,7 +22,7 @@ import { Guarded, OptionalReason, Overtaken, useRefusal } from "./parts";
 export function Freezes() {
   const { project } = useParams({ from: "/projects/$project/delivery/freezes" });
   const environments = useQuery(queries.environments(project)).data ?? [];
-  const itself = useQuery(queries.project(project));
+  const itself = useQuery(deliveryQueries.project(project));
   return (
     <div className={styles.list}>
       <Card className={styles.card ?? ""}>
@@ -46,7 +46,7 @@ function Turns({ project }: { project: Project }) {
   const mayNot = useRefusal("administer", "Changing this");
   const queryClient = useQueryClient();
   const refresh = () => queryClient.invalidateQueries({ queryKey: ["project", project.key] });
-  const save = useMutation({ mutationFn: () => api.setOneRolloutAtATime(project.key, project.version, on, reason.trim()), onSuccess: refresh, onError: (error) => (isProblem(error, "stale") ? refresh() : undefined) });
+  const save = useMutation({ mutationFn: () => deliveryApi.setOneRolloutAtATime(project.key, project.version, on, reason.trim()), onSuccess: refresh, onError: (error) => (isProblem(error, "stale") ? refresh() : undefined) });
   const changed = on !== (project.oneRolloutAtATime ?? false);
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -98,7 +98,7 @@ function FreezesOf({ project, environment }: { project: string; environment: Env
     setFreezes(freezesOf(environment));
   }
   const save = useMutation({
-    mutationFn: () => api.setFreezes(project, environment.key, base.version, freezes, reason.trim()),
+    mutationFn: () => deliveryApi.setFreezes(project, environment.key, base.version, freezes, reason.trim()),
     onSuccess: async (saved) => {
       setTheirs(null);
       setReason("");

@@ -3,9 +3,8 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { useState, type FormEvent } from "react";
 
-import { api } from "../../api/client";
+import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import { isProblem } from "../../api/problem";
-import { queries } from "../../api/queries";
 import type { MetricSource, SourceKind } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
 import { PlusIcon } from "../../components/icons";
@@ -19,7 +18,7 @@ import { TryQuery } from "./TryQuery";
 
 export function Sources() {
   const { project } = useParams({ from: "/projects/$project/delivery/sources" });
-  const sources = useQuery(queries.metricSources(project));
+  const sources = useQuery(deliveryQueries.metricSources(project));
   const [editing, setEditing] = useState<MetricSource | "new" | null>(null);
   const [archiving, setArchiving] = useState<MetricSource | null>(null);
   const mayNot = useRefusal("administer", "Changing metric sources");
@@ -68,7 +67,7 @@ export function Sources() {
       </div>
       {editing ? <SourceDialog project={project} source={editing === "new" ? null : editing} onClose={() => setEditing(null)} /> : null}
       {archiving ? (
-        <ArchiveDialog project={project} title={`Archive ${archiving.name}?`} act={(reason) => api.archiveMetricSource(project, archiving.key, archiving.version, reason)} onClose={() => setArchiving(null)}>
+        <ArchiveDialog project={project} title={`Archive ${archiving.name}?`} act={(reason) => deliveryApi.archiveMetricSource(project, archiving.key, archiving.version, reason)} onClose={() => setArchiving(null)}>
           Gates cannot ask it any more, and its key is never given again. One that a rollout asks stays.
         </ArchiveDialog>
       ) : null}
@@ -110,7 +109,7 @@ function SourceDialog({ project, source, onClose }: { project: string; source: M
   const save = useMutation({
     mutationFn: () => {
       const body = { name: name.trim(), url: url.trim(), description: description.trim(), credential: credential.trim() || null, reason: reason.trim() };
-      return base ? api.updateMetricSource(project, base.key, base.version, body) : api.createMetricSource(project, { ...body, kind, key: (key ?? keyFrom(name)).trim() });
+      return base ? deliveryApi.updateMetricSource(project, base.key, base.version, body) : deliveryApi.createMetricSource(project, { ...body, kind, key: (key ?? keyFrom(name)).trim() });
     },
     onSuccess: async () => {
       await queryClient.invalidateQueries({ queryKey: ["project", project] });
@@ -118,7 +117,7 @@ function SourceDialog({ project, source, onClose }: { project: string; source: M
     },
     onError: async (error) => {
       if (!isProblem(error, "stale") || !base) return;
-      const now = (await queryClient.fetchQuery({ ...queries.metricSources(project), staleTime: 0 })).find((each) => each.key === base.key);
+      const now = (await queryClient.fetchQuery({ ...deliveryQueries.metricSources(project), staleTime: 0 })).find((each) => each.key === base.key);
       if (!now) return;
       setTheirs({ before: told(base), after: told(now) });
       setBase(now);

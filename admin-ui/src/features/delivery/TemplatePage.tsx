@@ -4,9 +4,8 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useState, type FormEvent } from "react";
 
-import { api } from "../../api/client";
+import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import { isProblem } from "../../api/problem";
-import { queries } from "../../api/queries";
 import type { RolloutTemplate } from "../../api/types";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
@@ -22,7 +21,7 @@ const NEW = "new";
 export function TemplatePage() {
   const { project, template: key } = useParams({ from: "/projects/$project/delivery/templates/$template" });
   const { from } = useSearch({ from: "/projects/$project/delivery/templates/$template" });
-  const templates = useQuery(queries.templates(project));
+  const templates = useQuery(deliveryQueries.templates(project));
   const back = (
     <Link to="/projects/$project/delivery/templates" params={{ project }} className={styles.back}>
       ← All templates
@@ -69,7 +68,7 @@ function TemplateForm({ project, template, from }: { project: string; template: 
   const save = useMutation({
     mutationFn: () => {
       const body = { name: name.trim(), description: description.trim(), spec: cleaned(draft), reason: reason.trim() };
-      return base ? api.updateTemplate(project, base.key, base.version, body) : api.createTemplate(project, { ...body, key: (key ?? keyFrom(name)).trim() });
+      return base ? deliveryApi.updateTemplate(project, base.key, base.version, body) : deliveryApi.createTemplate(project, { ...body, key: (key ?? keyFrom(name)).trim() });
     },
     onSuccess: async (saved) => {
       await queryClient.invalidateQueries({ queryKey: ["project", project] });
@@ -78,7 +77,7 @@ function TemplateForm({ project, template, from }: { project: string; template: 
     },
     onError: async (error) => {
       if (!isProblem(error, "stale") || !base) return;
-      const all = await queryClient.fetchQuery({ ...queries.templates(project), staleTime: 0 });
+      const all = await queryClient.fetchQuery({ ...deliveryQueries.templates(project), staleTime: 0 });
       const now = all.find((each) => each.key === base.key);
       if (!now) return;
       setTheirs({ before: told(base), after: told(now) });

@@ -3,8 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { api } from "../../api/client";
-import { queries } from "../../api/queries";
+import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import type { RolloutTemplate } from "../../api/types";
 import { PlusIcon } from "../../components/icons";
 import { Card } from "../../components/Page";
@@ -16,7 +15,7 @@ import { ArchiveDialog, Guarded, useRefusal } from "./parts";
 
 export function Templates() {
   const { project } = useParams({ from: "/projects/$project/delivery/templates" });
-  const templates = useQuery(queries.templates(project));
+  const templates = useQuery(deliveryQueries.templates(project));
   const [archiving, setArchiving] = useState<RolloutTemplate | null>(null);
   const mayNot = useRefusal("edit", "Changing templates");
   const navigate = useNavigate();
@@ -72,7 +71,7 @@ export function Templates() {
         ))}
       </div>
       {archiving ? (
-        <ArchiveDialog project={project} title={`Archive ${archiving.name}?`} act={(reason) => api.archiveTemplate(project, archiving.key, archiving.version, reason)} onClose={() => setArchiving(null)}>
+        <ArchiveDialog project={project} title={`Archive ${archiving.name}?`} act={(reason) => deliveryApi.archiveTemplate(project, archiving.key, archiving.version, reason)} onClose={() => setArchiving(null)}>
           Nobody starts from it any more, and its key is never given again. Rollouts that did go on.
         </ArchiveDialog>
       ) : null}

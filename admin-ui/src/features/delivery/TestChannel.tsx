@@ -1,7 +1,7 @@
 import { Button, Text } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 
-import { api } from "../../api/client";
+import { deliveryApi } from "../../api/delivery";
 import type { NotificationChannel } from "../../api/types";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { numberWords } from "../rollouts/rolloutWords";
@@ -10,7 +10,7 @@ import { numberWords } from "../rollouts/rolloutWords";
 export function TestChannel({ project, channel }: { project: string; channel: NotificationChannel }) {
   const queryClient = useQueryClient();
   const test = useMutation({
-    mutationFn: () => api.testChannel(project, channel.key),
+    mutationFn: () => deliveryApi.testChannel(project, channel.key),
     onSettled: () => queryClient.invalidateQueries({ queryKey: ["project", project, "deliveries"] }),
   });
   const said = test.data;

@@ -1,7 +1,7 @@
 import { Button, Group, Text, Tooltip } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 
-import { api } from "../../api/client";
+import { deliveryApi } from "../../api/delivery";
 import { Ago } from "../../components/Ago";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { useFlagActions } from "../flags/FlagActions";
@@ -10,7 +10,7 @@ import { numberWords, refusalWords } from "../rollouts/rolloutWords";
 /** Asks a source now: the number, or what is wrong, as a gate would say it. */
 export function TryQuery({ project, source, query }: { project: string; source: string; query: string }) {
   const mayNot = refusalWords(useFlagActions().refusal("edit"), "Trying a query");
-  const test = useMutation({ mutationFn: () => api.testMetricSource(project, source, query) });
+  const test = useMutation({ mutationFn: () => deliveryApi.testMetricSource(project, source, query) });
   return (
     <Group gap="sm" mt={8} align="center">
       <Tooltip label={mayNot} disabled={mayNot === null}>

@@ -2,8 +2,7 @@ import { Button, Group, Loader, Menu, NativeSelect, SegmentedControl, Select, St
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
-import { api } from "../../api/client";
-import { queries } from "../../api/queries";
+import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import type { GatePreset, MetricSource, RolloutGate, RolloutSpec } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
 import { PlusIcon } from "../../components/icons";
@@ -24,8 +23,8 @@ interface GatesProps {
 /** What is watched. */
 export function GatesEditor({ project, spec, errors, onChange }: GatesProps) {
   const gates = spec.gates ?? [];
-  const sources = useQuery(queries.metricSources(project)).data ?? [];
-  const presets = useQuery(queries.gatePresets()).data ?? [];
+  const sources = useQuery(deliveryQueries.metricSources(project)).data ?? [];
+  const presets = useQuery(deliveryQueries.gatePresets()).data ?? [];
   const [preset, setPreset] = useState<GatePreset | null>(null);
   const add = (...added: RolloutGate[]) => {
     const all = [...gates];
@@ -253,7 +252,7 @@ function PresetDialog({ preset, sources, onClose, onDone }: PresetProps) {
   const [source, setSource] = useState<string | null>(usable[0]?.key ?? null);
   const [words, setWords] = useState<Record<string, string>>({});
   const expand = useMutation({
-    mutationFn: () => api.expandPreset(preset.key, { source: source ?? "", parameters: Object.fromEntries(Object.entries(words).filter(([, word]) => word !== "")) }),
+    mutationFn: () => deliveryApi.expandPreset(preset.key, { source: source ?? "", parameters: Object.fromEntries(Object.entries(words).filter(([, word]) => word !== "")) }),
     onSuccess: onDone,
   });
   const submit = (event: FormEvent) => {

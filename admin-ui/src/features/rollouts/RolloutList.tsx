@@ -2,6 +2,7 @@ import { Loader, NativeSelect, SegmentedControl, TextInput } from "@mantine/core
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 
+import { deliveryQueries } from "../../api/delivery";
 import { queries } from "../../api/queries";
 import type { Environment, Rollout } from "../../api/types";
 import { Ago } from "../../components/Ago";
@@ -35,7 +36,7 @@ export function RolloutList() {
   const navigate = useNavigate({ from: "/projects/$project/rollouts" });
   const environments = useQuery(queries.environments(project)).data ?? [];
   const asked = environments.filter(({ key }) => filter.environment === undefined || key === filter.environment);
-  const reads = useQueries({ queries: asked.map(({ key }) => ({ ...queries.rollouts(project, key), refetchInterval: LOOK_MS })) });
+  const reads = useQueries({ queries: asked.map(({ key }) => ({ ...deliveryQueries.rollouts(project, key), refetchInterval: LOOK_MS })) });
   const set = (name: "environment" | "flag" | "state", value: string) =>
     void navigate({ search: ({ [name]: _, ...rest }) => (value === "" ? rest : { ...rest, [name]: value }), replace: true });
 

@@ -5,6 +5,7 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import { useState, type FormEvent } from "react";
 
 import { api } from "../../api/client";
+import { deliveryQueries } from "../../api/delivery";
 import { isProblem } from "../../api/problem";
 import { queries } from "../../api/queries";
 import type { Environment, Flag, FlagConfig, RolloutSpec, RolloutTemplate } from "../../api/types";
@@ -37,7 +38,7 @@ export function StartPage() {
   const environment = environments.find((each) => each.key === asked) ?? environments.find((each) => each.production) ?? environments[0];
   const flag = useQuery(queries.flag(project, key));
   const config = useQuery({ ...queries.config(project, key, environment?.key ?? ""), enabled: environment !== undefined });
-  const templates = useQuery(queries.templates(project));
+  const templates = useQuery(deliveryQueries.templates(project));
   const failed = [flag, config, templates].find(({ error, data }) => error && !data);
   const back = (
     <nav className={above.above} aria-label="Where this belongs">
@@ -101,7 +102,7 @@ function Start({ project, environment, flag, config, templates }: StartProps) {
   const [freshCohort, setFreshCohort] = useState(false);
   const [allowNoData, setAllowNoData] = useState(false);
   const [reason, setReason] = useState("");
-  const segments = useQuery(queries.segmentKeys(project, environment.key)).data ?? [];
+  const segments = useQuery(deliveryQueries.segmentKeys(project, environment.key)).data ?? [];
   const preview = usePreview(project, environment.key, flag.key, spec, traffic);
   const mayNot = refusalWords(useFlagActions().refusal("edit"), "Starting a rollout");
   const queryClient = useQueryClient();

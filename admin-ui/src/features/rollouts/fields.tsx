@@ -15,8 +15,6 @@ const UNITS = [
   { value: "1000", label: "seconds" },
 ];
 
-const LABEL_HEIGHT = "calc(var(--mantine-font-size-sm) * var(--mantine-line-height))";
-
 function unitOf(ms: number | null | undefined, least: number): number {
   if (typeof ms !== "number" || ms <= 0 || Number.isNaN(ms)) return least;
   return [DAY_MS, HOUR_MS, MINUTE_MS].find((unit) => ms % unit === 0 && ms >= unit) ?? 1_000;
@@ -63,8 +61,9 @@ export function DurationField({ label, description, value, onChange, error, plac
           if (given) onChange(Math.round((value / shownUnit) * next));
         }}
         data={UNITS}
-        // As high as the label beside it.
-        style={{ flex: "0 0 104px", marginTop: hiddenLabel ? 0 : LABEL_HEIGHT }}
+        // As high as the label beside it; its own is the one above.
+        {...(hiddenLabel ? {} : { label: "\u00a0" })}
+        style={{ flex: "0 0 104px" }}
       />
     </Group>
   );

@@ -1,7 +1,7 @@
 import { useDebouncedValue } from "@mantine/hooks";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 
-import { api } from "../../api/client";
+import { deliveryApi } from "../../api/delivery";
 import type { GateBaseline, RolloutSpec } from "../../api/types";
 import type { Traffic } from "./PreviewPanel";
 import { cleaned } from "./specDraft";
@@ -24,7 +24,7 @@ export function usePreview(project: string, environment: string, flag: string, s
   const [body] = useDebouncedValue(wanted, TYPING_MS);
   const asked = useQuery({
     queryKey: ["rolloutPreview", project, environment, body],
-    queryFn: ({ signal }) => api.previewRollout(project, environment, JSON.parse(body), signal),
+    queryFn: ({ signal }) => deliveryApi.previewRollout(project, environment, JSON.parse(body), signal),
     placeholderData: keepPreviousData,
     retry: false,
     gcTime: 60_000,
