@@ -3,8 +3,7 @@
 import * as sdk from "./generated";
 import { client } from "./generated/client.gen";
 import { Problem, problemOf } from "./problem";
-import type { Broken, ConfigPatch, NewFlag, Rollout, SdkKey } from "./types";
-import type { Broken, ConfigPatch, NewFlag, SdkKey, SdkKeyKind } from "./types";
+import type { Broken, ConfigPatch, NewFlag, SdkKey } from "./types";
 
 client.setConfig({
   baseUrl: window.location.origin,
@@ -39,12 +38,6 @@ function whole<T extends object>(items: (T | Broken)[]): T[] {
   return items.filter((item): item is T => !isBroken(item));
 }
 
-/** The same, of what has no times. */
-function readable<T extends object>(items: (T | Broken)[]): T[] {
-  return items.filter((item): item is T => !("broken" in item));
-}
-
-const ifMatch = (version: number) => ({ "If-Match": `"${version}"` });
 export const ifMatch = (version: number) => ({ "If-Match": `"${version}"` });
 
 /** The most that a page may hold. */
@@ -134,55 +127,6 @@ export const api = {
       }),
     ),
 
-  /** All of an environment's, or of one flag there, newest first. */
-  rollouts: (project: string, environment: string, flag?: string): Promise<Rollout[]> =>
-    everything((cursor) =>
-      settled(sdk.listRollouts({ path: { project, environment }, query: { limit, ...(flag ? { flag } : {}), ...after(cursor) } })),
-    ).then((found) => found.toReversed()),
-  previewRollout: (project: string, environment: string, body: sdk.PreviewRollout, signal: AbortSignal) =>
-    settled(sdk.previewRollout({ path: { project, environment }, body, signal })),
-
-  templates: (project: string) => settled(sdk.listRolloutTemplates({ path: { project }, query: { limit } })).then(({ items }) => readable(items)),
-  createTemplate: (project: string, body: sdk.ReasonedCreateTemplate) => settled(sdk.createRolloutTemplate({ path: { project }, body })),
-  updateTemplate: (project: string, template: string, version: number, body: sdk.ReasonedUpdateTemplate) =>
-    settled(sdk.updateRolloutTemplate({ path: { project, template }, headers: ifMatch(version), body })),
-  archiveTemplate: (project: string, template: string, version: number, reason: string) =>
-    settled(sdk.archiveRolloutTemplate({ path: { project, template }, headers: ifMatch(version), query: because(reason) })),
-  gatePresets: () => settled(sdk.listGatePresets()).then(({ items }) => items),
-  expandPreset: (preset: string, body: sdk.ExpandPreset) => settled(sdk.expandGatePreset({ path: { preset }, body })).then(({ gates }) => gates),
-
-  metricSources: (project: string) => settled(sdk.listMetricSources({ path: { project }, query: { limit } })).then(({ items }) => readable(items)),
-  createMetricSource: (project: string, body: sdk.ReasonedCreateMetricSource) => settled(sdk.createMetricSource({ path: { project }, body })),
-  updateMetricSource: (project: string, source: string, version: number, body: sdk.ReasonedUpdateMetricSource) =>
-    settled(sdk.updateMetricSource({ path: { project, source }, headers: ifMatch(version), body })),
-  archiveMetricSource: (project: string, source: string, version: number, reason: string) =>
-    settled(sdk.archiveMetricSource({ path: { project, source }, headers: ifMatch(version), query: because(reason) })),
-  testMetricSource: (project: string, source: string, query: string) => settled(sdk.testMetricSource({ path: { project, source }, body: { query } })),
-
-  channels: (project: string) => settled(sdk.listChannels({ path: { project }, query: { limit } })).then(({ items }) => readable(items)),
-  createChannel: (project: string, body: sdk.ReasonedCreateChannel) => settled(sdk.createChannel({ path: { project }, body })),
-  updateChannel: (project: string, channel: string, version: number, body: sdk.ReasonedUpdateChannel) =>
-    settled(sdk.updateChannel({ path: { project, channel }, headers: ifMatch(version), body })),
-  archiveChannel: (project: string, channel: string, version: number, reason: string) =>
-    settled(sdk.archiveChannel({ path: { project, channel }, headers: ifMatch(version), query: because(reason) })),
-  changeChannelKey: (project: string, channel: string, version: number, reason: string) =>
-    settled(sdk.changeChannelKey({ path: { project, channel }, headers: ifMatch(version), query: because(reason) })),
-  testChannel: (project: string, channel: string) => settled(sdk.testChannel({ path: { project, channel } })),
-  deliveries: (project: string, channel: string, cursor: string | undefined) =>
-    settled(sdk.listDeliveries({ path: { project, channel }, query: { limit: 50, ...(cursor ? { cursor } : {}) } })),
-  retryDelivery: (project: string, channel: string, delivery: string) => settled(sdk.retryDelivery({ path: { project, channel, delivery } })),
-
-  /** When no rollout may raise a share in an environment. */
-  setFreezes: (project: string, environment: string, version: number, freezes: sdk.RolloutWindow[], reason: string) =>
-    settled(sdk.updateEnvironment({ path: { project, environment }, headers: ifMatch(version), body: { freezes, reason } })),
-  project: (project: string) => settled(sdk.getProject({ path: { project } })),
-  setOneRolloutAtATime: (project: string, version: number, oneRolloutAtATime: boolean, reason: string) => {
-    // The API takes it; its description of the body leaves it out.
-    const body: sdk.ReasonedUpdateProject & { oneRolloutAtATime: boolean } = { oneRolloutAtATime, reason };
-    return settled(sdk.updateProject({ path: { project }, headers: ifMatch(version), body }));
-  },
-  segmentKeys: (project: string, environment: string) =>
-    settled(sdk.listSegments({ path: { project, environment }, query: { limit } })).then(({ items }) => items.map(({ key }) => key)),
   members: (project: string) => everything((cursor) => settled(sdk.listMembers({ path: { project }, query: { limit, ...after(cursor) } }))),
   /** `version` where the person has a role already. */
   setMember: (project: string, user: string, role: sdk.Role, version: number | null, reason: string) =>

@@ -52,28 +52,6 @@ export const queries = {
       queryKey: ["project", project, "rollout", environment, rollout],
       queryFn: () => api.rollout(project, environment, rollout),
     }),
-  rollouts: (project: string, environment: string, flag?: string) =>
-    queryOptions({
-      queryKey: ["project", project, "rollouts", environment, flag ?? ""],
-      queryFn: () => api.rollouts(project, environment, flag),
-    }),
-  templates: (project: string) =>
-    queryOptions({ queryKey: ["project", project, "templates"], queryFn: () => api.templates(project) }),
-  gatePresets: () => queryOptions({ queryKey: ["gatePresets"], queryFn: () => api.gatePresets(), staleTime: Infinity }),
-  metricSources: (project: string) =>
-    queryOptions({ queryKey: ["project", project, "metricSources"], queryFn: () => api.metricSources(project) }),
-  channels: (project: string) =>
-    queryOptions({ queryKey: ["project", project, "channels"], queryFn: () => api.channels(project) }),
-  deliveries: (project: string, channel: string) =>
-    infiniteQueryOptions({
-      queryKey: ["project", project, "deliveries", channel],
-      queryFn: ({ pageParam }) => api.deliveries(project, channel, pageParam || undefined),
-      initialPageParam: "",
-      getNextPageParam: (page) => page.nextCursor ?? undefined,
-    }),
-  project: (project: string) => queryOptions({ queryKey: ["project", project, "itself"], queryFn: () => api.project(project) }),
-  segmentKeys: (project: string, environment: string) =>
-    queryOptions({ queryKey: ["project", project, "segmentKeys", environment], queryFn: () => api.segmentKeys(project, environment) }),
   allFlags: (project: string) => queryOptions({ queryKey: ["project", project, "allFlags"], queryFn: () => api.allFlags(project) }),
   flagFile: (project: string, environment: string) =>
     queryOptions({

@@ -16,6 +16,6 @@ export function Home() {
   if (!projects.data) return <Splash />;
   const last = lastProject();
   const project = projects.data.find(({ key }) => key === last) ?? projects.data[0];
-  if (!project) return <FirstProject />;
-  return <Navigate to="/projects/$project/flags" params={{ project: project.key }} replace />;
+  if (!project) return me.data?.instanceAdmin ? <Navigate to="/start" replace /> : <FirstProject />;
+  return <Navigate to="/projects/$project" params={{ project: project.key }} replace />;
 }

@@ -109,6 +109,12 @@ export function adminState(): AdminState {
   return state;
 }
 
+/** Of an instance that nobody has used yet. */
+export function emptyState(): AdminState {
+  const { users, receipts } = adminState();
+  return { segments: new Map(), keys: new Map(), tokens: new Map(), receipts, rolloutsAt: new Map(), projects: [], users: new Map([...users].slice(0, 1)) };
+}
+
 const uses = (rules: unknown, key: string) => new RegExp(`"operator":"segment"[^}]*"${key}"|"values":\\["${key}"\\][^}]*"operator":"segment"`).test(JSON.stringify(rules ?? []));
 
 /** The answer, or null where the request is of another part. */
@@ -202,7 +208,8 @@ export function handleAdmin(state: AdminState, deps: AdminDeps, request: AdminRe
     return json(row, 200, row.version);
   }
   if (what === "receipts") {
-    const connected = row && row.revision > 0 ? 3 : 0;
+    // An environment that nothing was changed in yet has nobody who asks.
+    const connected = row && row.createdAt === LONG_AGO.createdAt ? 3 : 0;
     return json({ epoch: "e1", revision: row?.revision ?? 0, changedAt: deps.now().getTime(), servers: 1, connected, applied: connected, behind: [], sdks: connected === 0 ? [] : [{ sdk: "tidegate-rust/0.1.0", connected: 2, applied: 2, oldest: row?.revision ?? 0, connectedAt: deps.now().getTime() - 3_600_000 }, { sdk: "tidegate-js/0.1.0", connected: 1, applied: 1, oldest: row?.revision ?? 0, connectedAt: deps.now().getTime() - 60_000 }], slowestMs: 38, ...state.receipts.get(environment) });
   }
   if (what === "keys") {

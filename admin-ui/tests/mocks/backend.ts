@@ -3,7 +3,7 @@
 import type { AuditRow, Environment, Flag, FlagConfig, FlagFile, FlagInFile, FlagKind, ListedFlag, Me, Role, Rollout, Serve, Variant } from "../../src/api/types";
 import { summaryOf } from "../../src/lib/words";
 import { breachOf, deliveryApi, deliveryState, historyOf, seededRollouts, type DeliveryState } from "./rollouts";
-import { adminState, handleAdmin, type AdminState } from "./admin";
+import { adminState, emptyState, handleAdmin, type AdminState } from "./admin";
 
 export interface Backend {
   /** By their ids. */
@@ -245,18 +245,20 @@ export interface BackendOptions {
   signedIn?: boolean;
   /** Adds as many generated flags. */
   more?: number;
+  /** An instance that nobody has used yet. */
+  empty?: boolean;
   now?: () => Date;
   /** Begins with rollouts of every kind. */
   withRollouts?: boolean;
 }
 
-export function createBackend({ role = "instanceAdmin", signedIn = true, more = 0, now = () => new Date(), withRollouts = false }: BackendOptions = {}): Backend {
+export function createBackend({ role = "instanceAdmin", signedIn = true, more = 0, empty = false, now = () => new Date(), withRollouts = false }: BackendOptions = {}): Backend {
   const person: Me = {
     user: { id: "u1", name: "Ada Lindqvist", email: "ada@example.org" },
     instanceAdmin: role === "instanceAdmin",
     roles: role === "instanceAdmin" ? {} : { shop: role },
   };
-  const environments = structuredClone(ENVIRONMENTS);
+  const environments = empty ? [] : structuredClone(ENVIRONMENTS);
   const generated: Seed[] = Array.from({ length: more }, (_, at) => ({
     key: `flag-${String(at).padStart(4, "0")}`,
     name: `Flag ${at}`,
@@ -266,7 +268,7 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
   }));
   const flags = new Map<string, Flag>();
   const configs = new Map<string, FlagConfig>();
-  for (const seed of [...SEEDS, ...generated]) {
+  for (const seed of empty ? [] : [...SEEDS, ...generated]) {
     const variants = seed.variants ?? BOOLEAN;
     const { key, name, description, tags, kind = "boolean" } = seed;
     flags.set(key, { key, name, description, tags, kind, variants, defaultVariant: "", salt: `s-${key}`, version: 1, ...LONG_AGO });
@@ -305,7 +307,8 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     },
     revision: (environment) => environments.find(({ key }) => key === environment)?.revision ?? 0,
   };
-  seedAudit();
+  if (empty) backend.admin = emptyState();
+  else seedAudit();
   const places = new Map<string, string>();
   for (const { environment, rollout, history } of withRollouts ? seededRollouts(now().getTime()) : []) {
     places.set(rollout.id, environment);

@@ -5,7 +5,12 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createBackend } from "./backend";
 
 export function middleware() {
-  const backend = createBackend({ signedIn: process.env.TIDEGATE_UI_MOCK !== "out", more: Number(process.env.TIDEGATE_UI_MOCK_MORE ?? 0), withRollouts: true });
+  const backend = createBackend({
+    signedIn: process.env.TIDEGATE_UI_MOCK !== "out",
+    more: Number(process.env.TIDEGATE_UI_MOCK_MORE ?? 0),
+    withRollouts: true,
+    empty: process.env.TIDEGATE_UI_MOCK === "empty",
+  });
   return (request: IncomingMessage, response: ServerResponse, next: () => void): void => {
     if (!request.url?.startsWith("/api/v1")) {
       next();

@@ -4,7 +4,7 @@ import { Logo } from "../../components/Logo";
 import styles from "./Gate.module.css";
 
 /** The scene before one is inside: a card above the water. */
-export function Gate({ title, lead, children }: { title: string; lead?: ReactNode; children?: ReactNode }) {
+export function Gate({ title, lead, wide = false, children }: { title: string; lead?: ReactNode; wide?: boolean; children?: ReactNode }) {
   useEffect(() => {
     document.title = `${title} · Tidegate`;
   }, [title]);
@@ -15,7 +15,7 @@ export function Gate({ title, lead, children }: { title: string; lead?: ReactNod
         <path d="M0 156c150-46 320-50 480-4s330 52 490 6 330-52 470-8v230H0Z" fill="#128499" opacity=".45" />
         <path d="M0 226c200-44 330-34 500 0s320 38 480 2 300-42 460 0v152H0Z" fill="#083f4c" opacity=".85" />
       </svg>
-      <div className={styles.box}>
+      <div className={styles.box} data-wide={wide || undefined}>
         <div className={styles.brand}>
           <Logo />
           Tidegate

@@ -25,7 +25,7 @@ it("goes nowhere else after the sign-in", async () => {
   await user.type(await screen.findByLabelText(/Email/), "ada@example.org");
   await user.type(screen.getByLabelText(/Password/, { selector: "input" }), "correct horse battery");
   await user.click(screen.getByRole("button", { name: "Sign in" }));
-  await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/flags"));
+  await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop"));
 });
 
 it.each(["/#/link/good-secret", "/link/good-secret"])("signs in by %s and leaves no secret in the address", async (address) => {
@@ -34,7 +34,7 @@ it.each(["/#/link/good-secret", "/link/good-secret"])("signs in by %s and leaves
   takeSecretFromAddress();
   expect(window.location.href).not.toContain("good-secret");
   const { router } = renderAt("/link");
-  await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/flags"));
+  await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop"));
   expect(takenSecret()).toBeNull();
 });
 
@@ -57,7 +57,7 @@ it("sets a new instance up by its link, with the server's word at the field", as
   await user.type(screen.getByLabelText(/Email/), "ada@example.org");
   await user.type(screen.getByLabelText(/Password/, { selector: "input" }), "correct horse battery");
   await user.click(screen.getByRole("button", { name: "Create the account" }));
-  await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/flags"));
+  await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop"));
   expect(backend.requests.find(({ path }) => path === "/setup" )).toBeDefined();
   expect(backend.requests.find(({ method, path }) => method === "POST" && path === "/setup")?.body).toMatchObject({ secret: "first" });
 });

@@ -7,7 +7,7 @@ import { api } from "../../api/client";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { KEY, KEY_RULE, keyFrom } from "../../lib/keys";
 
-const FIRST_ENVIRONMENTS = [
+export const FIRST_ENVIRONMENTS = [
   { key: "development", name: "Development", production: false },
   { key: "staging", name: "Staging", production: false },
   { key: "production", name: "Production", production: true },
@@ -41,7 +41,7 @@ export function ProjectForm({ onDone }: { onDone(): void }) {
     onSuccess: async (project) => {
       await queryClient.invalidateQueries();
       onDone();
-      await navigate({ to: "/projects/$project/flags", params: { project: project.key } });
+      await navigate({ to: "/projects/$project", params: { project: project.key } });
     },
   });
   const submit = (event: FormEvent) => {

@@ -105,6 +105,8 @@ it("shows editors who is there, and why they change nothing", async () => {
   expect(screen.queryByRole("combobox", { name: "Role of Bo Ek" })).toBeNull();
   await user.click(screen.getByRole("link", { name: "API tokens" }));
   expect(await screen.findByText(/Seeing them needs the role admin/)).toBeInTheDocument();
+  const kinds = within(screen.getByRole("navigation", { name: "Kind" })).getAllByRole("link");
+  expect(kinds.filter((link) => link.hasAttribute("aria-current")).map((link) => link.textContent)).toEqual(["API tokens"]);
   await user.click(screen.getByRole("link", { name: "Users of this instance" }));
   expect(await screen.findByText("Only administrators of the instance manage users")).toBeInTheDocument();
 });

@@ -48,6 +48,7 @@ export function Members() {
             search={key ? { tab: key } : {}}
             replace
             className={tabs.tab}
+            activeOptions={{ exact: true }}
             activeProps={{ "aria-current": undefined }}
             aria-current={(tab ?? undefined) === key ? "true" : undefined}
           >
