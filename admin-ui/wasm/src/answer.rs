@@ -2,6 +2,7 @@
 
 use tidegate_core::{
     CompileIssue, ErrorCode, Evaluation,
+    config::BucketRange,
     explain::Step,
     tree::{Members, Write},
 };
@@ -22,6 +23,16 @@ pub(crate) struct Explained<'a> {
 pub(crate) struct Issue {
     pub path: String,
     pub issue: CompileIssue,
+}
+
+/// A range of buckets, as the API writes it.
+pub(crate) struct Range(pub BucketRange);
+
+impl Write for Range {
+    fn write(&self, out: &mut String) {
+        let BucketRange { start, end, variant } = &self.0;
+        Members::of(out).with("start", start).with("end", end).with("variant", variant).end();
+    }
 }
 
 /// What is absent is null, as in the API.

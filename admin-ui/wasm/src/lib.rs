@@ -12,13 +12,15 @@ mod file;
 use tidegate_core::{
     Change, CompileIssue, Context, FlagConfig, FlagKey, Ruleset, Timestamp,
     bucket::Seed,
-    compile, evaluate_all, explain,
+    compile,
+    config::{BucketRange, VariantWeight},
+    distribution, evaluate_all, explain,
     tree::{self, ReadError, Tree, text},
 };
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{
-    answer::{Answer, Explained, Issue},
+    answer::{Answer, Explained, Issue, Range},
     file::read_file,
 };
 
@@ -101,6 +103,19 @@ pub fn bucket(salt: &str, unit: &str) -> u32 {
     Seed::new(salt).bucket(unit)
 }
 
+/// The ranges that weights become when they are saved, moving the fewest buckets away from `previous`: lists of
+/// `VariantWeight` and `BucketRange`.
+///
+/// # Errors
+/// What is wrong, where a list cannot be read.
+#[wasm_bindgen]
+pub fn reweight(previous: &str, weights: &str) -> Result<String, String> {
+    let previous: Vec<BucketRange> = tree::parse(previous).map_err(|error| error.to_string())?;
+    let weights: Vec<VariantWeight> = tree::parse(weights).map_err(|error| error.to_string())?;
+    let ranges: Vec<_> = distribution::reweight(&previous, &weights).into_iter().map(Range).collect();
+    Ok(text(&ranges.as_slice()))
+}
+
 fn read_context(json: &str) -> Result<Context, String> {
     tree::parse(json).map_err(|error: ReadError| error.to_string())
 }
@@ -152,6 +167,21 @@ mod tests {
         let all = parsed(&evaluator().evaluate_all(r#"{"targetingKey": "user-7"}"#, 0.0).unwrap());
         assert_eq!(all[0]["reason"], "SPLIT");
         assert_eq!(all[0]["bucket"], bucket("s", "user-7"));
+    }
+
+    #[test]
+    fn weights_become_the_ranges_that_the_server_would_store() {
+        let previous =
+            r#"[{"start": 0, "end": 10000, "variant": "b"}, {"start": 10000, "end": 100000, "variant": "a"}]"#;
+        let weights = r#"[{"variant": "a", "weight": 80000}, {"variant": "b", "weight": 20000}]"#;
+        let ranges = parsed(&reweight(previous, weights).unwrap());
+        let moved: Vec<_> = ranges.as_array().unwrap().iter().filter(|range| range["variant"] == "b").collect();
+        assert_eq!(moved[0]["start"], 0);
+        assert_eq!(
+            moved.iter().map(|it| it["end"].as_u64().unwrap() - it["start"].as_u64().unwrap()).sum::<u64>(),
+            20_000
+        );
+        assert!(reweight("{}", weights).is_err());
     }
 
     #[test]

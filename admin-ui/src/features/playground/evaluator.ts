@@ -1,6 +1,6 @@
 /** The server's own evaluator, compiled to WebAssembly and loaded when it is first asked for. */
 
-import type { Answer, CompileIssue, Explained, FlagInFile } from "../../api/types";
+import type { Answer, BucketRange, CompileIssue, Explained, FlagInFile } from "../../api/types";
 
 /** What `admin-ui/wasm` exports; see there. */
 interface WasmEvaluator {
@@ -14,6 +14,7 @@ interface Glue {
   default(from: { module_or_path: BufferSource }): Promise<unknown>;
   Evaluator: { load(file: string): WasmEvaluator };
   bucket(salt: string, unit: string): number;
+  reweight(previous: string, weights: string): string;
 }
 
 // Globs, because `cargo xtask` builds these files: without them, the UI is built all the same, and says what it lacks.
@@ -23,7 +24,7 @@ const wasm = Object.values(import.meta.glob<string>("../../wasm/evaluator_bg.was
 /** Whether this build has the evaluator. */
 export const hasEvaluator = glue !== undefined && wasm !== undefined;
 
-/** An attribute, flag or segment that an evaluation goes by. */
+/** Who asks: a targeting key and attributes. */
 export type EvaluationContext = Record<string, unknown>;
 
 /** An environment, compiled. Never changes: a draft makes another. */
@@ -54,6 +55,11 @@ export class Compiled {
 
   bucket(salt: string, unit: string): number {
     return this.#glue.bucket(salt, unit);
+  }
+
+  /** The ranges that weights become when they are saved: those that move the fewest buckets. */
+  reweight(previous: BucketRange[], weights: { variant: string; weight: number }[]): BucketRange[] {
+    return JSON.parse(this.#glue.reweight(JSON.stringify(previous), JSON.stringify(weights))) as BucketRange[];
   }
 }
 

@@ -184,6 +184,25 @@ describe.runIf(hasEvaluator)("with the evaluator", () => {
     expect(values).toBeValid();
   });
 
+  it("tries the draft on somebody before anybody gets it", async () => {
+    const { user, region } = await edit("payments-v2", "production");
+    await user.selectOptions(within(region).getByRole("combobox", { name: "What the default serves" }), "off");
+    await user.click(await within(region).findByText("Try this draft"));
+    expect(await within(region).findByText("Gets on (true): everyone does.")).toBeVisible();
+    expect(await within(region).findByText("≠ Gets off (false): everyone does.")).toBeVisible();
+  });
+
+  it("tries weights as they would be stored", async () => {
+    const backend = serve(createBackend());
+    // Whoever has “on” already keeps it when there are more of them.
+    backend.meddle("dark-mode", "staging", { default: { distribution: { ranges: [{ start: 0, end: 55_000, variant: "off" }, { start: 55_000, end: 100_000, variant: "on" }] } } });
+    const { user, region } = await edit("dark-mode");
+    await user.click(within(region).getByRole("button", { name: "Split evenly" }));
+    await user.click(await within(region).findByText("Try this draft"));
+    // Laid out anew, “on” would have 0–49,999.
+    await waitFor(() => expect(within(region).getAllByText("Gets on (true): it fell into bucket 59,221 of the default.")).toHaveLength(2));
+  });
+
   it("names prerequisites that go in circles", async () => {
     const { user, region } = await edit("payments-v2", "production");
     await user.click(within(region).getByRole("button", { name: "Add prerequisites or units by name" }));

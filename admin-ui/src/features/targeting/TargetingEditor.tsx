@@ -17,6 +17,7 @@ import { Rules } from "./Rules";
 import { ServeFields } from "./ServeFields";
 import styles from "./Targeting.module.css";
 import { Prerequisites, Targets } from "./Targets";
+import { TryDraft } from "./TryDraft";
 
 interface EditorProps {
   project: string;
@@ -121,6 +122,7 @@ export function TargetingEditor({ project, flag, environment, config, draft: { b
         )}
         {error ? <p className={styles.dim}>Without the evaluator, the server says what is wrong when you save.</p> : null}
         <Issues verdict={verdict} />
+        {loaded ? <TryDraft stored={loaded} flag={flag} config={config} draft={deferred} /> : null}
         <div className={styles.saveBar}>
           {environment.production || changed.length === 0 ? null : (
             <TextInput className={styles.reason} label="Reason" placeholder="Optional; kept in the audit log" maxLength={1000} value={reason} onChange={(event) => setReason(event.currentTarget.value)} />

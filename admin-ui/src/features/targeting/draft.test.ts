@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 
 import type { Test } from "../../api/types";
-import { evenly, moved, parseTargeting, patchOf, valueKind, valuesFrom, weightsOf, withOperator, withWeights, type Targeting } from "./draft";
+import { evenly, moved, parseTargeting, patchOf, settled, valueKind, valuesFrom, weightsOf, withOperator, withWeights, type Targeting } from "./draft";
 
 const VARIANTS = ["a", "b", "c"].map((key) => ({ key, value: key }));
 const BASE: Targeting = { prerequisites: [], targets: [], rules: [{ id: "x", serve: { variant: "a" } }], default: { variant: "b" } };
@@ -39,6 +39,28 @@ it("edits stored ranges as weights, and keeps what units are drawn by", () => {
     rollout: { share: 5 },
     weights: [{ variant: "c", weight: 100_000 }],
   });
+});
+
+it("shows weights as the server would store them", () => {
+  const asked: unknown[] = [];
+  const ranges = [{ start: 0, end: 100_000, variant: "b" }];
+  const reweight = (previous: unknown) => {
+    asked.push(previous);
+    return ranges;
+  };
+  const split = (more: object) => ({ distribution: { weights: [{ variant: "a", weight: 100_000 }], ...more } });
+  const stored: Targeting = { ...BASE, rules: [{ id: "x", serve: { distribution: { ranges } } }], default: { distribution: { bucketBy: "team", ranges } } };
+  const draft: Targeting = {
+    ...BASE,
+    rules: [{ serve: split({}) }, { id: "x", serve: split({ bucketBy: null }) }, { id: "y", serve: split({ weights: [{ variant: "a", weight: 7 }] }) }],
+    default: split({ bucketBy: "user" }),
+  };
+  const after = settled(stored, draft, reweight);
+  // A new rule and another unit begin anew; the rule with the stored one's name goes on from its ranges.
+  expect(asked).toEqual([[], ranges, []]);
+  expect(after.rules[1]?.serve).toEqual({ distribution: { bucketBy: null, ranges } });
+  expect(after.rules[2]).toEqual(draft.rules[2]);
+  expect(after.default).toEqual({ distribution: { bucketBy: "user", ranges } });
 });
 
 it("splits evenly into a whole", () => {

@@ -1,6 +1,6 @@
 /** What people change of a flag in an environment, and what becomes of it. */
 
-import type { Condition, ConfigPatch, Distribution, Flag, FlagConfig, FlagInFile, Prerequisite, Rule, Serve, Target, Test, Variant } from "../../api/types";
+import type { BucketRange, Condition, ConfigPatch, Distribution, Flag, FlagConfig, FlagInFile, Prerequisite, Rule, Serve, Target, Test, Variant } from "../../api/types";
 import { canonical } from "../../lib/json";
 import { shares, WHOLE } from "../../lib/words";
 
@@ -30,6 +30,29 @@ export function inFile(flag: Pick<Flag, "key" | "kind" | "variants">, config: Fl
   const { enabled, killed, offVariant = null, salt, availability, snapshotVersion } = config;
   const { key, kind, variants } = flag;
   return { key, kind, variants, version: snapshotVersion, enabled, killed, offVariant, salt, availability, ...draft };
+}
+
+type Reweight = (previous: BucketRange[], weights: { variant: string; weight: number }[]) => BucketRange[];
+
+/**
+ * The draft as it would be stored: weights become ranges that move the fewest buckets away from where they are, a rule's
+ * from the stored rule with its name. Weights that do not add up stay.
+ */
+export function settled(stored: Targeting, draft: Targeting, reweight: Reweight): Targeting {
+  const settle = (before: Serve | undefined, after: Serve): Serve => {
+    if (!("distribution" in after) || !("weights" in after.distribution) || sumOf(after.distribution.weights) !== WHOLE) return after;
+    const { weights, ...rest } = after.distribution;
+    return { distribution: { ...rest, ranges: reweight(before ? rangesFor(before, after.distribution) : [], weights) } };
+  };
+  const ofRule = (id: string | undefined) => (id ? stored.rules.find((rule) => rule.id === id)?.serve : undefined);
+  return { ...draft, rules: draft.rules.map((rule) => ({ ...rule, serve: settle(ofRule(rule.id), rule.serve) })), default: settle(stored.default, draft.default) };
+}
+
+/** The stored ranges, where a unit has the same bucket in both. */
+function rangesFor(before: Serve, after: Distribution): BucketRange[] {
+  if (!("distribution" in before) || !("ranges" in before.distribution)) return [];
+  const drawn = ({ salt, bucketBy, algorithm }: Distribution) => [salt ?? null, bucketBy ?? null, algorithm ?? "xxh3-v1"];
+  return same(drawn(before.distribution), drawn(after)) ? before.distribution.ranges : [];
 }
 
 /** The draft of a text, or what is wrong with it. What it means is the compiler's to judge. */
