@@ -2,7 +2,7 @@ import { Alert, Button, Checkbox, CloseButton, Loader, NativeSelect, TextInput }
 import { useClipboard, useDebouncedCallback } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { useMemo, useState } from "react";
+import { useDeferredValue, useMemo, useState } from "react";
 
 import { queries } from "../../api/queries";
 import type { Environment, Explained } from "../../api/types";
@@ -73,10 +73,12 @@ export function Playground() {
   const shown = [environment, other].filter((each) => each !== undefined);
   const [here, there] = [first.loaded, second.loaded];
   const comparing = other !== undefined;
+  // A thousand flags take longer than a keystroke may.
+  const answered = useDeferredValue(context);
   const said = useMemo(() => {
     if (!here || (comparing && !there)) return null;
-    return answersOf(comparing && there ? [here, there] : [here], context, nowMs);
-  }, [here, there, comparing, context, nowMs]);
+    return answersOf(comparing && there ? [here, there] : [here], answered, nowMs);
+  }, [here, there, comparing, answered, nowMs]);
   const error = first.error ?? second.error;
 
   const rows = said !== null && "rows" in said ? said.rows : [];
@@ -181,7 +183,7 @@ export function Playground() {
                 <div className={styles.traces}>
                   {shown.map((each, at) => {
                     const inside = at === 0 ? here : there;
-                    return inside ? <Explanation key={each.key} project={project} environment={each} loaded={inside} flag={flag} context={context} nowMs={nowMs} /> : null;
+                    return inside ? <Explanation key={each.key} project={project} environment={each} loaded={inside} flag={flag} context={answered} nowMs={nowMs} /> : null;
                   })}
                 </div>
               )}

@@ -124,6 +124,18 @@ it("puts both changes together where somebody else was faster", async () => {
   });
 });
 
+it("goes on where the flag was only switched meanwhile", async () => {
+  const backend = serve(createBackend());
+  const { user, region } = await edit("dark-mode");
+  await user.selectOptions(within(region).getByRole("combobox", { name: "What the default serves" }), "off");
+  backend.meddle("dark-mode", "staging", { enabled: false });
+  await user.click(within(region).getByRole("button", { name: "Save" }));
+  expect(await within(region).findByText(/switched, killed or restored meanwhile/)).toBeVisible();
+  expect(screen.queryByRole("dialog")).toBeNull();
+  await user.click(within(region).getByRole("button", { name: "Save" }));
+  await waitFor(() => expect(backend.config("dark-mode", "staging")).toMatchObject({ version: 5, enabled: false, default: { variant: "off" } }));
+});
+
 it("does not confirm a production change of a version that nobody looked at", async () => {
   const backend = serve(createBackend());
   const { user, region } = await edit("payments-v2", "production");

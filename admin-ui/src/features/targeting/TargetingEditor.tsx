@@ -1,5 +1,5 @@
 import { Alert, Button, SegmentedControl, Textarea, TextInput } from "@mantine/core";
-import { useDeferredValue, useId, useMemo, useState, type ReactNode } from "react";
+import { useDeferredValue, useEffect, useId, useMemo, useState, type ReactNode } from "react";
 
 import type { CompileIssue, ConfigPatch, Environment, Flag, FlagConfig } from "../../api/types";
 import { WarningIcon } from "../../components/icons";
@@ -45,6 +45,11 @@ export function TargetingEditor({ project, flag, environment, config, draft: { b
   const surroundings = useMemo(() => surroundingsOf(flag, loaded, verdict?.issues ?? []), [flag, loaded, verdict]);
 
   const overtaken = config.version !== version;
+  // Switched, killed or restored: that has nothing to do with the draft, which goes on from there.
+  const elsewhere = overtaken && same(targetingOf(config), base);
+  useEffect(() => {
+    if (elsewhere) onRebase(config, draft);
+  }, [elsewhere, onRebase, config, draft]);
   const patch = patchOf(base, draft);
   const changed = FIELDS.filter((field) => field in patch);
   const unread = text === null ? null : parseTargeting(text);
@@ -54,10 +59,8 @@ export function TargetingEditor({ project, flag, environment, config, draft: { b
   const ready = changed.length > 0 && toFix === 0 && typeof unread !== "string" && mayNot === null;
 
   const save = () => {
-    if (overtaken) {
-      setMerging(true);
-      return;
-    }
+    setMerging(overtaken);
+    if (overtaken) return;
     void actions.change(
       {
         flag,
@@ -89,7 +92,12 @@ export function TargetingEditor({ project, flag, environment, config, draft: { b
           />
           <span className={styles.dim}>A draft: nobody gets it before it is saved.</span>
         </div>
-        {overtaken ? (
+        {merging && !overtaken ? (
+          <Alert color="yellow" icon={<WarningIcon />} title="Not saved yet" role="alert">
+            The flag was switched, killed or restored meanwhile; who gets what is as it was, and so is your draft. Save once more.
+          </Alert>
+        ) : null}
+        {overtaken && !elsewhere ? (
           <Alert color="yellow" icon={<WarningIcon />} title="Somebody else changed this flag meanwhile" role="status">
             <p className={styles.para}>
               You began with version {version}, and version {config.version} is stored now. Nothing of yours is lost.
@@ -137,7 +145,7 @@ export function TargetingEditor({ project, flag, environment, config, draft: { b
             {environment.production ? "Review…" : "Save"}
           </Button>
         </div>
-        {merging && overtaken ? (
+        {merging && overtaken && !elsewhere ? (
           <MergeDialog
             base={base}
             theirs={targetingOf(config)}
