@@ -295,6 +295,8 @@ function ValueFields({ test, kind, onChange, name, error }: { test: Test; kind: 
       className={styles.wide}
       aria-label={`Values of ${name}`}
       placeholder={values.length === 0 ? placeholderOf(test) : ""}
+      // A pattern may hold commas: `a{1,3}`.
+      splitChars={test.operator === "matches" ? [] : [","]}
       value={values.map(String)}
       error={error}
       onChange={(texts) => onChange({ ...test, values: valuesFrom(texts, kind) })}

@@ -179,6 +179,30 @@ it("is not for viewers, and says so", async () => {
   expect(screen.queryByRole("region", { name: "Edit the targeting" })).toBeNull();
 });
 
+it("keeps targeting keys and patterns as they are, commas and all", async () => {
+  const backend = serve(createBackend());
+  backend.meddle("dark-mode", "staging", {
+    targets: [
+      { variant: "on", values: ["a,b"] },
+      { variant: "off", values: [" spaced "] },
+    ],
+  });
+  const { user, region } = await edit("dark-mode");
+  await user.type(within(region).getByRole("textbox", { name: "Targeting keys of list 1" }), "{Enter}c");
+  expect(within(region).getByRole("textbox", { name: "Targeting keys of list 2" })).toHaveAttribute("readonly");
+  await user.click(within(region).getByRole("button", { name: "Rule" }));
+  await user.type(within(region).getByRole("combobox", { name: "Attribute of condition 1 of rule 1" }), "email");
+  await user.selectOptions(within(region).getByRole("combobox", { name: "Operator of condition 1 of rule 1" }), "matches");
+  await user.type(within(region).getByRole("combobox", { name: "Values of condition 1 of rule 1" }), "^a{{1,3}{Enter}");
+  await user.click(within(region).getByRole("button", { name: "Save" }));
+  await waitFor(() =>
+    expect(backend.config("dark-mode", "staging")).toMatchObject({
+      targets: [{ values: ["a,b", "c"] }, { values: [" spaced "] }],
+      rules: [{ conditions: [{ values: ["^a{1,3}"] }] }],
+    }),
+  );
+});
+
 describe.runIf(hasEvaluator)("with the evaluator", () => {
   it("says at the field what does not compile, while it is typed", async () => {
     const { user, region } = await edit("dark-mode");

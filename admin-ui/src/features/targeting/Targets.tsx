@@ -33,7 +33,7 @@ interface TargetProps {
   onRemove(): void;
 }
 
-const linesOf = (text: string) => [...new Set(text.split(/[\n,]/).map((line) => line.trim()))].filter((line) => line !== "");
+const linesOf = (text: string) => [...new Set(text.split("\n").map((line) => line.trim()))].filter((line) => line !== "");
 
 function TargetFields({ target, at, place, onChange, onRemove }: TargetProps) {
   const { flag } = useSurroundings();
@@ -42,6 +42,8 @@ function TargetFields({ target, at, place, onChange, onRemove }: TargetProps) {
   const issue = useIssue(at, "at");
   // As typed, for as long as it says what is stored: blank lines are on the way to a next one.
   const [text, setText] = useState(() => target.values.join("\n"));
+  // Keys that lines cannot say would be others after the next keystroke.
+  const sayable = same(linesOf(target.values.join("\n")), target.values);
   const shown = same(linesOf(text), target.values) ? text : target.values.join("\n");
   return (
     <div className={styles.target}>
@@ -54,6 +56,8 @@ function TargetFields({ target, at, place, onChange, onRemove }: TargetProps) {
         spellCheck={false}
         value={shown}
         error={valuesIssue ?? issue}
+        readOnly={!sayable}
+        description={sayable ? undefined : "Some keys begin or end with spaces, hold line breaks, or come twice: edit them as JSON."}
         onChange={(event) => {
           setText(event.currentTarget.value);
           onChange({ ...target, values: linesOf(event.currentTarget.value) });
