@@ -2,7 +2,7 @@ import { Group, Loader, Stack, Textarea, TextInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { useState, type FormEvent } from "react";
+import { useMemo, useState, type FormEvent } from "react";
 
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import { isProblem } from "../../api/problem";
@@ -17,6 +17,7 @@ import styles from "./Delivery.module.css";
 import { Guarded, OptionalReason, Overtaken, useRefusal } from "./parts";
 
 const NEW = "new";
+const NONE: string[] = [];
 
 export function TemplatePage() {
   const { project, template: key } = useParams({ from: "/projects/$project/delivery/templates/$template" });
@@ -85,6 +86,7 @@ function TemplateForm({ project, template, from }: { project: string; template: 
     },
   });
   const problem = isProblem(save.error) ? save.error : null;
+  const errors = useMemo(() => errorsOf(problem), [problem]);
   const stale = theirs !== null && problem?.code === "stale";
   const at = (field: string) => (problem?.field === field ? problem.message : undefined);
   const submit = (event: FormEvent) => {
@@ -106,8 +108,8 @@ function TemplateForm({ project, template, from }: { project: string; template: 
           <SpecEditor
             project={project}
             spec={draft}
-            segments={[]}
-            errors={errorsOf(problem)}
+            segments={NONE}
+            errors={errors}
             onChange={(next) => {
               setDraft(next);
               if (problem?.field?.startsWith("/spec")) save.reset();

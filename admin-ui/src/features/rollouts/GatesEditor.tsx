@@ -1,6 +1,6 @@
 import { Button, Group, Loader, Menu, NativeSelect, SegmentedControl, Select, Stack, Switch, Text, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { useState, type FormEvent } from "react";
+import { memo, useMemo, useState, type FormEvent } from "react";
 
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import type { GatePreset, MetricSource, RolloutGate, RolloutSpec } from "../../api/types";
@@ -12,6 +12,7 @@ import { DurationField, NumberField, ORDER, PercentField } from "./fields";
 import { gateWords, isQuery, testOf } from "./rolloutWords";
 import styles from "./Spec.module.css";
 import { freeKey, gateChanged, gateRemoved, takesLimits, testChanged, within, type FieldErrors } from "./specDraft";
+import { useStable } from "./useStable";
 
 interface GatesProps {
   project: string;
@@ -23,9 +24,10 @@ interface GatesProps {
 /** What is watched. */
 export function GatesEditor({ project, spec, errors, onChange }: GatesProps) {
   const gates = spec.gates ?? [];
-  const sources = useQuery(deliveryQueries.metricSources(project)).data ?? [];
+  const sources = useQuery(deliveryQueries.metricSources(project)).data ?? NONE;
   const presets = useQuery(deliveryQueries.gatePresets()).data ?? [];
   const [preset, setPreset] = useState<GatePreset | null>(null);
+  const set = useStable((index: number, gate: RolloutGate | null) => onChange(gate ? gateChanged(spec, index, gate) : gateRemoved(spec, index)));
   const add = (...added: RolloutGate[]) => {
     const all = [...gates];
     for (const gate of added) all.push({ ...gate, key: freeKey(gate.key, all) });
@@ -41,7 +43,7 @@ export function GatesEditor({ project, spec, errors, onChange }: GatesProps) {
       {gates.map((gate, index) => (
         // A gate's key is what is being written.
         // oxlint-disable-next-line react/no-array-index-key
-        <Gate key={index} project={project} gate={gate} sources={sources} errors={within(errors, `/gates/${index}`)} onChange={(next) => onChange(gateChanged(spec, index, next))} onRemove={() => onChange(gateRemoved(spec, index))} />
+        <Gate key={index} project={project} gate={gate} index={index} sources={sources} errors={errors} onSet={set} />
       ))}
       {errors("/gates") ? (
         <p role="alert" className={styles.error}>
@@ -91,11 +93,14 @@ export function GatesEditor({ project, spec, errors, onChange }: GatesProps) {
 interface GateProps {
   project: string;
   gate: RolloutGate;
+  index: number;
   sources: MetricSource[];
+  /** Of the whole spec. */
   errors: FieldErrors;
-  onChange(gate: RolloutGate): void;
-  onRemove(): void;
+  onSet(index: number, gate: RolloutGate | null): void;
 }
+
+const NONE: MetricSource[] = [];
 
 const TESTS = [
   { value: "happened", label: "How many units" },
@@ -114,13 +119,15 @@ const SEVERITIES = [
   { value: "signal", label: "Signal: holds it" },
 ];
 
-function Gate({ project, gate, sources, errors, onChange, onRemove }: GateProps) {
+const Gate = memo(function Gate({ project, gate, index, sources, errors: all, onSet }: GateProps) {
   const name = gate.key || "new gate";
+  const errors = useMemo(() => within(all, `/gates/${index}`), [all, index]);
+  const onChange = (next: RolloutGate) => onSet(index, next);
   return (
     <fieldset className={styles.gate} aria-label={`Gate ${name}`}>
       <div className={styles.gateHead}>
         <span className={styles.kind}>{isQuery(gate) ? "asks a source" : "on events"}</span>
-        <Button size="compact-sm" variant="subtle" color="gray" onClick={onRemove} aria-label={`Remove gate ${name}`}>
+        <Button size="compact-sm" variant="subtle" color="gray" onClick={() => onSet(index, null)} aria-label={`Remove gate ${name}`}>
           Remove
         </Button>
       </div>
@@ -132,9 +139,14 @@ function Gate({ project, gate, sources, errors, onChange, onRemove }: GateProps)
       {gate.metric || gate.query ? <p className={styles.says}>{gateWords(gate).join(" ")}</p> : null}
     </fieldset>
   );
-}
+});
 
-type FieldsProps = Pick<GateProps, "gate" | "errors" | "onChange">;
+interface FieldsProps {
+  gate: RolloutGate;
+  /** Of the gate. */
+  errors: FieldErrors;
+  onChange(gate: RolloutGate): void;
+}
 
 function EventFields({ gate, errors, onChange }: FieldsProps) {
   const test = testOf(gate);

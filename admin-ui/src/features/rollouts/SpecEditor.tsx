@@ -1,13 +1,14 @@
 import { NativeSelect, Switch, Tabs, Textarea, TextInput } from "@mantine/core";
-import { useState } from "react";
+import { memo, useMemo, useState } from "react";
 
-import type { RolloutOnHarm, RolloutSpec } from "../../api/types";
+import type { RolloutOnHarm, RolloutSpec, RolloutWindow } from "../../api/types";
 import { DurationField, ORDER } from "./fields";
 import { GatesEditor } from "./GatesEditor";
 import { DAY_MS } from "./rolloutWords";
 import styles from "./Spec.module.css";
 import { cleaned, localText, readSpec, within, type FieldErrors } from "./specDraft";
 import { StepsEditor } from "./StepsEditor";
+import { useStable } from "./useStable";
 import { WindowsEditor } from "./WindowsEditor";
 
 interface EditorProps {
@@ -17,6 +18,9 @@ interface EditorProps {
   errors: FieldErrors;
   onChange(spec: RolloutSpec): void;
 }
+
+const NONE: RolloutWindow[] = [];
+const Windows = memo(WindowsEditor);
 
 const ON_HARM = [
   { value: "rollBack", label: "Roll back" },
@@ -33,6 +37,8 @@ const HARM_WORDS: Record<RolloutOnHarm, string> = {
 /** All that a rollout can be asked to do, as a form, and the same as JSON. */
 export function SpecEditor({ project, spec, segments, errors, onChange }: EditorProps) {
   const [tab, setTab] = useState<string | null>("form");
+  const windowErrors = useMemo(() => within(errors, "/windows"), [errors]);
+  const setWindows = useStable((windows: RolloutWindow[]) => onChange({ ...spec, windows }));
   return (
     <Tabs value={tab} onChange={setTab} keepMounted={false}>
       <Tabs.List aria-label="How it is written">
@@ -80,7 +86,7 @@ export function SpecEditor({ project, spec, segments, errors, onChange }: Editor
             />
           </div>
           <p className={styles.hint}>Within windows only; none: at any time. Rolling back, killing and completing need no window.</p>
-          <WindowsEditor windows={spec.windows ?? []} what="window" errors={within(errors, "/windows")} onChange={(windows) => onChange({ ...spec, windows })} />
+          <Windows windows={spec.windows ?? NONE} what="window" errors={windowErrors} onChange={setWindows} />
           {errors("/windows") ? (
             <p role="alert" className={styles.error}>
               {errors("/windows")}

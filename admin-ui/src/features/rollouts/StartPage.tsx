@@ -2,7 +2,7 @@ import { Button, Checkbox, Group, Loader, Select, Stack, Text, Textarea, Tooltip
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { useState, type FormEvent } from "react";
+import { useMemo, useState, type FormEvent } from "react";
 
 import { api } from "../../api/client";
 import { deliveryQueries } from "../../api/delivery";
@@ -92,6 +92,7 @@ interface StartProps {
 }
 
 const DEFAULT = "default";
+const NONE: string[] = [];
 
 function Start({ project, environment, flag, config, templates }: StartProps) {
   const baseline = "variant" in config.default ? config.default.variant : "";
@@ -102,7 +103,7 @@ function Start({ project, environment, flag, config, templates }: StartProps) {
   const [freshCohort, setFreshCohort] = useState(false);
   const [allowNoData, setAllowNoData] = useState(false);
   const [reason, setReason] = useState("");
-  const segments = useQuery(deliveryQueries.segmentKeys(project, environment.key)).data ?? [];
+  const segments = useQuery(deliveryQueries.segmentKeys(project, environment.key)).data ?? NONE;
   const preview = usePreview(project, environment.key, flag.key, spec, traffic);
   const mayNot = refusalWords(useFlagActions().refusal("edit"), "Starting a rollout");
   const queryClient = useQueryClient();
@@ -134,7 +135,7 @@ function Start({ project, environment, flag, config, templates }: StartProps) {
     change({ ...template.spec, gates });
   };
   const refused = start.error ?? preview.error;
-  const errors = errorsOf(isProblem(refused) ? refused : null);
+  const errors = useMemo(() => errorsOf(isProblem(refused) ? refused : null), [refused]);
   const queried = (spec.gates ?? []).some(isQuery);
   const submit = (event: FormEvent) => {
     event.preventDefault();

@@ -1,4 +1,5 @@
 import { ActionIcon, Button, Checkbox, Group, MultiSelect, TagsInput } from "@mantine/core";
+import { memo } from "react";
 
 import type { RolloutGate, RolloutStep } from "../../api/types";
 import { CloseIcon, PlusIcon } from "../../components/icons";
@@ -6,6 +7,7 @@ import { DurationField, NumberField, PercentField } from "./fields";
 import { stepWords } from "./rolloutWords";
 import styles from "./Spec.module.css";
 import { replaced, stepAdded, without, type FieldErrors } from "./specDraft";
+import { useStable } from "./useStable";
 
 interface StepsProps {
   steps: RolloutStep[];
@@ -18,6 +20,9 @@ interface StepsProps {
 
 /** The steps, one below the other: each a share, and what must be before the next. */
 export function StepsEditor({ steps, gates, segments, errors, onChange }: StepsProps) {
+  const set = useStable((index: number, step: RolloutStep | null) => onChange(step ? replaced(steps, index, step) : without(steps, index)));
+  // As text, so that a step is drawn anew for other keys only.
+  const keys = gates.map(({ key }) => key).join("\n");
   return (
     <div>
       <ol className={styles.steps}>
@@ -29,11 +34,10 @@ export function StepsEditor({ steps, gates, segments, errors, onChange }: StepsP
             step={step}
             index={index}
             only={steps.length === 1}
-            gates={gates}
+            gateKeys={keys}
             segments={segments}
-            error={(name) => errors(`/steps/${index}${name}`)}
-            onChange={(next) => onChange(replaced(steps, index, next))}
-            onRemove={() => onChange(without(steps, index))}
+            errors={errors}
+            onSet={set}
           />
         ))}
       </ol>
@@ -60,14 +64,16 @@ interface StepProps {
   step: RolloutStep;
   index: number;
   only: boolean;
-  gates: RolloutGate[];
+  gateKeys: string;
   segments: string[];
-  error(name: string): string | undefined;
-  onChange(step: RolloutStep): void;
-  onRemove(): void;
+  errors: FieldErrors;
+  onSet(index: number, step: RolloutStep | null): void;
 }
 
-function Step({ step, index, only, gates, segments, error, onChange, onRemove }: StepProps) {
+const Step = memo(function Step({ step, index, only, gateKeys, segments, errors, onSet }: StepProps) {
+  const gates = gateKeys.split("\n").filter((key, at, all) => key !== "" && all.indexOf(key) === at);
+  const error = (field: string) => errors(`/steps/${index}${field}`);
+  const onChange = (next: RolloutStep) => onSet(index, next);
   const name = `Step ${index + 1}`;
   const chosen = step.segments ?? [];
   const segmentError = error("/segments") ?? chosen.map((_, at) => error(`/segments/${at}`)).find((message) => message !== undefined);
@@ -103,7 +109,7 @@ function Step({ step, index, only, gates, segments, error, onChange, onRemove }:
           <MultiSelect
             label="Gates that count"
             placeholder={some ? (step.gates?.length ? "" : "None: timed") : "All"}
-            data={gates.map(({ key }) => key).filter((key, at, all) => key !== "" && all.indexOf(key) === at)}
+            data={gates}
             value={step.gates ?? []}
             onChange={(value) => onChange({ ...step, gates: value })}
             error={gateError}
@@ -118,15 +124,15 @@ function Step({ step, index, only, gates, segments, error, onChange, onRemove }:
               checked={!some}
               onChange={(event) => {
                 const { gates: _, ...rest } = step;
-                onChange(event.currentTarget.checked ? rest : { ...rest, gates: gates.map(({ key }) => key) });
+                onChange(event.currentTarget.checked ? rest : { ...rest, gates });
               }}
             />
           ) : null}
         </div>
       </div>
-      <ActionIcon variant="subtle" color="gray" size="lg" aria-label={`Remove step ${index + 1}`} disabled={only} onClick={onRemove}>
+      <ActionIcon variant="subtle" color="gray" size="lg" aria-label={`Remove step ${index + 1}`} disabled={only} onClick={() => onSet(index, null)}>
         <CloseIcon size={16} />
       </ActionIcon>
     </li>
   );
-}
+});
