@@ -357,10 +357,31 @@ await fact("a viewer sees everything, is told why nothing can be changed, and th
   watch.expected.delete(403);
 });
 
+const SCREENS = [
+  "",
+  "flags",
+  `flags/${FLAG}`,
+  "flags/checkout-button-color",
+  "flags/image-compression",
+  `flags/${FLAG}/rollouts/new`,
+  "rollouts",
+  "segments",
+  `playground?compare=development&flag=${FLAG}`,
+  "delivery/templates",
+  "delivery/templates/new",
+  "delivery/sources",
+  "delivery/channels",
+  "delivery/freezes",
+  "audit",
+  "environments",
+  "members",
+  "system",
+];
+
 for (const scheme of ["light", "dark"]) {
   await fact(`every screen is accessible, ${scheme}`, async () => {
     await page.emulateMedia({ colorScheme: scheme });
-    for (const path of ["flags", `flags/${FLAG}`, "flags/checkout-button-color", "flags/image-compression", `playground?compare=development&flag=${FLAG}`, "audit", "environments"]) {
+    for (const path of SCREENS) {
       await page.goto(`${base}/projects/${project}/${path}`);
       await page.getByRole("heading", { level: 1 }).waitFor();
       await page.waitForLoadState("networkidle");
@@ -390,7 +411,7 @@ for (const scheme of ["light", "dark"]) {
 
 await fact("nothing sticks out of a narrow screen", async () => {
   await page.setViewportSize({ width: 360, height: 740 });
-  for (const path of ["flags", `flags/${FLAG}`, `playground?compare=development&flag=${FLAG}`, "audit", "environments"]) {
+  for (const path of SCREENS) {
     await page.goto(`${base}/projects/${project}/${path}`);
     await page.getByRole("heading", { level: 1 }).waitFor();
     await page.waitForLoadState("networkidle");

@@ -19,7 +19,8 @@ export function Dialog({ size = 460, ...props }: DialogProps) {
     },
     [opener],
   );
-  return <Modal opened size={size} {...props} />;
+  // Its header is the dialog's, not the page's.
+  return <Modal opened size={size} attributes={{ header: { role: "none" } }} {...props} />;
 }
 
 /** What has the focus; of a menu, that will be gone, the button that opened it. */

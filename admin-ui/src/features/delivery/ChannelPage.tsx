@@ -50,7 +50,7 @@ export function ChannelPage() {
         </Card>
       )}
       {channels.error && !channels.data ? <ProblemAlert error={channels.error} onRetry={() => void channels.refetch()} /> : null}
-      {mayNot === null && channels.isPending ? <Loader type="dots" aria-label="Loading the channel" /> : null}
+      {mayNot === null && channels.isPending ? <Loader role="status" type="dots" aria-label="Loading the channel" /> : null}
       {channels.data && !channel ? (
         <Card>
           <Empty title="There is no such channel">
@@ -115,7 +115,7 @@ function Deliveries({ project, channel }: { project: string; channel: Notificati
   const deliveries = useInfiniteQuery({ ...deliveryQueries.deliveries(project, channel.key), refetchInterval: LOOK_MS });
   const rows = deliveries.data?.pages.flatMap(({ items }) => items) ?? [];
   if (deliveries.error && !deliveries.data) return <ProblemAlert error={deliveries.error} onRetry={() => void deliveries.refetch()} />;
-  if (deliveries.isPending) return <Loader type="dots" aria-label="Loading the deliveries" />;
+  if (deliveries.isPending) return <Loader role="status" type="dots" aria-label="Loading the deliveries" />;
   if (rows.length === 0) return <p className={styles.text}>Nothing was sent yet.</p>;
   return (
     <>

@@ -40,7 +40,7 @@ export function Channels() {
         </Guarded>
       </div>
       {channels.error && !channels.data ? <ProblemAlert error={channels.error} onRetry={() => void channels.refetch()} /> : null}
-      {channels.isPending ? <Loader type="dots" aria-label="Loading the channels" /> : null}
+      {channels.isPending ? <Loader role="status" type="dots" aria-label="Loading the channels" /> : null}
       {channels.data?.length === 0 ? (
         <Card>
           <Empty title="Nobody is told yet">

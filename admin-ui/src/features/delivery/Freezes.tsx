@@ -29,7 +29,7 @@ export function Freezes() {
         <div className={styles.head}>
           <h2>One at a time</h2>
         </div>
-        {itself.data ? <Turns key={itself.data.version} project={itself.data} /> : itself.error ? <ProblemAlert error={itself.error} onRetry={() => void itself.refetch()} /> : <Loader type="dots" size="sm" aria-label="Loading the project" />}
+        {itself.data ? <Turns key={itself.data.version} project={itself.data} /> : itself.error ? <ProblemAlert error={itself.error} onRetry={() => void itself.refetch()} /> : <Loader role="status" type="dots" size="sm" aria-label="Loading the project" />}
       </Card>
       {environments.map((environment) => (
         <Card key={environment.key} className={styles.card ?? ""}>

@@ -31,7 +31,7 @@ export function Sources() {
         </Guarded>
       </div>
       {sources.error && !sources.data ? <ProblemAlert error={sources.error} onRetry={() => void sources.refetch()} /> : null}
-      {sources.isPending ? <Loader type="dots" aria-label="Loading the metric sources" /> : null}
+      {sources.isPending ? <Loader role="status" type="dots" aria-label="Loading the metric sources" /> : null}
       {sources.data?.length === 0 ? (
         <Card>
           <Empty title="No metric source yet">

@@ -33,7 +33,7 @@ export function TemplatePage() {
   if (!templates.data) {
     return (
       <Page title={title} above={back}>
-        {templates.error ? <ProblemAlert error={templates.error} onRetry={() => void templates.refetch()} /> : <Loader type="dots" aria-label="Loading the template" />}
+        {templates.error ? <ProblemAlert error={templates.error} onRetry={() => void templates.refetch()} /> : <Loader role="status" type="dots" aria-label="Loading the template" />}
       </Page>
     );
   }

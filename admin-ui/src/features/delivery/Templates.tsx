@@ -29,7 +29,7 @@ export function Templates() {
         </Guarded>
       </div>
       {templates.error && !templates.data ? <ProblemAlert error={templates.error} onRetry={() => void templates.refetch()} /> : null}
-      {templates.isPending ? <Loader type="dots" aria-label="Loading the templates" /> : null}
+      {templates.isPending ? <Loader role="status" type="dots" aria-label="Loading the templates" /> : null}
       <div className={styles.list}>
         {(templates.data ?? []).map((template) => (
           <Card key={template.key} className={styles.card ?? ""}>

@@ -85,7 +85,7 @@ export function GateCard({ project, environment, rollout, gate, judgement, looks
             ]}
           />
           {as === "chart" ? (
-            <Suspense fallback={<Loader type="dots" size="sm" aria-label="Loading the chart" />}>
+            <Suspense fallback={<Loader role="status" type="dots" size="sm" aria-label="Loading the chart" />}>
               <GateChart gate={gate} points={points} measure={measure} variant={variant} baseline={baseline} />
             </Suspense>
           ) : (

@@ -71,7 +71,7 @@ export function PreviewPanel({ spec, preview, pending, error, traffic, onTraffic
             ) : null}
           </div>
         ) : null}
-        {pending && !preview && !error ? <Loader type="dots" size="sm" aria-label="Asking what to expect" /> : null}
+        {pending && !preview && !error ? <Loader role="status" type="dots" size="sm" aria-label="Asking what to expect" /> : null}
       </div>
       <details open={preview !== undefined && preview.unitsPerMinute === 0}>
         <summary>Assume other traffic</summary>

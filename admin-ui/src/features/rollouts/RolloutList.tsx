@@ -65,7 +65,7 @@ export function RolloutList() {
         <TextInput aria-label="Flag" placeholder="Flag" value={filter.flag ?? ""} onChange={(event) => set("flag", event.currentTarget.value.trim())} />
       </div>
       {failed ? <ProblemAlert error={failed.error} onRetry={() => void failed.refetch()} /> : null}
-      {pending ? <Loader type="dots" aria-label="Loading the rollouts" /> : null}
+      {pending ? <Loader role="status" type="dots" aria-label="Loading the rollouts" /> : null}
       {!pending && !failed && found.length === 0 ? (
         <Card>
           <Empty title={filtered ? "No rollout matches" : "No rollout yet"}>

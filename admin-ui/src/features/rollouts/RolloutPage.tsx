@@ -55,7 +55,7 @@ export function RolloutPage() {
   if (!rollout || !environment) {
     return (
       <Page title={`Rollout of ${flag}`} above={above}>
-        {read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loader type="dots" aria-label="Loading the rollout" />}
+        {read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loader role="status" type="dots" aria-label="Loading the rollout" />}
       </Page>
     );
   }

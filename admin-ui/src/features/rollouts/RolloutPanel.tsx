@@ -19,7 +19,7 @@ export function RolloutPanel({ project, environment, id }: { project: string; en
   const read = useQuery({ ...queries.rollout(project, environment.key, id), refetchInterval: LOOK_MS });
   const rollout = read.data;
   if (!rollout) {
-    return read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loader type="dots" aria-label="Loading the rollout" />;
+    return read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loader role="status" type="dots" aria-label="Loading the rollout" />;
   }
   return (
     <section className={styles.panel} aria-labelledby="rollout">

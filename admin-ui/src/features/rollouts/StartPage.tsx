@@ -50,7 +50,7 @@ export function StartPage() {
   if (!environment || !flag.data || !config.data || !templates.data) {
     return (
       <Page title={`Roll out ${key}`} above={back}>
-        {failed ? <ProblemAlert error={failed.error} onRetry={() => void failed.refetch()} /> : <Loader type="dots" aria-label="Loading the flag" />}
+        {failed ? <ProblemAlert error={failed.error} onRetry={() => void failed.refetch()} /> : <Loader role="status" type="dots" aria-label="Loading the flag" />}
       </Page>
     );
   }
