@@ -1,7 +1,8 @@
 import { screen, waitFor, within } from "@testing-library/react";
+import type { UserEvent } from "@testing-library/user-event";
 import { expect, it, vi } from "vitest";
 
-import { createBackend } from "../../../tests/mocks/backend";
+import { createBackend, type Backend } from "../../../tests/mocks/backend";
 import { renderAt } from "../../../tests/render";
 import { serve } from "../../../tests/setup";
 
@@ -19,6 +20,16 @@ vi.mock("uplot", () => ({
   },
 }));
 
+/** The whole form is drawn many times, perhaps on a machine that is busy elsewhere. */
+const FORM_MS = 90_000;
+
+/** All at once: each key typed draws the form anew. */
+async function fill(user: UserEvent, field: HTMLElement, text: string): Promise<void> {
+  await user.clear(field);
+  await user.click(field);
+  await user.paste(text);
+}
+
 const FLAG = "/projects/shop/flags/dark-mode?environment=development";
 const START = "/projects/shop/flags/dark-mode/rollouts/new?environment=development";
 const PAYMENTS = "/projects/shop/flags/payments-v2/rollouts/r-payments?environment=staging";
@@ -28,7 +39,7 @@ it("leads from the flag to a start with gates, which the page then tells of, and
   const { user } = renderAt(FLAG);
   await user.click(await screen.findByRole("button", { name: "Roll out another variant…" }));
   await user.click(await screen.findByRole("button", { name: "Gate on events" }));
-  await user.type(screen.getByRole("textbox", { name: "Metric" }), "render-error");
+  await fill(user, screen.getByRole("textbox", { name: "Metric" }), "render-error");
   await user.type(screen.getByRole("textbox", { name: "Reason" }), "winter");
   await user.click(screen.getByRole("button", { name: "Start in Development" }));
 
@@ -51,7 +62,7 @@ it("leads from the flag to a start with gates, which the page then tells of, and
   expect(backend.requests.findLast(({ path }) => path.endsWith("/actions"))?.body).toEqual({ action: "rollBack", reason: "support is swamped" });
   expect(await screen.findByText(/support is swamped” is in the audit log/)).toBeVisible();
   expect(screen.queryByRole("button", { name: "Roll back…" })).toBeNull();
-});
+}, FORM_MS);
 
 it("keeps the short form on the flag's page, with a way to the whole", async () => {
   const backend = serve(createBackend({ withRollouts: true }));
@@ -179,27 +190,27 @@ it("asks what to expect as the form changes, and places what is wrong at its fie
   const backend = serve(createBackend());
   const { user } = renderAt(START);
   await user.click(await screen.findByRole("button", { name: "Gate on events" }));
-  await user.type(screen.getByRole("textbox", { name: "Metric" }), "checkout-error");
+  await fill(user, screen.getByRole("textbox", { name: "Metric" }), "checkout-error");
   const expected = await screen.findByRole("list", { name: "What to expect of each step" });
   await waitFor(() => expect(within(expected).getAllByText(/^finds errors that/)).toHaveLength(3));
   expect(screen.getByText(/With 600 new units a minute, it takes/)).toHaveTextContent("1 h");
 
   const second = within(screen.getByRole("listitem", { name: "Step 2, 25\u202f%" })).getByRole("textbox", { name: "Share" });
-  await user.clear(second);
-  await user.type(second, "5");
+  await fill(user, second, "5");
   await waitFor(() => expect(second).toHaveAccessibleDescription("each share is above the one before, here above 10000"));
-  await user.clear(second);
-  await user.type(second, "30");
+  await fill(user, second, "30");
   await waitFor(() => expect(second).not.toBeInvalid());
 
   await user.click(screen.getByText("Assume other traffic"));
-  await user.type(screen.getByRole("textbox", { name: "New units a minute" }), "6000");
-  await user.type(screen.getByRole("textbox", { name: "Units that checkout-error happens to now" }), "2");
+  await fill(user, screen.getByLabelText("New units a minute"), "6000");
+  await fill(user, screen.getByLabelText("Units that checkout-error happens to now"), "2");
   await waitFor(() => expect(backend.requests.findLast(({ path }) => path.endsWith("/preview"))?.body).toMatchObject({ unitsPerMinute: 6_000, baselines: { errors: { rate: 0.02 } } }));
   expect(await screen.findByText(/With 6,000 new units/)).toBeVisible();
-});
+}, FORM_MS);
 
-it("writes everything that a rollout can be asked for", async () => {
+const started = (backend: Backend) => backend.requests.findLast(({ method, path }) => method === "POST" && path.endsWith("/rollouts"))?.body;
+
+it("takes a preset's gates, and tries their query", async () => {
   const backend = serve(createBackend());
   const { user } = renderAt(START);
   await user.click(await screen.findByRole("button", { name: /^Careful/ }));
@@ -208,41 +219,49 @@ it("writes everything that a rollout can be asked for", async () => {
   await user.click(screen.getByRole("button", { name: /^Fast/ }));
   await user.click(screen.getByRole("button", { name: "From a preset" }));
   await user.click(await screen.findByRole("menuitem", { name: /Error rate/ }));
-  await user.type(within(await screen.findByRole("dialog")).getByRole("textbox", { name: /requests/ }), "shop_requests_total");
-  await user.click(screen.getByRole("button", { name: "Add its gates" }));
-  const query = await screen.findByRole("textbox", { name: "Query" });
-  expect(query).toHaveValue("sum(rate(shop_requests_total[5m]))");
-  await user.click(screen.getByRole("button", { name: "Test it now" }));
-  expect(await screen.findByText("0.0213")).toBeVisible();
-  await user.click(screen.getByRole("button", { name: "Gate on events" }));
-  const gate = screen.getByRole("group", { name: "Gate errors" });
-  await user.type(within(gate).getByRole("textbox", { name: "Metric" }), "amount");
-  await user.selectOptions(within(gate).getByRole("combobox", { name: "What is compared" }), "mean");
-  await user.selectOptions(within(gate).getByRole("combobox", { name: "Direction" }), "down");
-  await user.type(within(gate).getByRole("textbox", { name: "Margin" }), "5");
-  await user.selectOptions(screen.getByRole("combobox", { name: "On harm" }), "kill");
-  await user.click(screen.getByRole("switch", { name: /^Guard/ }));
-  await user.click(screen.getByRole("button", { name: "Weekdays 9–17" }));
-  await user.click(within(screen.getByRole("listitem", { name: "Step 2, 50\u202f%" })).getByRole("checkbox", { name: "A person approves next" }));
-  await user.click(screen.getByRole("checkbox", { name: "Start although a query has no number yet" }));
-  await user.click(screen.getByRole("checkbox", { name: "Begin with other units than the attempt before" }));
+  const dialog = within(await screen.findByRole("dialog"));
+  await fill(user, dialog.getByRole("textbox", { name: /requests/ }), "shop_requests_total");
+  await user.click(dialog.getByRole("button", { name: "Add its gates" }));
+  const gate = within(await screen.findByRole("group", { name: "Gate error-rate" }));
+  expect(gate.getByRole("textbox", { name: "Query" })).toHaveValue("sum(rate(shop_requests_total[5m]))");
+  await user.click(gate.getByRole("button", { name: "Test it now" }));
+  expect(await gate.findByText("0.0213")).toBeVisible();
+  await user.click(screen.getByText("Start although a query has no number yet"));
+  await user.click(screen.getByText("Begin with other units than the attempt before"));
   await user.click(screen.getByRole("button", { name: "Start in Development" }));
   await waitFor(() => expect(backend.rollouts.size).toBe(1));
-  expect(backend.requests.findLast(({ method, path }) => method === "POST" && path.endsWith("/rollouts"))?.body).toMatchObject({
+  expect(started(backend)).toMatchObject({
     freshCohort: true,
     allowNoData: true,
+    spec: { steps: [{ share: 25_000, bakeMs: 300_000 }, { share: 50_000 }, { share: 100_000 }], gates: [{ key: "error-rate", source: "prometheus", max: 0.1, forMs: 300_000 }] },
+  });
+}, FORM_MS);
+
+it("writes means, approvals, windows, a guard and what harm does", async () => {
+  const backend = serve(createBackend());
+  const { user } = renderAt(START);
+  await user.click(await screen.findByRole("button", { name: "Gate on events" }));
+  const gate = within(screen.getByRole("group", { name: "Gate errors" }));
+  await fill(user, gate.getByLabelText("Metric"), "amount");
+  await user.selectOptions(gate.getByLabelText("What is compared"), "mean");
+  await user.selectOptions(gate.getByLabelText("Direction"), "down");
+  await fill(user, gate.getByLabelText("Margin"), "5");
+  await user.selectOptions(screen.getByLabelText("On harm"), "kill");
+  await user.click(screen.getByText(/^Guard: /));
+  await user.click(screen.getByText("Weekdays 9–17"));
+  await user.click(screen.getAllByText("A person approves next")[1]!);
+  await user.click(screen.getByText("Start in Development"));
+  await waitFor(() => expect(backend.rollouts.size).toBe(1));
+  expect(started(backend)).toMatchObject({
     spec: {
-      steps: [{ share: 25_000, bakeMs: 300_000 }, { share: 50_000, approval: true }, { share: 100_000 }],
-      gates: [
-        { key: "error-rate", source: "prometheus", max: 0.1, forMs: 300_000 },
-        { key: "errors", metric: "amount", test: "mean", worse: "down", margin: 0.05 },
-      ],
+      steps: [{ share: 10_000 }, { share: 25_000, approval: true }, { share: 50_000 }, { share: 100_000 }],
+      gates: [{ key: "errors", metric: "amount", test: "mean", worse: "down", margin: 0.05 }],
       onHarm: "kill",
       guardMs: 86_400_000,
       windows: [{ rrule: "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR", durationMs: 28_800_000 }],
     },
   });
-});
+}, FORM_MS);
 
 it("shows the same spec as JSON, and takes it back", async () => {
   const { user } = renderAt(START);
@@ -259,4 +278,4 @@ it("shows the same spec as JSON, and takes it back", async () => {
   expect(text).not.toBeInvalid();
   await user.click(screen.getByRole("tab", { name: "Form" }));
   expect(within(await screen.findByRole("listitem", { name: "Step 1, 100\u202f%" })).getByRole("textbox", { name: "Min. units" })).toHaveValue("7");
-});
+}, FORM_MS);
