@@ -1,6 +1,6 @@
 import { SegmentedControl } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useEffectEvent, useState } from "react";
 
 import { isBroken } from "../../api/client";
 import { queries } from "../../api/queries";
@@ -68,10 +68,11 @@ export function Connection({ project, environment, onConnected }: { project: str
   // One that goes must not hide the next that comes.
   if (connected !== undefined && before !== null && connected < before) setBefore(connected);
   const arrived = connected !== undefined && before !== null && connected > before;
-  if (arrived && !told) {
-    setTold(true);
-    onConnected?.();
-  }
+  if (arrived && !told) setTold(true);
+  const tell = useEffectEvent(() => onConnected?.());
+  useEffect(() => {
+    if (told) tell();
+  }, [told]);
   const count = connected ?? 0;
   const words = told
     ? `Connected: ${count} ${count === 1 ? "SDK has" : "SDKs have"} the flags of ${environment.name}.`

@@ -60,6 +60,7 @@ it("names what needs somebody, each with its link, and the flags are one click a
   const { user, router } = renderAt("/projects/shop");
   const killed = await screen.findByRole("region", { name: "Killed flags" });
   expect(within(killed).getByRole("listitem")).toHaveTextContent("killedrecommendations");
+  await waitFor(() => expect(killed).toHaveTextContent("by Ada Lindqvist: “the model answers in 900 ms, the basket waits”"));
   expect(screen.getByRole("region", { name: "SDKs behind" })).toHaveTextContent("2 of 3 SDKs behind");
   expect(screen.getByText("2 things need somebody.")).toBeInTheDocument();
   await user.click(within(killed).getByRole("link", { name: "recommendations" }));

@@ -19,12 +19,13 @@ import { percent } from "../../lib/words";
 import { Sentence } from "../audit/Sentence";
 import audit from "../audit/Audit.module.css";
 import { ReceiptsLine } from "../environments/ReceiptsLine";
-import { attention, underWay, type InEnvironment, type Item } from "./attention";
+import { attention, killedPlaces, placeOf, underWay, type InEnvironment, type Item, type Kill } from "./attention";
 import styles from "./Overview.module.css";
 
 /** Rollouts move by themselves; so does this page, while it is looked at. */
 const LOOK_MS = 10_000;
 const CHANGES = 6;
+const TOLD_KILLS = 20;
 
 export function Overview() {
   const { project } = useParams({ from: "/projects/$project" });
@@ -34,6 +35,15 @@ export function Overview() {
   const receipts = useQueries({ queries: environments.map(({ key }) => ({ ...queries.receipts(project, key), refetchInterval: LOOK_MS })) });
   const files = useQueries({ queries: environments.map(({ key }) => queries.flagFile(project, key)) });
   const segments = useQueries({ queries: environments.map(({ key }) => queries.segments(project, key)) });
+  // Who killed and why is not in the list; of very many, the flags' own pages tell.
+  const killed = killedPlaces(flags.data ?? [], environments).slice(0, TOLD_KILLS);
+  const configs = useQueries({ queries: killed.map(({ flag, environment }) => queries.config(project, flag, environment)) });
+  const kills = new Map(
+    killed.flatMap(({ flag, environment }, at): [string, Kill][] => {
+      const kill = configs[at]?.data?.kill;
+      return kill ? [[placeOf(flag, environment), kill]] : [];
+    }),
+  );
   const now = useNow();
 
   const places = environments.map(
@@ -48,7 +58,7 @@ export function Overview() {
   const reads = [flags, ...rollouts, ...files, ...segments];
   const pending = reads.some((read) => read.isPending);
   const failed = reads.find((read) => read.error && !read.data);
-  const sections = attention(flags.data ?? [], places, now);
+  const sections = attention(flags.data ?? [], places, now, kills);
   const going = underWay(places, now);
   const count = sections.reduce((sum, { items }) => sum + items.length, 0);
 

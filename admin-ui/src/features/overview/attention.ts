@@ -35,6 +35,22 @@ export interface Section {
   items: Item[];
 }
 
+export interface Kill {
+  actorName: string;
+  reason: string;
+  at: string;
+}
+
+/** A flag in an environment, as a map's key. */
+export const placeOf = (flag: string, environment: string) => `${environment}/${flag}`;
+
+/** Where flags are killed. */
+export function killedPlaces(flags: (ListedFlag | Broken)[], environments: Environment[]): { flag: string; environment: string }[] {
+  return flags.flatMap((flag) =>
+    isBroken(flag) ? [] : environments.filter(({ key }) => flag.environments[key]?.killed).map(({ key }) => ({ flag: flag.key, environment: key })),
+  );
+}
+
 /** Rolled back or killed for so long ago is still news. */
 export const LATELY_MS = 7 * 86_400_000;
 /** An SDK applies a change in milliseconds: one that has not after this is behind. */
@@ -70,7 +86,7 @@ export function rolloutNeeds(rollout: Rollout, now: number): Pick<Item, "state" 
 }
 
 /** All that needs somebody, the most urgent first; nothing where all is well. */
-export function attention(flags: (ListedFlag | Broken)[], places: InEnvironment[], now: number): Section[] {
+export function attention(flags: (ListedFlag | Broken)[], places: InEnvironment[], now: number, kills: ReadonlyMap<string, Kill> = new Map()): Section[] {
   const rollouts = places.flatMap(({ environment, rollouts: all }) =>
     // Of a flag, its newest rollout counts.
     [...new Map(all.map((rollout) => [rollout.flag, rollout])).values()].flatMap((rollout): Item[] => {
@@ -130,16 +146,19 @@ export function attention(flags: (ListedFlag | Broken)[], places: InEnvironment[
       ? []
       : places
           .filter(({ environment }) => flag.environments[environment.key]?.killed)
-          .map(({ environment }) => ({
-            id: `killed ${environment.key} ${flag.key}`,
-            state: "killed",
-            tone: "killed" as const,
-            subject: { kind: "flag" as const, flag: flag.key },
-            title: flag.key,
-            environment,
-            detail: flag.name,
-            since: null,
-          })),
+          .map(({ environment }): Item => {
+            const kill = kills.get(placeOf(flag.key, environment.key));
+            return {
+              id: `killed ${environment.key} ${flag.key}`,
+              state: "killed",
+              tone: "killed",
+              subject: { kind: "flag", flag: flag.key },
+              title: flag.key,
+              environment,
+              detail: kill ? `by ${kill.actorName}: “${kill.reason}”` : flag.name,
+              since: kill?.at ?? null,
+            };
+          }),
   );
   const behind = places.flatMap(({ environment, receipts }): Item[] => {
     if (!receipts || receipts.applied >= receipts.connected || now - receipts.changedAt < BEHIND_MS) return [];

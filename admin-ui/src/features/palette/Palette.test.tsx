@@ -45,6 +45,26 @@ it("kills by its verb: a reason first, then on how many SDKs it is applied; the 
   await waitFor(() => expect(opener).toHaveFocus());
 });
 
+it("never acts on what was found for an earlier letter", async () => {
+  const backend = serve(createBackend());
+  const { handle } = backend;
+  let late = () => {};
+  backend.handle = async (request) => {
+    if (request.url.includes("search=dark")) await new Promise<void>((done) => (late = done));
+    return handle(request);
+  };
+  const { user } = renderAt(FLAGS);
+  await screen.findByRole("button", { name: "New flag" });
+  await user.keyboard("{Control>}k{/Control}");
+  await user.type(await palette(), "off ");
+  await screen.findByRole("option", { name: /Turn off new-checkout in Development/ });
+  await user.type(await palette(), "dark");
+  expect(screen.queryByRole("option", { name: /new-checkout/ })).toBeNull();
+  await user.keyboard("{Enter}");
+  expect(backend.config("new-checkout", "development").enabled).toBe(true);
+  late();
+});
+
 it("toggles from a flag's own actions, reached with the right arrow", async () => {
   const backend = serve(createBackend());
   const { user } = renderAt(FLAGS);
@@ -77,7 +97,7 @@ it("jumps and searches by single keys, not while one types, and not once they ar
   await user.keyboard("/");
   expect(search).toHaveFocus();
   await user.keyboard("ga");
-  expect(router.state.location.pathname).toBe(FLAGS);
+  await waitFor(() => expect(router.state.location.href).toBe(`${FLAGS}?search=ga`));
   screen.getByRole("button", { name: "New flag" }).focus();
   await user.keyboard("ga");
   await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/audit"));

@@ -11,7 +11,7 @@ import { AuditIcon, EnvironmentIcon, FlagIcon, KillIcon, MembersIcon, OverviewIc
 import { problemOf } from "../../api/problem";
 import { stateWords } from "../../lib/words";
 import { toggle, useFlagActions } from "../flags/FlagActions";
-import { type Command, parseVerb, ranked } from "./commands";
+import { type Command, fits, parseVerb, ranked } from "./commands";
 import styles from "./Palette.module.css";
 import { JUMPS } from "./shortcuts";
 
@@ -47,8 +47,10 @@ export function Palette({ project, projects, onClose }: PaletteProps) {
   const environments = useQuery(queries.environments(project)).data;
   const flags = useMemo(() => {
     const whole = (found.data?.items ?? []).filter((flag): flag is ListedFlag => !isBroken(flag));
-    return ranked(whole, search);
-  }, [found.data, search]);
+    // What was found for an earlier letter must not be acted on for this one.
+    return ranked(whole.filter((flag) => fits(flag, rest)), rest);
+  }, [found.data, rest]);
+  const looking = found.isFetching || search !== rest;
 
   const groups = useMemo(() => {
     const go = (to: () => Promise<void>) => () => onClose(() => void to());
@@ -186,7 +188,7 @@ export function Palette({ project, projects, onClose }: PaletteProps) {
       >
         <div className={styles.box}>
           <div className={styles.field}>
-            {found.isFetching ? <Loader size={18} aria-hidden="true" /> : <SearchIcon />}
+            {looking ? <Loader size={18} aria-hidden="true" /> : <SearchIcon />}
             {inside ? (
               <button type="button" className={styles.inside} onClick={back} aria-label={`Actions on ${inside.key}: back to everything`}>
                 {inside.key} <span aria-hidden="true">×</span>
@@ -222,7 +224,7 @@ export function Palette({ project, projects, onClose }: PaletteProps) {
                 ))}
               </Combobox.Group>
             ))}
-            {all.length === 0 && !found.isPending ? <Combobox.Empty>{found.error ? problemOf(found.error).message : "Nothing is called like that"}</Combobox.Empty> : null}
+            {all.length === 0 && !looking ? <Combobox.Empty>{found.error ? problemOf(found.error).message : "Nothing is called like that"}</Combobox.Empty> : null}
           </Combobox.Options>
           <p className={styles.hint} id={hint}>
             <span>↑ ↓ choose</span>
@@ -231,7 +233,7 @@ export function Palette({ project, projects, onClose }: PaletteProps) {
             <span>Esc close</span>
           </p>
           <span className="visually-hidden" role="status">
-            {found.isPending ? "" : `${all.length} found`}
+            {looking ? "" : `${all.length} found`}
           </span>
         </div>
       </Combobox>

@@ -41,6 +41,11 @@ export function parseVerb(query: string): { verb: Verb | null; rest: string } {
   return { verb: null, rest: query.trim() };
 }
 
+/** Whether a flag is one that the words ask for, as the server's search sees it. */
+export function fits({ key, name, description }: Pick<ListedFlag, "key" | "name" | "description">, search: string): boolean {
+  return `${key} ${name} ${description ?? ""}`.toLowerCase().includes(search.toLowerCase());
+}
+
 /** The flags in the order of how well their keys or names fit: whole, from the start, from a word's start, anywhere. */
 export function ranked(flags: ListedFlag[], search: string): ListedFlag[] {
   const wanted = search.toLowerCase();
