@@ -62,9 +62,8 @@ export function MemberList({ title, description, members, others, bothWords, dis
           <Textarea
             label={`Add to ${title.toLowerCase()}`}
             description="Targeting keys, one a line or with commas; paste as many as you like."
-            autosize
-            minRows={2}
-            maxRows={6}
+            rows={3}
+            resize="vertical"
             value={text}
             onChange={(event) => setText(event.currentTarget.value)}
             spellCheck={false}
