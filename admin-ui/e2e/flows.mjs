@@ -6,6 +6,7 @@
 // Prints a line per fact that held; ends with 1 and a picture where one did not.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 
 import { launch, Watch } from "./browser.mjs";
@@ -93,10 +94,12 @@ let project = "";
 
 await fact("a one-time link signs in and is gone from the address", async () => {
   await page.goto(link);
-  await page.waitForURL(/\/projects\/[^/]+\/flags/);
-  await control(page, FLAG, "Development").waitFor();
+  await page.waitForURL(/\/projects\/[^/]+$/);
   assert.ok(!page.url().includes("link"), page.url());
   project = /\/projects\/([^/]+)/.exec(page.url())[1];
+  await page.getByRole("heading", { name: "Overview" }).waitFor();
+  await page.getByRole("link", { name: /^All \d+ flags$/ }).click();
+  await control(page, FLAG, "Development").waitFor();
 });
 
 await fact("the stream is live", () => live(page));
@@ -357,6 +360,77 @@ await fact("a viewer sees everything, is told why nothing can be changed, and th
   watch.expected.delete(403);
 });
 
+await fact("the palette kills for a reason, says on how many SDKs it is applied, and gives the focus back", async () => {
+  await page.goto(`${base}/projects/${project}/flags`);
+  await live(page);
+  const opener = page.getByRole("button", { name: "New flag" });
+  await opener.focus();
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox").fill(`kill ${OTHER}`);
+  await page.getByRole("option", { name: `Kill ${OTHER} in Staging…` }).waitFor();
+  await watch.accessible(page, "the palette");
+  await page.getByRole("option", { name: `Kill ${OTHER} in Staging…` }).click();
+  await dialog(page).getByLabel("Reason").fill("from the palette");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await toast(page, `${OTHER} is killed in Staging`).getByText(/Applied on \d+ of \d+ SDK|No SDK is connected/).waitFor();
+  await page.waitForFunction(() => document.activeElement?.textContent?.includes("New flag"));
+  await call(page, "POST", `/projects/${project}/environments/staging/restore`, { flag: OTHER, reason: "the flow is over" });
+});
+
+await fact("keys jump and search, and a viewer of the keyboard's help switches them off", async () => {
+  await page.keyboard.press("g");
+  await page.keyboard.press("s");
+  await page.waitForURL(/\/segments/);
+  await page.keyboard.press("/");
+  await page.waitForFunction(() => document.activeElement?.getAttribute("aria-label")?.startsWith("Search segments"));
+  await page.keyboard.press("Escape");
+  await page.getByRole("main").focus();
+  await page.keyboard.press("?");
+  await dialog(page).getByText("Search in the list").waitFor();
+  await watch.accessible(page, "the shortcuts");
+  await page.keyboard.press("Escape");
+  await dialog(page).waitFor({ state: "detached" });
+});
+
+await fact("a segment takes thousands of members, and its change is reverted from the audit log", async () => {
+  const key = `flow-${Date.now().toString(36)}`;
+  const path = `/projects/${project}/environments/development/segments`;
+  assert.equal((await call(page, "POST", path, { key, name: "Of the flow" })).status, 201);
+  const members = Array.from({ length: 2_500 }, (_, at) => `unit-${at}`);
+  assert.equal((await call(page, "PATCH", `${path}/${key}`, { included: members }, { "if-match": '"1"' })).status, 200);
+  await page.goto(`${base}/projects/${project}/segments/${key}?environment=development`);
+  await page.getByRole("region", { name: "Included: 2500 targeting keys" }).waitFor();
+  await page.getByRole("textbox", { name: "Add to included" }).fill("one-more");
+  await page.getByRole("button", { name: "Add 1" }).click();
+  await page.getByRole("button", { name: "Save in Development…" }).click();
+  await dialog(page).getByRole("button", { name: "Save in Development" }).click();
+  await page.getByRole("region", { name: "Included: 2501 targeting keys" }).waitFor();
+  await dialog(page).waitFor({ state: "detached" });
+  await page.goto(`${base}/projects/${project}/audit?resource=segment%2F${key}`);
+  await page.getByRole("button", { name: new RegExp(`changed segment ${key}`) }).first().click();
+  await page.getByRole("button", { name: "Revert…" }).click();
+  await dialog(page).getByRole("region", { name: "What reverting changes" }).waitFor();
+  await watch.accessible(page, "the revert");
+  await dialog(page).getByLabel("Reason").fill("one too many");
+  await dialog(page).getByRole("button", { name: "Revert in Development" }).click();
+  await dialog(page).waitFor({ state: "detached" });
+  const { body } = await call(page, "GET", `${path}/${key}`);
+  assert.deepEqual(body.included, members.toSorted());
+  assert.equal((await call(page, "DELETE", `${path}/${key}?reason=flow`, undefined, { "if-match": `"${body.version}"` })).status, 204);
+});
+
+await fact("the audit log is exported whole", async () => {
+  await page.goto(`${base}/projects/${project}/audit`);
+  await page.getByRole("button", { name: "Export" }).click();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("menuitem", { name: /CSV/ }).click()]);
+  const lines = readFileSync(await download.path(), "utf8").split("\r\n");
+  assert.ok(lines[0].startsWith("sequence,at,actor"), lines[0]);
+  await page.getByText(/changes exported/).waitFor();
+  return `${lines.length} lines`;
+});
+
 const SCREENS = [
   "",
   "flags",
@@ -366,6 +440,7 @@ const SCREENS = [
   `flags/${FLAG}/rollouts/new`,
   "rollouts",
   "segments",
+  "segments/beta-testers",
   `playground?compare=development&flag=${FLAG}`,
   "delivery/templates",
   "delivery/templates/new",
@@ -373,8 +448,11 @@ const SCREENS = [
   "delivery/channels",
   "delivery/freezes",
   "audit",
+  "audit?row=1",
   "environments",
   "members",
+  "members?tab=users",
+  "members?tab=tokens",
   "system",
 ];
 

@@ -115,6 +115,11 @@ describe("auditWords", () => {
     expect(auditWords(row("flag.update", { enabled: true }, { enabled: false }))).toMatchObject({ verb: "turned off" });
   });
 
+  it("calls keys, tokens and people by their names", () => {
+    expect(auditWords({ ...row("sdkKey.create", null, { name: "checkout service" }), resource: "sdkKey/5bccwtku" })).toMatchObject({ verb: "created", subject: "checkout service", kind: "SDK key" });
+    expect(auditWords({ ...row("token.revoke", { name: "ci" }, null), resource: "token/01JD" }).subject).toBe("ci");
+  });
+
   it("names the members that changed", () => {
     const words = auditWords(row("flag.update", { offVariant: "off", rules: [], default: { variant: "off" } }, { offVariant: "on", rules: [{}], default: { variant: "on" } }));
     expect(words.detail).toBe("default: off → on; off variant: “off” → “on”; rules");

@@ -208,6 +208,8 @@ const VERBS: Record<string, string> = {
   rollBack: "rolled back",
 };
 
+const NAMED = new Set(["SDK key", "token", "user"]);
+
 /** An audit row as a sentence: who is left to the caller. */
 export function auditWords(row: AuditRow): AuditWords {
   const action = row.action.slice(row.action.lastIndexOf(".") + 1);
@@ -218,7 +220,10 @@ export function auditWords(row: AuditRow): AuditWords {
   const [old, now] = [record(row.before), record(row.after)];
   // A rollout is known by its flag; its id is nobody's word.
   const flag = kind === "rollout" ? (now["flag"] ?? old["flag"]) : undefined;
-  const words = { subject: typeof flag === "string" ? flag : subject, kind, detail: "" };
+  // Neither is that of a key, a token or a person: they have names.
+  const given = NAMED.has(kind) ? (now["name"] ?? old["name"]) : undefined;
+  const known = [flag, given].find((each): each is string => typeof each === "string" && each !== "");
+  const words = { subject: known ?? subject, kind, detail: "" };
   if (action === "kill") return { ...words, verb: "killed", tone: "killed" };
   if (action === "restore") return { ...words, verb: "restored", tone: "on" };
   const moved = kind === "flag" && row.action.startsWith("rollout.");

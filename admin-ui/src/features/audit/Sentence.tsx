@@ -18,7 +18,7 @@ export function Sentence({ row, environments, withSubject }: { row: AuditRow; en
       ) : words.subject === "" ? null : (
         " it"
       )}
-      {environment ? ` in ${environment}` : ""}
+      {environment && words.kind !== "environment" ? ` in ${environment}` : ""}
       {words.detail ? <span className={styles.detail}>{words.detail}</span> : null}
       {row.reason ? <span className={styles.reason}>“{row.reason}”</span> : null}
     </span>

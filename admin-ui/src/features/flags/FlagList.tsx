@@ -3,7 +3,7 @@ import { useDebouncedCallback, useDisclosure, useMediaQuery } from "@mantine/hoo
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, useEffect, useLayoutEffect, useMemo, useRef, useState, type CSSProperties } from "react";
+import { lazy, memo, Suspense, useEffect, useLayoutEffect, useMemo, useRef, useState, type CSSProperties } from "react";
 
 import { isBroken } from "../../api/client";
 import { queries } from "../../api/queries";
@@ -17,7 +17,9 @@ import { stateWords } from "../../lib/words";
 import { Basin } from "./Basin";
 import { toggle, useFlagActions } from "./FlagActions";
 import styles from "./FlagList.module.css";
-import { NewFlag } from "./NewFlag";
+
+/** Its fields weigh more than the list: they come when somebody asks for them. */
+const NewFlag = lazy(() => import("./NewFlag").then(({ NewFlag: component }) => ({ default: component })));
 
 /** A row's height before it is measured, in CSS pixels. */
 const ROW_GUESS = 92;
@@ -123,7 +125,7 @@ export function FlagList() {
           }}
         />
       ) : null}
-      {creating ? <NewFlag project={project} onClose={create.close} /> : null}
+      <Suspense>{creating ? <NewFlag project={project} onClose={create.close} /> : null}</Suspense>
     </Page>
   );
 }

@@ -68,7 +68,7 @@ export function Overview() {
       lead={pending ? undefined : count === 0 ? "Nothing needs you." : `${count} ${count === 1 ? "thing needs" : "things need"} somebody.`}
       actions={
         <Link to="/projects/$project/flags" params={{ project }} className={styles.toFlags}>
-          <FlagIcon /> {flags.data ? `All ${flags.data.length} flags` : "All flags"}
+          <FlagIcon /> {flags.data && flags.data.length > 1 ? `All ${flags.data.length} flags` : "All flags"}
         </Link>
       }
     >
