@@ -19,6 +19,7 @@ import { attributesAskedFor, formOf } from "./context";
 import { ContextFields, readDraft, type ContextDraft } from "./ContextCard";
 import { NoEvaluator, type EvaluationContext } from "./evaluator";
 import styles from "./Playground.module.css";
+import { Sentence } from "./Sentence";
 import { Trace } from "./Trace";
 import { sameAnswer, whyWords } from "./trace";
 import { useEnvironment, type LoadedEnvironment } from "./useEnvironment";
@@ -146,7 +147,7 @@ export function Playground() {
           {said === null && !error ? <Loader type="dots" aria-label="Loading the evaluator" /> : null}
           {said !== null && "refused" in said ? (
             <Alert color="yellow" icon={<WarningIcon />} title="This context cannot be used" role="alert">
-              {said.refused}
+              <Sentence text={said.refused} />
             </Alert>
           ) : null}
           {said !== null && "rows" in said && environment ? (
