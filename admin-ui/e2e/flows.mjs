@@ -6,7 +6,7 @@
 // Prints a line per fact that held; ends with 1 and a picture where one did not.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 
 import { launch, Watch } from "./browser.mjs";
@@ -17,6 +17,8 @@ const base = new URL(link).origin;
 const pictures = process.env.TIDEGATE_PICTURES;
 /** Where a picture of a failure goes. */
 const failures = process.env.TIDEGATE_FAILURES ?? "e2e/failures";
+/** Whether the UI was built with its evaluator: without Rust's wasm32 target, `cargo xtask` leaves it out, and says so. */
+const hasEvaluator = existsSync(new URL("../src/wasm/evaluator_bg.wasm", import.meta.url));
 const FLAG = "new-checkout";
 const OTHER = "express-delivery";
 
@@ -283,6 +285,10 @@ await fact("a flag is made, and a taken key is named at its field", async () => 
 await fact("the playground says who gets what and why, with the server's evaluator in the browser", async () => {
   const asked = { targetingKey: "ada", email: "ada@harbor-goods.example" };
   await page.goto(`${base}/projects/${project}/playground?flag=${FLAG}&context=${encodeURIComponent(JSON.stringify(asked))}`);
+  if (!hasEvaluator) {
+    await page.getByText("This build has no evaluator for the browser").waitFor();
+    return "it was built without";
+  }
   const trace = page.getByRole("region", { name: `${FLAG} in Production` });
   await trace.getByText(/^Gets /).waitFor();
   const said = await page.evaluate(
@@ -316,8 +322,10 @@ await fact("a rule is written, refused while it does not compile, and saved; a c
   await page.getByRole("combobox", { name: "Operator of condition 1 of rule 1" }).selectOption("matches");
   await values.fill("(");
   await values.press("Enter");
-  await page.getByText("This does not compile").waitFor();
-  assert.ok(await page.getByRole("button", { name: "Save", exact: true }).isDisabled());
+  if (hasEvaluator) {
+    await page.getByText("This does not compile").waitFor();
+    assert.ok(await page.getByRole("button", { name: "Save", exact: true }).isDisabled());
+  }
   await values.press("Backspace");
   await values.fill("^ada@");
   await values.press("Enter");
@@ -469,7 +477,7 @@ for (const scheme of ["light", "dark"]) {
     await page.getByRole("button", { name: /^Edit the targeting/ }).click();
     await page.getByRole("button", { name: /^Rule 1/ }).click();
     await page.getByRole("button", { name: "Group", exact: true }).click();
-    await page.getByText("This does not compile").waitFor();
+    if (hasEvaluator) await page.getByText("This does not compile").waitFor();
     await watch.accessible(page, `the rule editor, ${scheme}`);
     await page.getByRole("button", { name: "Discard" }).click();
     await page.goto(`${base}/projects/${project}/flags`);
