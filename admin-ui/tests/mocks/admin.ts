@@ -36,7 +36,7 @@ export interface AdminDeps {
   page<T>(items: T[], url: URL): Response;
   record(action: string, resource: string, environment: string | null, before: unknown, after: unknown, reason: string): void;
   /** Flags and segments whose rules use it. */
-  flagFile(environment: string): { flags: { key: string; rules: unknown[] }[] };
+  flagFile(environment: string): { flags: { key: string; rules?: unknown[] }[] };
   rollouts(environment: string): Rollout[];
 }
 
@@ -267,8 +267,8 @@ export function handleAdmin(state: AdminState, deps: AdminDeps, request: AdminRe
     if (refused) return refused;
     if (method === "DELETE") {
       const users = [
-        ...deps.flagFile(environment).flags.filter(({ rules }) => uses(rules, id)).map(({ key }) => `flag \`${key}\``),
-        ...ofEnvironment.filter(({ rules }) => uses(rules, id)).map(({ key }) => `segment \`${key}\``),
+        ...deps.flagFile(environment).flags.filter(({ rules }) => uses(rules ?? [], id)).map(({ key }) => `flag \`${key}\``),
+        ...ofEnvironment.filter(({ rules }) => uses(rules ?? [], id)).map(({ key }) => `segment \`${key}\``),
       ];
       if (users.length > 0) return problem(409, "in_use", `segment \`${id}\` is used by ${users.join(", ")}: take it out there first`);
       state.segments.delete(`${environment}/${id}`);

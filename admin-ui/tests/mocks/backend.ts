@@ -470,12 +470,14 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
         json,
         page,
         record: (action, resource, environment, before, after, because) => record(now(), action, resource, environment, before, after, because, me.user.name),
-        flagFile: (environment) => ({ flags: [...flags.values()].map(({ key, kind: of, variants }) => ({ ...backend.config(key, environment), key, kind: of, variants })) }),
+        flagFile: (environment) => ({ flags: flagFile(environment).flags ?? [] }),
         rollouts: (environment) =>
-          [...backend.rollouts.values()].filter(({ id, flag }) => {
-            const place = backend.admin.rolloutsAt.get(id);
-            return place === undefined ? backend.config(flag, environment).rollout === id : place === environment;
-          }),
+          [...backend.rollouts.values()]
+            .filter(({ id, flag }) => {
+              const place = backend.admin.rolloutsAt.get(id) ?? places.get(id);
+              return place === undefined ? backend.config(flag, environment).rollout === id : place === environment;
+            })
+            .toSorted((one, other) => one.startedAt.localeCompare(other.startedAt)),
       },
       { method, at, url, body, ifMatch: request.headers.get("if-match"), rank, instanceAdmin: me.instanceAdmin },
     );

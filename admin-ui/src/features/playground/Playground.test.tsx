@@ -7,6 +7,18 @@ import { serve } from "../../../tests/setup";
 import { hasEvaluator } from "./evaluator";
 
 const URL = "/projects/shop/playground";
+/** With a segment that lists some, and has a rule for others. */
+function withTesters() {
+  const backend = serve(createBackend());
+  const found = backend.admin.segments.get("production/beta-testers");
+  if (!found) throw new Error("the mock has no such segment");
+  const conditions = [
+    { attribute: "plan", operator: "in", values: ["team", "enterprise"] },
+    { attribute: "appVersion", operator: "semverGreaterOrEqual", values: ["4.2.0"] },
+  ];
+  backend.admin.segments.set("production/beta-testers", { ...found, included: ["user-7"], excluded: [], rules: [{ conditions }] });
+}
+
 const row = (flag: string) => screen.findByRole("row", { name: new RegExp(`^${flag}`) });
 
 it.runIf(process.env.CI === "true")("has its evaluator", () => expect(hasEvaluator).toBe(true));
@@ -29,6 +41,7 @@ describe.runIf(hasEvaluator)("with the evaluator", () => {
   });
 
   it("tells every step of a flag from the address alone", async () => {
+    withTesters();
     const context = encodeURIComponent(JSON.stringify({ targetingKey: "user-7", country: "NL" }));
     renderAt(`${URL}?environment=production&flag=new-checkout&context=${context}`);
     const trace = await screen.findByRole("region", { name: "new-checkout in Production" });
@@ -46,6 +59,7 @@ describe.runIf(hasEvaluator)("with the evaluator", () => {
   });
 
   it("tells of the rules of a segment that lists nobody like this", async () => {
+    withTesters();
     const context = encodeURIComponent(JSON.stringify({ targetingKey: "user-99", country: "NL", plan: "team", appVersion: "4.1.9" }));
     const { user } = renderAt(`${URL}?environment=production&flag=new-checkout&context=${context}`);
     const trace = await screen.findByRole("region", { name: "new-checkout in Production" });
