@@ -264,6 +264,7 @@ await fact("an SDK key is made and shown once", async () => {
   await dialog(page).getByRole("button", { name: "Done" }).click();
   await page.getByRole("cell", { name: "browser test", exact: true }).waitFor();
   await page.getByRole("button", { name: "Revoke browser test" }).click();
+  await dialog(page).getByLabel("Reason").fill("the flow is over");
   await dialog(page).getByRole("button", { name: "Revoke", exact: true }).click();
   await page.getByRole("cell", { name: "browser test", exact: true }).waitFor({ state: "detached" });
 });
@@ -355,6 +356,7 @@ await fact("a viewer sees everything, is told why nothing can be changed, and th
   const viewer = await theirs.newPage();
   current = viewer;
   await viewer.goto(invited.body.link.replace(/^https?:\/\/[^/]+/, base));
+  await viewer.getByRole("link", { name: /^All \d+ flags$/ }).click();
   const disabled = viewer.getByRole("switch", { name: /needs the role editor; you are a viewer here/ }).first();
   await disabled.waitFor();
   assert.equal(await disabled.getAttribute("aria-disabled"), "true");
