@@ -176,7 +176,7 @@ export function Revert({ project, row, environment, onClose }: RevertProps) {
                   ? "It was changed again since then. All of that goes back, too: look at what differs from now."
                   : "It goes back to how it was right before this change. That is another change, with a row of its own."}
               </Text>
-              <SideDiff before={left} after={right} label="What reverting changes" />
+              <SideDiff before={left} after={right} label="What reverting changes" titles={["Now", "Then"]} />
               <ReasonField value={reason} onChange={setReason} />
             </>
           ) : null}

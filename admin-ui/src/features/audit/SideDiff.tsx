@@ -31,8 +31,10 @@ export function paired(lines: DiffLine[]): SideRow[] {
   return rows;
 }
 
+const BEFORE_AFTER: [string, string] = ["Before", "After"];
+
 /** What differs between two values, before on the left and after on the right. */
-export function SideDiff({ before, after, label }: { before: unknown; after: unknown; label: string }) {
+export function SideDiff({ before, after, label, titles = BEFORE_AFTER }: { before: unknown; after: unknown; label: string; titles?: [string, string] }) {
   const parts = useMemo(() => fold(diffLines(before, after)), [before, after]);
   if (parts.every((part) => "hidden" in part)) {
     return (
@@ -46,8 +48,8 @@ export function SideDiff({ before, after, label }: { before: unknown; after: unk
       <table className={styles.sides}>
         <thead>
           <tr>
-            <th scope="col">Before</th>
-            <th scope="col">After</th>
+            <th scope="col">{titles[0]}</th>
+            <th scope="col">{titles[1]}</th>
           </tr>
         </thead>
         <tbody>

@@ -30,7 +30,7 @@ describe("rollouts", () => {
 
 describe("attention", () => {
   const environment = { key: "production", name: "Production", production: true } as Environment;
-  const place = (more: Partial<InEnvironment>): InEnvironment => ({ environment, rollouts: [], receipts: null, file: null, segments: [], ...more });
+  const place = (more: Partial<InEnvironment>): InEnvironment => ({ environment, rollouts: [], receipts: null, segments: [], ...more });
   const receipts = (more: Partial<Receipts>) => ({ revision: 7, changedAt: NOW - HOUR, connected: 3, applied: 3, servers: 1, epoch: "e", behind: [], ...more }) as Receipts;
 
   it("is calm where all is well", () => {
@@ -46,11 +46,11 @@ describe("attention", () => {
 
   it("counts a flag's newest rollout only, and each broken thing once", () => {
     const sections = attention(
-      [{ key: "broken", broken: "no variants", version: 1 }],
-      [place({ rollouts: [rollout({ state: "rolledBack" }), rollout({ state: "completed" }, { id: "r2" })], file: { broken: [{ key: "broken", broken: "no variants", version: 1 }, { key: "other", broken: "bad rule", version: 1 }] } })],
+      [{ key: "broken", broken: "no variants", version: 1 }, { key: "other", name: "O", createdAt: "x", environments: { production: { enabled: true, killed: false, broken: "bad rule" } } } as unknown as ListedFlag],
+      [place({ rollouts: [rollout({ state: "rolledBack" }), rollout({ state: "completed" }, { id: "r2" })], segments: [{ key: "seg", broken: "no rules", version: 1 }] })],
       NOW,
     );
-    expect(sections.map(({ title, items }) => [title, items.map(({ title: name }) => name)])).toEqual([["Cannot be read", ["broken", "other"]]]);
+    expect(sections.map(({ title, items }) => [title, items.map(({ title: name }) => name)])).toEqual([["Cannot be read", ["broken", "seg", "other"]]]);
   });
 });
 

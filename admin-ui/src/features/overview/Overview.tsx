@@ -33,7 +33,6 @@ export function Overview() {
   const flags = useQuery(queries.allFlags(project));
   const rollouts = useQueries({ queries: environments.map(({ key }) => ({ ...deliveryQueries.rollouts(project, key), refetchInterval: LOOK_MS })) });
   const receipts = useQueries({ queries: environments.map(({ key }) => ({ ...queries.receipts(project, key), refetchInterval: LOOK_MS })) });
-  const files = useQueries({ queries: environments.map(({ key }) => queries.flagFile(project, key)) });
   const segments = useQueries({ queries: environments.map(({ key }) => queries.segments(project, key)) });
   // Who killed and why is not in the list; of very many, the flags' own pages tell.
   const killed = killedPlaces(flags.data ?? [], environments).slice(0, TOLD_KILLS);
@@ -51,11 +50,10 @@ export function Overview() {
       environment,
       rollouts: rollouts[at]?.data ?? [],
       receipts: receipts[at]?.data ?? null,
-      file: files[at]?.data ?? null,
       segments: segments[at]?.data ?? [],
     }),
   );
-  const reads = [flags, ...rollouts, ...files, ...segments];
+  const reads = [flags, ...rollouts, ...segments];
   const pending = reads.some((read) => read.isPending);
   const failed = reads.find((read) => read.error && !read.data);
   const sections = attention(flags.data ?? [], places, now, kills);

@@ -1,6 +1,6 @@
 /** What needs somebody, of all that a project has. */
 
-import type { Environment, ExportedFile, ListedFlag, Broken, Receipts, Rollout, RolloutWaiting, SegmentItem } from "../../api/types";
+import type { Environment, ListedFlag, Broken, Receipts, Rollout, RolloutWaiting, SegmentItem } from "../../api/types";
 import { isBroken } from "../../api/client";
 import { percent } from "../../lib/words";
 
@@ -8,7 +8,6 @@ export interface InEnvironment {
   environment: Environment;
   rollouts: Rollout[];
   receipts: Receipts | null;
-  file: ExportedFile | null;
   segments: (SegmentItem | Broken)[];
 }
 
@@ -109,7 +108,7 @@ export function attention(flags: (ListedFlag | Broken)[], places: InEnvironment[
     ...flags.filter(isBroken).map(
       ({ key, broken: why }): Item => ({ id: `broken flag ${key}`, state: "cannot be read", tone: "killed", subject: { kind: "flag", flag: key }, title: key, environment: null, detail: why, since: null }),
     ),
-    ...places.flatMap(({ environment, file, segments }) => {
+    ...places.flatMap(({ environment, segments }) => {
       const listed = segments.filter((each): each is Broken => isBroken(each as Broken));
       const ofSegments = listed.map(
         ({ key, broken: why }): Item => ({
@@ -123,21 +122,22 @@ export function attention(flags: (ListedFlag | Broken)[], places: InEnvironment[
           since: null,
         }),
       );
-      const known = new Set([...listed.map(({ key }) => key), ...flags.filter(isBroken).map(({ key }) => key)]);
-      const ofFlags = (file?.broken ?? [])
-        .filter(({ key }) => !known.has(key))
-        .map(
-          ({ key, broken: why }): Item => ({
-            id: `broken configuration ${environment.key} ${key}`,
+      const ofFlags = flags.flatMap((flag): Item[] => {
+        const why = isBroken(flag) ? undefined : flag.environments[environment.key]?.broken;
+        if (!why) return [];
+        return [
+          {
+            id: `broken configuration ${environment.key} ${flag.key}`,
             state: "cannot be read",
             tone: "killed",
-            subject: { kind: "flag", flag: key },
-            title: key,
+            subject: { kind: "flag", flag: flag.key },
+            title: flag.key,
             environment,
             detail: why,
             since: null,
-          }),
-        );
+          },
+        ];
+      });
       return [...ofSegments, ...ofFlags];
     }),
   ];
