@@ -393,6 +393,7 @@ await fact("keys jump and search, and a viewer of the keyboard's help switches t
   await page.keyboard.press("g");
   await page.keyboard.press("s");
   await page.waitForURL(/\/segments/);
+  await page.getByLabel("Search segments by name, key or description").waitFor();
   await page.keyboard.press("/");
   await page.waitForFunction(() => document.activeElement?.getAttribute("aria-label")?.startsWith("Search segments"));
   await page.keyboard.press("Escape");
