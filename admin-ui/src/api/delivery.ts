@@ -59,11 +59,8 @@ export const deliveryApi = {
   setFreezes: (project: string, environment: string, version: number, freezes: sdk.RolloutWindow[], reason: string) =>
     settled(sdk.updateEnvironment({ path: { project, environment }, headers: ifMatch(version), body: { freezes, reason } })),
   project: (project: string) => settled(sdk.getProject({ path: { project } })),
-  setOneRolloutAtATime: (project: string, version: number, oneRolloutAtATime: boolean, reason: string) => {
-    // The API takes it; its description of the body leaves it out.
-    const body: sdk.ReasonedUpdateProject & { oneRolloutAtATime: boolean } = { oneRolloutAtATime, reason };
-    return settled(sdk.updateProject({ path: { project }, headers: ifMatch(version), body }));
-  },
+  setOneRolloutAtATime: (project: string, version: number, oneRolloutAtATime: boolean, reason: string) =>
+    settled(sdk.updateProject({ path: { project }, headers: ifMatch(version), body: { oneRolloutAtATime, reason } })),
   segmentKeys: (project: string, environment: string) =>
     settled(sdk.listSegments({ path: { project, environment }, query: { limit } })).then(({ items }) => items.map(({ key }) => key)),
 };

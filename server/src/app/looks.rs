@@ -26,7 +26,6 @@ pub struct LiveRollout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<usize>,
     /// The share in force since, 0 to 100,000.
-    #[serde(default)]
     pub share: u32,
     /// What it does or waits for, as a sentence.
     pub reason: String,

@@ -73,10 +73,13 @@ async fn get_project(
 
 /// What may change of a project; what is left out stays.
 #[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "described here, read by the application's strict patch")]
 struct UpdateProject {
     /// What people call it.
     name: Option<String>,
+    /// Whether only one rollout goes on at a time in the project's production environments; the others wait.
+    one_rollout_at_a_time: Option<bool>,
 }
 
 /// Changes a project (JSON merge patch).

@@ -1276,7 +1276,7 @@ export type LiveRollout = {
     /**
      * The share in force since, 0 to 100,000.
      */
-    share?: number;
+    share: number;
     /**
      * The step where it is since, from 0; absent before the first.
      */
@@ -3117,6 +3117,10 @@ export type ReasonedUpdateProject = {
      * What people call it.
      */
     name?: string | null;
+    /**
+     * Whether only one rollout goes on at a time in the project's production environments; the others wait.
+     */
+    oneRolloutAtATime?: boolean | null;
 } & {
     /**
      * Why, for the audit log; at most 1000 characters.
@@ -4562,6 +4566,10 @@ export type UpdateProject = {
      * What people call it.
      */
     name?: string | null;
+    /**
+     * Whether only one rollout goes on at a time in the project's production environments; the others wait.
+     */
+    oneRolloutAtATime?: boolean | null;
 };
 
 /**

@@ -2,42 +2,22 @@
 
 import { queryOptions } from "@tanstack/react-query";
 
-import { client } from "../../api/generated/client.gen";
-import { Problem, problemOf } from "../../api/problem";
+import { settled } from "../../api/client";
+import { getRolloutHistory, type LiveRollout } from "../../api/generated";
 import type { GateJudgement, RolloutArms } from "../../api/types";
 
 /** One look of the controller. */
-export interface RolloutLook {
-  /** RFC 3339. */
-  at: string;
-  /** The step that was in force, from 0; absent before the first. */
-  step?: number | null;
-  share: number;
-  reason: string;
-  units: RolloutArms;
-  gates: GateJudgement[];
-}
+export type RolloutLook = LiveRollout;
 
 /** Looks at most so often for more of it. */
 export const HISTORY_MS = 15_000;
-
-/** Oldest first, some 2,000 at most. */
-async function readHistory(project: string, environment: string, rollout: string): Promise<RolloutLook[]> {
-  const { data, error, response } = await client.get<{ 200: { items: RolloutLook[] } }, unknown>({
-    url: "/api/v1/projects/{project}/environments/{environment}/rollouts/{rollout}/history",
-    path: { project, environment, rollout },
-  });
-  if (response?.ok && data) return data.items;
-  if (!response) throw problemOf(error);
-  if (error !== null && typeof error === "object" && "code" in error) throw new Problem({ ...(error as { code: string }), status: response.status });
-  throw new Problem({ status: response.status, code: "internal", detail: `The server answered ${response.status} without saying why.` });
-}
 
 export const historyOf = (project: string, environment: string, rollout: string) =>
   queryOptions({
     // Not below the project: the stream invalidates that with every change, and this is read every 15 s anyway.
     queryKey: ["history", project, environment, rollout],
-    queryFn: () => readHistory(project, environment, rollout),
+    // Oldest first, some 2,000 at most.
+    queryFn: () => settled(getRolloutHistory({ path: { project, environment, rollout } })).then(({ items }) => items),
   });
 
 /** One gate's part of a look. */
