@@ -159,7 +159,8 @@ export function seededRollouts(now: number): { environment: string; rollout: Rol
   ];
   return seeds.map(({ id, flag, environment, variant = "on", baseline = "off", spec, status, minutes, reason, gates: says = [], evidence }) => {
     const full: Rollout["status"] = { generation: 3, state: "running", since: now - Math.min(minutes, 16) * MINUTE_MS, bake: { doneMs: 0 }, ...status };
-    const live = { at: at(now), reason: reason ?? "", units: { treatment: 4_210, control: 4_188 }, gates: says };
+    const share = full.state === "rolledBack" ? 0 : (spec.steps[full.step ?? -1]?.share ?? 0);
+    const live = { at: at(now), share, reason: reason ?? "", units: { treatment: 4_210, control: 4_188 }, gates: says };
     const rollout: Rollout = {
       id,
       flag,
@@ -168,7 +169,7 @@ export function seededRollouts(now: number): { environment: string; rollout: Rol
       salt: `s-${flag}/rollout`,
       spec,
       status: full,
-      share: full.state === "rolledBack" ? 0 : (spec.steps[full.step ?? -1]?.share ?? 0),
+      share,
       startedAt: at(now - minutes * MINUTE_MS),
       live,
       ...(evidence === undefined ? {} : { evidence }),

@@ -50,7 +50,7 @@ it("waits for the time that it noted, or that its sentence says", () => {
   const noted = rollout(baked, { evidence: { code: "window", opens: until } });
   expect(waitsUntil(noted)).toBe(until);
   expect(minutes(forecast(noted, NOW)?.next.at)).toBe(90);
-  const live = { at: "2026-11-26T12:00:00Z", units: { treatment: 0, control: 0 }, gates: [] };
+  const live = { at: "2026-11-26T12:00:00Z", share: 10_000, units: { treatment: 0, control: 0 }, gates: [] };
   expect(waitsUntil(rollout(baked, { live: { ...live, reason: `the next window opens at ${new Date(until).toISOString()}` } }))).toBe(until);
   const never = rollout(baked, { live: { ...live, reason: "none of its windows opens ever again" } });
   expect(forecast(never, NOW)?.next).toEqual({ what: "step", at: null, unknown: ["a window opens"] });
