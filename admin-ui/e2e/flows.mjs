@@ -2,7 +2,7 @@
 //
 //   TIDEGATE_LINK=http://127.0.0.1:8420/#/link/… npm run e2e
 //
-// TIDEGATE_PICTURES names a folder for the README's pictures, TIDEGATE_FAILURES one for a picture of what went wrong.
+// TIDEGATE_FAILURES names a folder for a picture of what went wrong.
 // Prints a line per fact that held; ends with 1 and a picture where one did not.
 
 import assert from "node:assert/strict";
@@ -14,7 +14,6 @@ import { launch, Watch } from "./browser.mjs";
 const link = process.env.TIDEGATE_LINK;
 if (!link) throw new Error("TIDEGATE_LINK: the one-time link that the server printed");
 const base = new URL(link).origin;
-const pictures = process.env.TIDEGATE_PICTURES;
 /** Where a picture of a failure goes. */
 const failures = process.env.TIDEGATE_FAILURES ?? "e2e/failures";
 /** Whether the UI was built with its evaluator: without Rust's wasm32 target, `cargo xtask` leaves it out, and says so. */
@@ -105,21 +104,6 @@ await fact("a one-time link signs in and is gone from the address", async () => 
 });
 
 await fact("the stream is live", () => live(page));
-
-if (pictures) {
-  // Before anything has changed, and as wide as a README shows it sharply.
-  await mkdir(pictures, { recursive: true });
-  await page.setViewportSize({ width: 1360, height: 1000 });
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme: scheme });
-    await page.goto(`${base}/projects/${project}/flags`);
-    await live(page);
-    await page.screenshot({ path: `${pictures}/flags-${scheme}.png` });
-  }
-  await page.emulateMedia({ colorScheme: "light" });
-  await page.setViewportSize({ width: 1280, height: 860 });
-  console.log(`    pictures are in ${pictures}`);
-}
 
 const second = await another();
 await second.goto(`${base}/projects/${project}/flags`);

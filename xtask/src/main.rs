@@ -5,6 +5,7 @@ mod bench;
 mod codegen;
 mod prepare;
 mod python;
+mod screenshots;
 mod step;
 mod ui;
 mod wasm;
@@ -73,6 +74,11 @@ enum Command {
     /// compiles the TypeScript, and prints what each part weighs, raw and gzipped. More than the budget of core and glue
     /// fails. The package is `sdk-wasm/dist`, the evaluator `admin-ui/src/wasm`; nothing of either is committed.
     Wasm,
+    /// Make the README's pictures anew, of the demo in a browser: `docs/images`
+    ///
+    /// Builds the admin UI and the server, serves a new demo with its traffic, and takes the flag list, a rollout and the playground, light and
+    /// dark. Takes two minutes, as a release has to climb.
+    Screenshots,
     /// Run the benches and print their table, each figure as a ratio to a floor from the same run
     ///
     /// Criterion benches in release, then a table from what they measured, on standard output. Raw results stay in
@@ -132,6 +138,12 @@ fn run_command(command: Command) -> Result<()> {
             wasm::install()?;
             wasm::build_for_ui()?;
             wasm::build()
+        }
+        Command::Screenshots => {
+            prepare::system_packages()?;
+            build_ui(prepare::wasm_target()?)?;
+            build_server()?;
+            screenshots::run_all()
         }
         Command::Bench(args) => {
             bench::run(args.filter.as_deref(), if args.report { Report::OfLastRun } else { Report::AfterRunning })

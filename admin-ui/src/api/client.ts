@@ -94,6 +94,10 @@ export const api = {
   allFlags: (project: string) => everything((cursor) => settled(sdk.listFlags({ path: { project }, query: { limit, ...after(cursor) } }))),
   flagFile: (project: string, environment: string) => settled(sdk.getFlagFile({ path: { project, environment } })),
   flag: (project: string, flag: string) => settled(sdk.getFlag({ path: { project, flag } })),
+  updateFlag: (project: string, flag: string, version: number, body: sdk.ReasonedUpdateFlag) =>
+    settled(sdk.updateFlag({ path: { project, flag }, headers: ifMatch(version), body })),
+  archiveFlag: (project: string, flag: string, version: number, reason: string) =>
+    settled(sdk.archiveFlag({ path: { project, flag }, headers: ifMatch(version), query: because(reason) })),
   createFlag: (project: string, body: NewFlag) => settled(sdk.createFlag({ path: { project }, body })),
   config: (project: string, flag: string, environment: string) => settled(sdk.getConfiguration({ path: { project, flag, environment } })),
   /** What `patchConfig` would store; nothing is written. */

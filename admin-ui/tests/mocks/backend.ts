@@ -562,6 +562,18 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       }
       const flag = flags.get(key);
       if (!flag) return problem(404, "not_found", `there is no flag \`${key}\``);
+      if (environment === undefined && method !== "GET") {
+        if (rank < 2) return problem(403, "forbidden", "this needs the role editor");
+        if (request.headers.get("if-match") !== `"${flag.version}"`) return problem(412, "stale", `flag \`${key}\` is at version ${flag.version}`);
+        if (method === "DELETE") {
+          flags.delete(key);
+          return json(null, 204);
+        }
+        const { reason: _, ...fields } = body;
+        const next = { ...flag, ...fields, version: flag.version + 1 } as Flag;
+        flags.set(key, next);
+        return json(next, 200, next.version);
+      }
       if (environment === undefined) return json(flag);
       if (rest[3] === "insights") {
         const minute = (ago: number) => new Date(Math.floor(now().getTime() / 60_000 - ago) * 60_000).toISOString();

@@ -1,6 +1,7 @@
 import { Button, CopyButton, Loader, Tooltip } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
+import { lazy, Suspense, useState } from "react";
 
 import { queries } from "../../api/queries";
 import type { Environment, Flag, FlagConfig } from "../../api/types";
@@ -23,12 +24,17 @@ import { Insights } from "./Insights";
 import list from "./FlagList.module.css";
 import styles from "./FlagPage.module.css";
 
+/** Asked for rarely: not part of the page. */
+const FlagSettings = lazy(() => import("./FlagSettings").then((module) => ({ default: module.FlagSettings })));
+
 export function FlagPage() {
   const { project, flag: key } = useParams({ from: "/projects/$project/flags/$flag" });
   const { environment: asked } = useSearch({ from: "/projects/$project/flags/$flag" });
   const environments = useQuery(queries.environments(project)).data ?? [];
   const read = useQuery(queries.flag(project, key));
   const flag = read.data;
+  const [settings, setSettings] = useState(false);
+  const mayNotEdit = useFlagActions().refusal("edit");
   // Production is where most questions are asked; it is also where nothing happens without a confirmation.
   const environment = environments.find((each) => each.key === asked) ?? environments.find((each) => each.production) ?? environments[0];
 
@@ -68,6 +74,11 @@ export function FlagPage() {
       }
       above={back}
     >
+      {settings ? (
+        <Suspense>
+          <FlagSettings project={project} flag={flag} onClose={() => setSettings(false)} />
+        </Suspense>
+      ) : null}
       <nav className={styles.tabs} aria-label="Environment">
         {environments.map((each) => (
           <Link
@@ -91,7 +102,22 @@ export function FlagPage() {
         </Card>
         <div style={{ display: "grid", gap: 20 }}>
           <Card className={styles.card ?? ""}>
-            <h2>Variants</h2>
+            <div className={styles.cardHead}>
+              <h2>Variants</h2>
+              <Tooltip label={mayNotEdit} disabled={mayNotEdit === null}>
+                <Button
+                  variant="default"
+                  size="compact-sm"
+                  aria-disabled={mayNotEdit !== null || undefined}
+                  data-disabled={mayNotEdit !== null || undefined}
+                  onClick={() => {
+                    if (mayNotEdit === null) setSettings(true);
+                  }}
+                >
+                  Settings…
+                </Button>
+              </Tooltip>
+            </div>
             <dl className={styles.variants}>
               {flag.variants.map((variant) => (
                 <Variant key={variant.key} name={variant.key} value={variant.value} />

@@ -29,7 +29,7 @@ const STARTING_VARIANTS: Record<FlagKind, Variant[]> = {
 };
 
 /** Variants as people type them: one a line, `key = value`, the value in JSON. */
-function variantsText(variants: Variant[]): string {
+export function variantsText(variants: Variant[]): string {
   return variants.map(({ key, value }) => `${key} = ${JSON.stringify(value)}`).join("\n");
 }
 
