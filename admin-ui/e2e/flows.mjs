@@ -20,6 +20,7 @@ const failures = process.env.TIDEGATE_FAILURES ?? "e2e/failures";
 const hasEvaluator = existsSync(new URL("../src/wasm/evaluator_bg.wasm", import.meta.url));
 const FLAG = "new-checkout";
 const OTHER = "express-delivery";
+const FAILING = "payment-fallback";
 
 const browser = await launch();
 const watch = new Watch();
@@ -425,6 +426,73 @@ await fact("the audit log is exported whole", async () => {
   await page.getByText(/changes exported/).waitFor();
   return `${lines.length} lines`;
 });
+
+/** The rollout's page tells that the step of that share goes on. */
+const atShare = (share) =>
+  page.getByRole("list", { name: "Steps" }).locator('[aria-current="step"]').filter({ hasText: new RegExp(`${share}\\s%`) }).waitFor();
+
+/** From its flag's page to the rollout's own, started with what `fill` does to the form. */
+async function startRollout(flag, fill) {
+  await page.goto(`${base}/projects/${project}/flags/${flag}?environment=development`);
+  await page.getByRole("button", { name: "Roll out another variant…" }).click();
+  await page.getByRole("button", { name: "Start in Development" }).waitFor();
+  await fill();
+  await page.getByRole("textbox", { name: "Reason" }).fill("a flow of the browser");
+  await page.getByRole("button", { name: "Start in Development" }).click();
+  await page.waitForURL(/\/rollouts\/[0-9A-Z]+/);
+}
+
+await fact("a rollout goes to 100 % by a person's hand, with a reason for each step", async () => {
+  await startRollout(FLAG, async () => {});
+  for (const share of ["10", "25", "50", "100"]) {
+    await atShare(share);
+    await page.getByRole("button", { name: "Next step now…" }).click();
+    await dialog(page).getByRole("textbox", { name: "Reason" }).fill(`enough of ${share} %`);
+    await dialog(page).getByRole("button", { name: "Go to the next step" }).click();
+    await dialog(page).waitFor({ state: "detached" });
+  }
+  await page.getByText("Completed").first().waitFor();
+  const { body } = await call(page, "GET", `/projects/${project}/flags/${FLAG}/environments/development`);
+  assert.deepEqual(body.default, { variant: "off" });
+});
+
+await fact("a release that fails is rolled back by itself, and its page says why", async () => {
+  await startRollout(FAILING, async () => {
+    await page.getByRole("tab", { name: "JSON" }).click();
+    const spec = { steps: [{ share: 50_000, bakeMs: 600_000 }, { share: 100_000, bakeMs: 600_000 }], gates: [{ key: "errors", metric: "errors", limit: { share: 0.2 } }] };
+    await page.getByRole("textbox", { name: "The spec" }).fill(JSON.stringify(spec));
+  });
+  await atShare("50");
+  const key = (await call(page, "POST", `/projects/${project}/environments/development/keys`, { name: "the failing release", kind: "server", reason: "a flow" })).body.key;
+  const units = Array.from({ length: 200 }, (_, n) => `unit-${n}`);
+  const taken = await fetch(`${base}/api/v1/events`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    body: JSON.stringify({
+      id: "fails",
+      exposures: await Promise.all(
+        units.map(async (targetingKey) => {
+          const { variant, metadata } = await evaluated(key, targetingKey);
+          return { flag: FAILING, targetingKey, variant, bucket: metadata.bucket };
+        }),
+      ),
+      measurements: units.map((targetingKey) => ({ metric: "errors", targetingKey })),
+    }),
+  });
+  assert.equal(taken.status, 202, await taken.text());
+  await page.getByText("Rolled back").first().waitFor();
+  await page.getByText(/errors.*is beyond its limit/).first().waitFor();
+});
+
+/** What a server's client gets over OFREP. */
+async function evaluated(key, targetingKey) {
+  const answer = await fetch(`${base}/ofrep/v1/evaluate/flags/${FAILING}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    body: JSON.stringify({ context: { targetingKey } }),
+  });
+  return answer.json();
+}
 
 const SCREENS = [
   "",
