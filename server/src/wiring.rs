@@ -147,8 +147,8 @@ impl Server {
         tasks.spawn(prune(state.clone(), shutdown.clone()));
         let receipts = StreamReceipts { streams: Arc::clone(&state.streams) };
         let asker = Asker::new(state.app.clone());
-        let asked = "Questions to metric sources for gates, by how they ended";
-        state.metrics.register("metric_questions", asked, asker.counted.asked.clone());
+        let questions = "Questions to metric sources for gates, by how they ended";
+        state.metrics.register("metric_questions", questions, asker.counted.asked.clone());
         let seconds = "Time until metric sources answered, or did not";
         state.metrics.register("metric_question_seconds", seconds, asker.counted.seconds.clone());
         tasks.spawn(asker.run(shutdown.clone()));

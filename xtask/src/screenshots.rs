@@ -32,7 +32,7 @@ pub fn run_all() -> Result<()> {
         .context("cannot run the server")?;
     let taken = (|| {
         let mut output = BufReader::new(server.stdout.take().context("the server has no output")?).lines();
-        let link = output.by_ref().map_while(|line| line.ok()).find_map(|line| {
+        let link = output.by_ref().map_while(std::result::Result::ok).find_map(|line| {
             let word = line.split_whitespace().find(|word| word.contains("/#/link/"))?;
             Some(word.to_owned())
         });

@@ -202,20 +202,18 @@ impl Ledger {
             };
             receipts.connected += 1;
             receipts.applied += one.applied;
-            match applied {
-                Some(Applied { revision: applied, at, .. }) if applied >= revision => {
-                    if *connected_at <= state.changed_at {
-                        receipts.slowest_ms = receipts.slowest_ms.max(Some((at.0 - state.changed_at.0).max(0)));
-                    }
-                }
-                _ if receipts.behind.len() < MAX_BEHIND => {
+            if one.applied == 0 {
+                if receipts.behind.len() < MAX_BEHIND {
                     receipts.behind.push(Behind {
                         sdk: sdk.clone(),
                         revision: one.oldest,
                         connected_at: *connected_at,
                     });
                 }
-                _ => {}
+            } else if let Some(Applied { at, .. }) = applied
+                && *connected_at <= state.changed_at
+            {
+                receipts.slowest_ms = receipts.slowest_ms.max(Some((at.0 - state.changed_at.0).max(0)));
             }
             match sdks.get_mut(sdk) {
                 Some(sum) => sum.add(&one),
