@@ -253,7 +253,7 @@ fn delivery(channel: &str, row_hash: &str, notification: &Notification, at: Time
     }
 }
 
-/// Takes up to `limit` deliveries that are due: they are this process's for [`CLAIM_MS`].
+/// Takes up to `limit` deliveries that are due: they are this process's for `CLAIM_MS`.
 ///
 /// # Errors
 /// Those of the store.
