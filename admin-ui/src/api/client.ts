@@ -47,7 +47,7 @@ export const limit = 200;
 const MAX_PAGES = 50;
 
 /** All items of a list, page after page. */
-async function everything<T>(page: (cursor: string | undefined) => Promise<{ items: T[]; nextCursor?: string | null }>): Promise<T[]> {
+export async function everything<T>(page: (cursor: string | undefined) => Promise<{ items: T[]; nextCursor?: string | null }>): Promise<T[]> {
   const items: T[] = [];
   let cursor: string | undefined;
   for (let pages = 0; pages < MAX_PAGES; pages++) {
@@ -60,8 +60,8 @@ async function everything<T>(page: (cursor: string | undefined) => Promise<{ ite
   return items;
 }
 
-const because = (reason: string) => (reason === "" ? {} : { reason });
-const after = (cursor: string | undefined) => (cursor === undefined ? {} : { cursor });
+export const because = (reason: string) => (reason === "" ? {} : { reason });
+export const after = (cursor: string | undefined) => (cursor === undefined ? {} : { cursor });
 
 export const api = {
   setupNeeded: () => settled(sdk.getSetup()),

@@ -2,7 +2,7 @@
 
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 
-import { ifMatch, limit, settled } from "./client";
+import { after, because, everything, ifMatch, limit, settled } from "./client";
 import * as sdk from "./generated";
 import type { Broken, Rollout } from "./types";
 
@@ -10,18 +10,12 @@ function readable<T extends object>(items: (T | Broken)[]): T[] {
   return items.filter((item): item is T => !("broken" in item));
 }
 
-const because = (reason: string) => (reason === "" ? {} : { reason });
-
 export const deliveryApi = {
   /** All of an environment's, or of one flag there, newest first. */
-  rollouts: (project: string, environment: string, flag?: string): Promise<Rollout[]> => {
-    const from = async (cursor?: string): Promise<Rollout[]> => {
-      const query = { limit, ...(flag ? { flag } : {}), ...(cursor ? { cursor } : {}) };
-      const { items, nextCursor } = await settled(sdk.listRollouts({ path: { project, environment }, query }));
-      return nextCursor ? [...items, ...(await from(nextCursor))] : items;
-    };
-    return from().then((found) => found.toReversed());
-  },
+  rollouts: (project: string, environment: string, flag?: string): Promise<Rollout[]> =>
+    everything((cursor) =>
+      settled(sdk.listRollouts({ path: { project, environment }, query: { limit, ...(flag ? { flag } : {}), ...after(cursor) } })),
+    ).then((found) => found.toReversed()),
   previewRollout: (project: string, environment: string, body: sdk.PreviewRollout, signal: AbortSignal) =>
     settled(sdk.previewRollout({ path: { project, environment }, body, signal })),
 
