@@ -38,6 +38,7 @@ mod table;
 pub mod evaluate;
 pub mod evaluation;
 pub mod explain;
+pub mod flag_file;
 
 pub use config::{FlagConfig, FlagFile, SegmentConfig};
 pub use context::{Context, Value};

@@ -1,9 +1,10 @@
 //! A client without its I/O.
 
 use tidegate_core::{
-    Change, Context, ErrorCode, Evaluation, FlagFile, FlagKey, Reason, Ruleset, Timestamp, compile, evaluate,
+    Context, ErrorCode, Evaluation, FlagKey, Reason, Ruleset, Timestamp, compile, evaluate,
     evaluation::FlagValue,
-    tree::{self, Fields, Members, Read, ReadError, Tree, text},
+    flag_file,
+    tree::{self, Members, Read, ReadError, Tree, text},
 };
 use tidegate_protocol::{
     Digest, Effect as Sync, ObjectKind, Snapshot, Status, Synchronizer, Update,
@@ -86,31 +87,6 @@ impl Read for PollingOptions {
     }
 }
 
-/// The objects of a flag file, read one by one: those that could be, and those whose key could be, with what is wrong.
-struct Objects<T, K> {
-    read: Vec<T>,
-    broken: Vec<(K, String)>,
-}
-
-impl<T: Read, K: Read> Objects<T, K> {
-    fn read(file: Fields<'_>, name: &str) -> Result<Self, ReadError> {
-        let mut objects = Self { read: Vec::new(), broken: Vec::new() };
-        let list = match file.get(name)? {
-            None => &[][..],
-            Some(Tree::List(list)) => list,
-            Some(_) => return Err(ReadError::new("must be a list").within(name)),
-        };
-        for tree in list {
-            match (T::read(tree), tree.fields().and_then(|fields| fields.required("key"))) {
-                (Ok(object), _) => objects.read.push(object),
-                (Err(error), Ok(key)) => objects.broken.push((key, error.to_string())),
-                (Err(_), Err(_)) => {}
-            }
-        }
-        Ok(objects)
-    }
-}
-
 #[wasm_bindgen]
 impl Engine {
     /// An engine that holds nothing. `options` is JSON text, an `EngineOptions`; undefined where it is none.
@@ -140,14 +116,7 @@ impl Engine {
     /// Evaluates with this flag file until there is something newer. A flag or segment that cannot be read is that one's
     /// problem; undefined where the text is no flag file at all.
     pub fn bootstrap(&mut self, file: &str) -> Option<String> {
-        let file = Tree::parse(file).ok()?;
-        let fields = file.fields().ok()?;
-        let flags = Objects::read(fields, "flags").ok()?;
-        let segments = Objects::read(fields, "segments").ok()?;
-        let broken_flags = flags.broken.into_iter().map(|(key, message)| Change::BrokenFlag { key, message });
-        let broken_segments = segments.broken.into_iter().map(|(key, message)| Change::BrokenSegment { key, message });
-        let broken = broken_flags.chain(broken_segments).collect();
-        let file = FlagFile { flags: flags.read, segments: segments.read };
+        let (file, broken) = flag_file::read(file).ok()?;
         let (ruleset, mut issues) = compile(&file);
         let (ruleset, more) = ruleset.update(broken);
         issues.extend(more);

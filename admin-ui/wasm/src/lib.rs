@@ -7,22 +7,18 @@
 #![deny(missing_docs)]
 
 mod answer;
-mod file;
 
 use tidegate_core::{
     Change, CompileIssue, Context, FlagConfig, FlagKey, Ruleset, Timestamp,
     bucket::Seed,
     compile,
     config::{BucketRange, VariantWeight},
-    distribution, evaluate_all, explain,
+    distribution, evaluate_all, explain, flag_file,
     tree::{self, ReadError, Tree, text},
 };
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::{
-    answer::{Answer, Explained, Issue, Range},
-    file::read_file,
-};
+use crate::answer::{Answer, Explained, Issue, Range};
 
 /// An environment, compiled.
 #[wasm_bindgen]
@@ -40,7 +36,7 @@ impl Evaluator {
     /// # Errors
     /// What is wrong, where the text is no flag file at all.
     pub fn load(file: &str) -> Result<Evaluator, String> {
-        let (file, broken) = read_file(file).map_err(|error| error.to_string())?;
+        let (file, broken) = flag_file::read(file).map_err(|error| error.to_string())?;
         let (ruleset, _) = compile(&file);
         let ruleset = if broken.is_empty() { ruleset } else { ruleset.update(broken).0 };
         Ok(Self { ruleset, unreadable: None })

@@ -1,6 +1,6 @@
 //! Flag files, read object by object.
 
-use tidegate_core::{
+use crate::{
     Change, FlagFile,
     tree::{Fields, Read, ReadError, Tree},
 };
@@ -30,8 +30,12 @@ impl<T: Read, K: Read> Objects<T, K> {
     }
 }
 
-/// What of the file can be compiled, and the changes that add the rest as broken.
-pub(crate) fn read_file(text: &str) -> Result<(FlagFile, Vec<Change>), ReadError> {
+/// What of the file can be compiled, and the changes that add the rest as broken: what cannot be read of a flag or segment is that
+/// one's problem.
+///
+/// # Errors
+/// Where the text is no flag file at all.
+pub fn read(text: &str) -> Result<(FlagFile, Vec<Change>), ReadError> {
     let file = Tree::parse(text)?;
     let fields = file.fields()?;
     let flags = Objects::read(fields, "flags")?;
