@@ -674,6 +674,7 @@ fn batch(units: &[u64]) -> EventBatch {
             version: 1,
             unit: Some(UnitHash(splitmix(*unit))),
             bucket: Some(bucket),
+            rule: None,
             count: 1,
             at: 0,
         }

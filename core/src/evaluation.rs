@@ -78,7 +78,13 @@ pub struct Evaluation<'r> {
 /// How the id of a rule begins that a rollout has for itself, to serve a segment or to compare the old variant with itself.
 pub const ROLLOUT_RULE: &str = "rollout-";
 
-impl Evaluation<'_> {
+impl<'r> Evaluation<'r> {
+    /// The id of the rule that served; none for a rule without an id.
+    #[inline]
+    pub fn rule_id(&self) -> Option<&'r str> {
+        self.rule.map(|(_, id)| id).filter(|id| !id.is_empty())
+    }
+
     /// The bucket that a rollout of the flag compares by: that of its default, or of a rollout's own rule. The draw of another rule says nothing
     /// of a rollout.
     #[inline]

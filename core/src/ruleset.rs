@@ -181,6 +181,11 @@ impl<'r> Outline<'r> {
     pub fn variants(self) -> impl Iterator<Item = (&'r str, &'r FlagValue)> {
         self.0.variants.iter().map(|variant| (variant.key.as_str(), &variant.value))
     }
+
+    /// The ids of its rules, in their order; they may be empty.
+    pub fn rule_ids(self) -> impl Iterator<Item = &'r str> {
+        self.0.rules.iter().map(|rule| &*rule.id)
+    }
 }
 
 /// Changes of a ruleset, as they came.

@@ -62,6 +62,9 @@ pub struct Exposure {
     /// those decided.
     #[serde(default)]
     pub bucket: Option<u32>,
+    /// The id of the rule that served; absent: none did, or it has none.
+    #[serde(default)]
+    pub rule: Option<String>,
     /// How often, at least once.
     #[serde(default = "once")]
     pub count: u64,
@@ -144,6 +147,7 @@ impl Write for Exposure {
             .with("version", &self.version)
             .with_some("unit", self.unit.as_ref())
             .with_some("bucket", self.bucket.as_ref())
+            .with_some("rule", self.rule.as_ref())
             .with("count", &self.count)
             .with("at", &self.at)
             .end();
@@ -187,13 +191,14 @@ mod tests {
                 version: 4,
                 unit: Some(UnitHash::of("ada")),
                 bucket: Some(70_001),
+                rule: Some("testers".to_owned()),
                 count: 2,
                 at: 17,
             }],
             measurements: vec![Measurement { metric: "paid".to_owned(), unit: None, value: Some(9.5), at: 18 }],
             dropped: 3,
         };
-        let json = r#"{"id":"b1","exposures":[{"flag":"checkout","variant":"on","version":4,"unit":"691d4463952c802f","bucket":70001,"count":2,"at":17}],"measurements":[{"metric":"paid","value":9.5,"at":18}],"dropped":3}"#;
+        let json = r#"{"id":"b1","exposures":[{"flag":"checkout","variant":"on","version":4,"unit":"691d4463952c802f","bucket":70001,"rule":"testers","count":2,"at":17}],"measurements":[{"metric":"paid","value":9.5,"at":18}],"dropped":3}"#;
         assert_eq!(text(&batch), json);
         assert_eq!(serde_json::from_str::<EventBatch>(json).unwrap(), batch);
         let least = r#"{"id":"b2","exposures":[{"flag":"checkout","at":1}]}"#;

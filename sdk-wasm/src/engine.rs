@@ -270,7 +270,8 @@ impl Engine {
         }
         let id = value.map_or(0, id);
         if let Some(events) = &mut self.events {
-            events.expose((flag, id, context.unit), now.0, variant, evaluation.flag_version, evaluation.cohort());
+            let rule = evaluation.rule.map(|(idx, _)| idx);
+            events.expose((flag, id, rule, context.unit), now.0, variant, &evaluation);
         }
         id
     }

@@ -2,6 +2,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use tidegate_core::Evaluation;
 use tidegate_protocol::{
     events::{EventBatch, Exposure, MAX_ITEMS, MAX_METRIC_BYTES, Measurement, UnitHash},
     frame::MAX_CLIENT_FRAME_BYTES,
@@ -16,13 +17,14 @@ const MAX_BATCH_BYTES: usize = MAX_CLIENT_FRAME_BYTES - 1_024;
 /// The longest item without its texts: numbers, names of fields, punctuation.
 const ITEM_BYTES: usize = 160;
 
-/// What was served to whom: a flag's handle, a value's id, a unit.
-pub(crate) type Served = (u32, u32, Option<UnitHash>);
+/// What was served to whom: a flag's handle, a value's id, the rule's index, a unit.
+pub(crate) type Served = (u32, u32, Option<usize>, Option<UnitHash>);
 
 #[derive(Debug)]
 struct Seen {
     variant: Option<Box<str>>,
     version: u64,
+    rule: Option<Box<str>>,
     bucket: Option<u32>,
     count: u64,
     at: i64,
@@ -40,11 +42,13 @@ pub(crate) struct Events {
 impl Events {
     /// Counts one exposure.
     #[inline]
-    pub fn expose(&mut self, served: Served, at: i64, variant: Option<&str>, version: u64, bucket: Option<u32>) {
+    pub fn expose(&mut self, served: Served, at: i64, variant: Option<&str>, evaluation: &Evaluation<'_>) {
         if let Some(seen) = self.current.get_mut(&served) {
             seen.count += 1;
         } else if self.waiting() < MAX_WAITING {
-            self.current.insert(served, Seen { variant: variant.map(Into::into), version, bucket, count: 1, at });
+            let version = evaluation.flag_version;
+            let (rule, bucket) = (evaluation.rule_id().map(Into::into), evaluation.cohort());
+            self.current.insert(served, Seen { variant: variant.map(Into::into), version, rule, bucket, count: 1, at });
         } else {
             self.dropped += 1;
         }
@@ -71,10 +75,10 @@ impl Events {
 
     /// Before the handles and ids of `current` lose their meaning: `flag` gives a handle's key.
     pub fn settle<'f>(&mut self, flag: impl Fn(u32) -> Option<&'f str>) {
-        for ((handle, _, unit), Seen { variant, version, bucket, count, at }) in self.current.drain() {
+        for ((handle, _, _, unit), Seen { variant, version, rule, bucket, count, at }) in self.current.drain() {
             if let Some(flag) = flag(handle) {
-                let variant = variant.map(String::from);
-                self.exposures.push(Exposure { flag: flag.to_owned(), variant, version, unit, bucket, count, at });
+                let (flag, variant, rule) = (flag.to_owned(), variant.map(String::from), rule.map(String::from));
+                self.exposures.push(Exposure { flag, variant, version, unit, bucket, rule, count, at });
             }
         }
     }
@@ -86,8 +90,11 @@ impl Events {
         }
         let mut bytes = 0;
         let mut fitting = 0;
-        let exposures =
-            self.exposures.iter().map(|exposure| exposure.flag.len() + exposure.variant.as_deref().map_or(0, str::len));
+        let length = |text: &Option<String>| text.as_deref().map_or(0, str::len);
+        let exposures = self.exposures.iter().map(|Exposure { flag, variant, rule, .. }| {
+            // A rule's id is any text.
+            flag.len() + length(variant) + 6 * length(rule)
+        });
         let measurements = self.measurements.iter().map(|measurement| 6 * measurement.metric.len());
         for texts in exposures.chain(measurements).take(MAX_ITEMS) {
             bytes += texts + ITEM_BYTES;
@@ -105,24 +112,38 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_core::Reason;
+
     use super::*;
 
     fn measurement(metric: &str) -> Measurement {
         Measurement { metric: metric.to_owned(), unit: None, value: Some(f64::MIN_POSITIVE), at: i64::MIN }
     }
 
+    fn evaluation(flag_version: u64) -> Evaluation<'static> {
+        let reason = Reason::TargetingMatch;
+        Evaluation { value: None, variant: None, reason, error: None, flag_version, rule: None, bucket: None }
+    }
+
     #[test]
     fn equal_exposures_are_one_with_a_count() {
         let mut events = Events::default();
         for at in [5, 6, 7] {
-            events.expose((1, 8, None), at, Some("on"), 3, None);
+            events.expose((1, 8, None, None), at, Some("on"), &evaluation(3));
         }
-        events.expose((1, 8, Some(UnitHash(1))), 9, Some("on"), 3, None);
+        events.expose((1, 8, None, Some(UnitHash(1))), 9, Some("on"), &evaluation(3));
+        events.expose(
+            (1, 8, Some(2), Some(UnitHash(2))),
+            9,
+            Some("on"),
+            &Evaluation { rule: Some((2, "beta")), ..evaluation(3) },
+        );
         events.settle(|_| Some("checkout"));
         let mut batch = events.take("b".to_owned()).unwrap();
         batch.exposures.sort_by_key(|exposure| exposure.unit);
-        let counted: Vec<_> = batch.exposures.iter().map(|seen| (seen.count, seen.at, seen.version)).collect();
-        assert_eq!(counted, [(3, 5, 3), (1, 9, 3)]);
+        let counted: Vec<_> =
+            batch.exposures.iter().map(|seen| (seen.count, seen.at, seen.version, seen.rule.as_deref())).collect();
+        assert_eq!(counted, [(3, 5, 3, None), (1, 9, 3, None), (1, 9, 3, Some("beta"))]);
         assert!(events.take("c".to_owned()).is_none());
     }
 
@@ -130,12 +151,12 @@ mod tests {
     fn what_has_no_room_is_dropped_and_counted() {
         let mut events = Events::default();
         for unit in 0..MAX_WAITING as u64 {
-            events.expose((1, 8, Some(UnitHash(unit))), 0, None, 1, None);
+            events.expose((1, 8, None, Some(UnitHash(unit))), 0, None, &evaluation(1));
         }
-        events.expose((1, 8, None), 0, None, 1, None);
+        events.expose((1, 8, None, None), 0, None, &evaluation(1));
         events.measure(measurement("paid"));
         // One that is known has room.
-        events.expose((1, 8, Some(UnitHash(0))), 0, None, 1, None);
+        events.expose((1, 8, None, Some(UnitHash(0))), 0, None, &evaluation(1));
         events.settle(|_| Some("checkout"));
         assert_eq!(events.take("b".to_owned()).unwrap().dropped, 2);
         assert_eq!(events.take("c".to_owned()).unwrap().dropped, 0);
@@ -152,8 +173,10 @@ mod tests {
     #[test]
     fn a_batch_fits_into_a_frame_whatever_is_in_it() {
         let mut events = Events::default();
+        let id = "\u{1}".repeat(64);
+        let longest = Evaluation { rule: Some((0, &id)), ..evaluation(u64::MAX) };
         for unit in 0..600 {
-            events.expose((1, 8, Some(UnitHash(u64::MAX - unit))), i64::MIN, Some(&"v".repeat(64)), u64::MAX, None);
+            events.expose((1, 8, None, Some(UnitHash(u64::MAX - unit))), i64::MIN, Some(&"v".repeat(64)), &longest);
         }
         for _ in 0..600 {
             // Escaped, each of these is six characters.

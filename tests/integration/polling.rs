@@ -107,13 +107,14 @@ async fn polling_brings_what_the_stream_would() {
 async fn events_count_once_each_and_only_where_they_can_be_true() {
     let shop = Shop::new().await;
     shop.flag("a").await;
+    shop.configure("a", 0, json!({ "rules": [{ "id": "beta", "serve": { "variant": "on" } }] })).await;
     let client = shop.app.sdk_key("shop", "test", SdkKeyKind::Client).await;
     let send = |body: Json, key: &Caller| shop.app.post("/api/v1/events", body).by(key);
     let batch = json!({
         "id": "b1", "dropped": 5,
         "exposures": [
-            { "flag": "a", "variant": "on", "targetingKey": "ada", "count": 3 },
-            { "flag": "a", "unit": "691d4463952c802f" },
+            { "flag": "a", "variant": "on", "targetingKey": "ada", "rule": "beta", "count": 3 },
+            { "flag": "a", "unit": "691d4463952c802f", "rule": "made-up" },
             { "flag": "a", "variant": "made-up" },
             { "flag": "made-up", "variant": "on" },
         ],
@@ -144,6 +145,7 @@ async fn events_count_once_each_and_only_where_they_can_be_true() {
     let insights = async |path: &str| shop.app.get(path).by(&instance).send().await.expect(StatusCode::OK).body;
     let of_flag = insights("/api/v1/projects/shop/flags/a/environments/test/insights").await;
     assert_eq!(of_flag["minutes"][0]["variants"], json!({ "": 1, "on": 3 }), "{of_flag}");
+    assert_eq!(of_flag["rules"], json!({ "beta": 3 }), "{of_flag}");
     let of_all = insights("/api/v1/projects/shop/environments/test/insights").await;
     assert_eq!(of_all, json!({ "lastAt": { "a": of_flag["lastAt"] } }));
 

@@ -78,8 +78,8 @@ impl Telemetry {
             return;
         }
         let unit = ctx.targeting_key().map(UnitHash::of);
-        let bucket = evaluation.cohort();
-        let exposed = Exposed { flag: key, version: evaluation.flag_version, variant, unit, bucket };
+        let (rule, bucket) = (evaluation.rule, evaluation.cohort());
+        let exposed = Exposed { flag: key, version: evaluation.flag_version, variant, rule, unit, bucket };
         match self.table.load().count(exposed, now) {
             Counted::Yes => {}
             Counted::HalfFull => self.pressed.notify_one(),

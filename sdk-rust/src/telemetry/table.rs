@@ -49,6 +49,7 @@ struct Name {
     flag: String,
     version: u64,
     variant: Option<String>,
+    rule: Option<String>,
 }
 
 /// What is counted together.
@@ -57,6 +58,8 @@ pub(super) struct Exposed<'a> {
     pub flag: &'a str,
     pub version: u64,
     pub variant: Option<&'a str>,
+    /// The rule that served, as [`Evaluation::rule`](tidegate_core::Evaluation::rule) has it.
+    pub rule: Option<(usize, &'a str)>,
     pub unit: Option<UnitHash>,
     /// Follows from the others.
     pub bucket: Option<u32>,
@@ -160,6 +163,7 @@ impl Table {
                         version: name.version,
                         unit: (what & 1 == 1).then_some(UnitHash(slot.unit.into_inner())),
                         bucket: Some(slot.bucket.into_inner()).filter(|bucket| *bucket != NO_BUCKET),
+                        rule: name.rule.clone(),
                         count: slot.count.into_inner(),
                         at: slot.at.into_inner(),
                     });
@@ -182,12 +186,19 @@ impl Exposed<'_> {
     #[inline]
     fn what(&self) -> u64 {
         let variant = self.variant.map_or(0, |variant| xxh3_64(variant.as_bytes()));
-        let name = mix(mix(xxh3_64(self.flag.as_bytes()), variant), self.version);
+        // Within a version of the flag, its place stands for the rule.
+        let rule = self.rule.map_or(0, |(idx, _)| idx as u64 + 1);
+        let name = mix(mix(xxh3_64(self.flag.as_bytes()), variant), self.version ^ rule.rotate_right(16));
         (name & !1) | u64::from(self.unit.is_some())
     }
 
     fn name(&self) -> Name {
-        Name { flag: self.flag.to_owned(), version: self.version, variant: self.variant.map(str::to_owned) }
+        Name {
+            flag: self.flag.to_owned(),
+            version: self.version,
+            variant: self.variant.map(str::to_owned),
+            rule: self.rule.map(|(_, id)| id.to_owned()).filter(|id| !id.is_empty()),
+        }
     }
 }
 
@@ -209,7 +220,7 @@ mod tests {
     }
 
     fn exposed(variant: Option<&str>, unit: Option<u64>) -> Exposed<'_> {
-        Exposed { flag: "checkout", version: 4, variant, unit: unit.map(UnitHash), bucket: None }
+        Exposed { flag: "checkout", version: 4, variant, rule: None, unit: unit.map(UnitHash), bucket: None }
     }
 
     #[test]
@@ -223,6 +234,8 @@ mod tests {
             exposed(None, Some(1)),
             Exposed { version: 5, ..exposed(Some("on"), Some(1)) },
             Exposed { flag: "another", ..exposed(Some("on"), Some(1)) },
+            Exposed { rule: Some((0, "")), ..exposed(Some("on"), Some(1)) },
+            Exposed { rule: Some((1, "beta")), ..exposed(Some("on"), Some(1)) },
         ];
         for (times, exposed) in different.into_iter().enumerate() {
             for _ in 0..=times {
@@ -231,17 +244,18 @@ mod tests {
         }
         let mut counts: Vec<_> = table.drain().iter().map(|exposure| exposure.count).collect();
         counts.sort_unstable();
-        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
 
         // Emptied, it begins anew.
         assert!(table.is_empty());
-        table.count(Exposed { bucket: Some(7), ..different[0] }, Timestamp(18));
+        table.count(Exposed { bucket: Some(7), rule: Some((2, "beta")), ..different[0] }, Timestamp(18));
         let expected = Exposure {
             flag: "checkout".to_owned(),
             variant: Some("on".to_owned()),
             version: 4,
             unit: Some(UnitHash(1)),
             bucket: Some(7),
+            rule: Some("beta".to_owned()),
             count: 1,
             at: 18,
         };

@@ -34,6 +34,7 @@ struct Minute {
     /// Since 1970.
     number: i64,
     by_variant: BTreeMap<String, u64>,
+    by_rule: BTreeMap<String, u64>,
 }
 
 /// How often a flag was served lately, as the server that is asked heard of it.
@@ -45,6 +46,9 @@ pub struct FlagInsights {
     pub last_at: Option<Moment>,
     /// The last hour, from the oldest; minutes without anything are left out.
     pub minutes: Vec<ServedMinute>,
+    /// How many evaluations of that hour each rule decided, by its id: to how many it applied. The others were decided by targets, by the
+    /// default, or by the flag being off.
+    pub rules: BTreeMap<String, u64>,
 }
 
 /// What a flag served within a minute.
@@ -71,12 +75,14 @@ const MINUTE_MS: i64 = 60_000;
 const MINUTES: i64 = 60;
 
 impl Insights {
-    /// What is in the batch was heard; of the exposures only those that `counts`, which are of flags and variants that are there.
-    pub fn note(
+    /// What is in the batch was heard; of the exposures only those that `counts`, which are of flags and variants that are there, and of
+    /// their rules `known_rule`.
+    pub fn note<'b>(
         &self,
         environment: &EnvironmentId,
-        batch: &EventBatch,
+        batch: &'b EventBatch,
         counts: impl Fn(&Exposure) -> bool,
+        known_rule: impl Fn(&'b Exposure) -> Option<&'b str>,
         now: Timestamp,
     ) {
         if batch.exposures.is_empty() {
@@ -88,21 +94,25 @@ impl Insights {
                 Some(served) => served,
                 None => flags.entry(exposure.flag.clone()).or_default(),
             };
-            served.note(exposure.variant.as_deref().unwrap_or_default(), exposure.count, now);
+            served.note(exposure.variant.as_deref().unwrap_or_default(), known_rule(exposure), exposure.count, now);
         }
     }
 
     fn of_flag(&self, environment: &EnvironmentId, flag: &str, now: Timestamp) -> FlagInsights {
         let flags = self.0.get(environment);
         let Some(served) = flags.as_ref().and_then(|flags| flags.get(flag)) else {
-            return FlagInsights { last_at: None, minutes: Vec::new() };
+            return FlagInsights { last_at: None, minutes: Vec::new(), rules: BTreeMap::new() };
         };
         let oldest = minute_of(now) - MINUTES;
-        let minutes = served.minutes.iter().filter(|minute| minute.number > oldest).map(|minute| ServedMinute {
-            at: Moment(Timestamp(minute.number.saturating_mul(MINUTE_MS))),
-            variants: minute.by_variant.clone(),
+        let mut rules = BTreeMap::new();
+        let minutes = served.minutes.iter().filter(|minute| minute.number > oldest).map(|minute| {
+            minute.by_rule.iter().for_each(|(rule, n)| add(&mut rules, rule, *n));
+            ServedMinute {
+                at: Moment(Timestamp(minute.number.saturating_mul(MINUTE_MS))),
+                variants: minute.by_variant.clone(),
+            }
         });
-        FlagInsights { last_at: Some(Moment(served.last_at)), minutes: minutes.collect() }
+        FlagInsights { last_at: Some(Moment(served.last_at)), minutes: minutes.collect(), rules }
     }
 
     fn of_environment(&self, environment: &EnvironmentId) -> EnvironmentInsights {
@@ -113,18 +123,25 @@ impl Insights {
 }
 
 impl Served {
-    fn note(&mut self, variant: &str, n: u64, now: Timestamp) {
+    fn note(&mut self, variant: &str, rule: Option<&str>, n: u64, now: Timestamp) {
         self.last_at = self.last_at.max(now);
         let number = minute_of(now);
         if self.minutes.back().is_none_or(|minute| minute.number < number) {
-            self.minutes.push_back(Minute { number, by_variant: BTreeMap::new() });
+            self.minutes.push_back(Minute { number, by_variant: BTreeMap::new(), by_rule: BTreeMap::new() });
             self.minutes.retain(|minute| minute.number > number - MINUTES);
         }
         let Some(minute) = self.minutes.back_mut() else { return };
-        match minute.by_variant.get_mut(variant) {
-            Some(sum) => *sum = sum.saturating_add(n),
-            None => drop(minute.by_variant.insert(variant.to_owned(), n)),
+        add(&mut minute.by_variant, variant, n);
+        if let Some(rule) = rule {
+            add(&mut minute.by_rule, rule, n);
         }
+    }
+}
+
+fn add(sums: &mut BTreeMap<String, u64>, name: &str, n: u64) {
+    match sums.get_mut(name) {
+        Some(sum) => *sum = sum.saturating_add(n),
+        None => drop(sums.insert(name.to_owned(), n)),
     }
 }
 
@@ -168,6 +185,7 @@ impl App {
 mod tests {
     use super::*;
 
+    /// Variants with an `n` were served by the rule `beta`.
     fn batch(served: &[(&str, &str, u64)]) -> EventBatch {
         let exposure = |(flag, variant, count): &(&str, &str, u64)| Exposure {
             flag: (*flag).to_owned(),
@@ -175,6 +193,7 @@ mod tests {
             version: 1,
             unit: None,
             bucket: None,
+            rule: variant.contains('n').then(|| "beta".to_owned()),
             count: *count,
             at: 0,
         };
@@ -187,13 +206,14 @@ mod tests {
         let insights = Insights::default();
         let at = |minute: i64| Timestamp(minute * MINUTE_MS + 5_000);
         let note = |minute, served: &[(&str, &str, u64)]| {
-            insights.note(&environment, &batch(served), |exposure| exposure.flag != "gone", at(minute));
+            let counts = |exposure: &Exposure| exposure.flag != "gone";
+            insights.note(&environment, &batch(served), counts, |exposure| exposure.rule.as_deref(), at(minute));
         };
         note(100, &[("checkout", "on", 3), ("checkout", "", 1), ("gone", "on", 9)]);
         note(100, &[("checkout", "on", 4), ("search", "off", 1)]);
         note(130, &[("checkout", "off", 2)]);
         let seen = |minute| {
-            let FlagInsights { last_at, minutes } = insights.of_flag(&environment, "checkout", at(minute));
+            let FlagInsights { last_at, minutes, .. } = insights.of_flag(&environment, "checkout", at(minute));
             let minutes = minutes.into_iter().map(|it| (it.at.0.0 / MINUTE_MS, it.variants.into_iter().collect()));
             (last_at, minutes.collect::<Vec<(i64, Vec<(String, u64)>)>>())
         };
@@ -201,11 +221,13 @@ mod tests {
         let first = (100, vec![variant("", 1), variant("on", 7)]);
         let second = (130, vec![variant("off", 2)]);
         assert_eq!(seen(159), (Some(Moment(at(130))), vec![first, second.clone()]));
+        let by_rule = |minute| insights.of_flag(&environment, "checkout", at(minute)).rules;
+        assert_eq!((by_rule(159), by_rule(160)), ([("beta".to_owned(), 7)].into(), [].into()));
         assert_eq!(seen(160), (Some(Moment(at(130))), vec![second]));
         assert_eq!(seen(900), (Some(Moment(at(130))), vec![]));
         let flags: Vec<_> = insights.of_environment(&environment).last_at.into_keys().collect();
         assert_eq!(flags, ["checkout", "search"]);
         let nothing = insights.of_flag(&environment, "gone", at(130));
-        assert_eq!(nothing, FlagInsights { last_at: None, minutes: vec![] });
+        assert_eq!(nothing, FlagInsights { last_at: None, minutes: vec![], rules: [].into() });
     }
 }

@@ -123,6 +123,7 @@ mod tests {
             version: 0,
             unit: unit(n),
             bucket: None,
+            rule: None,
             count: 1,
             at: 0,
         };

@@ -232,6 +232,7 @@ mod tests {
             version: 1,
             unit: Some(UnitHash::of(key)),
             bucket,
+            rule: None,
             count: 2,
             at: 0,
         }

@@ -201,6 +201,8 @@ struct NewExposure {
     unit: Option<UnitHash>,
     /// The `bucket` of the evaluation, where that of the flag's default decided. With the targeting key it is not needed.
     bucket: Option<u32>,
+    /// The id of the rule that served, where one did.
+    rule: Option<String>,
     /// How often, at least once.
     #[serde(default = "once")]
     count: u64,
@@ -268,7 +270,7 @@ fn batch(
     bucket_of: impl Fn(&str, &str) -> Option<u32>,
 ) -> EventBatch {
     let exposures = exposures.into_iter().map(
-        |NewExposure { flag, variant, version, targeting_key, unit: hash, bucket, count, at }| {
+        |NewExposure { flag, variant, version, targeting_key, unit: hash, bucket, rule, count, at }| {
             let bucket = bucket.or_else(|| bucket_of(&flag, targeting_key.as_deref()?));
             Exposure {
                 flag,
@@ -276,6 +278,7 @@ fn batch(
                 version,
                 unit: unit(hash, targeting_key.as_deref()),
                 bucket,
+                rule,
                 count,
                 at: at.unwrap_or(now),
             }

@@ -112,7 +112,7 @@ impl Streams {
             self.count(&labels, batch, counts);
             let now = self.app.clock.now();
             self.app.traffic.note(&hub.environment, batch, counts, now);
-            self.app.insights.note(&hub.environment, batch, counts, now);
+            self.app.insights.note(&hub.environment, batch, counts, |exposure| known_rule(ruleset, exposure), now);
         }
         let watching = hub.watching();
         if watching.is_empty() {
@@ -205,6 +205,12 @@ fn is_known(ruleset: &Ruleset, kind: SdkKeyKind, exposure: &Exposure) -> bool {
         let served = |variant: &str| flag.variants().any(|(key, _)| key == variant);
         opened && exposure.variant.as_deref().is_none_or(served)
     })
+}
+
+/// The rule that served, where the flag has it.
+fn known_rule<'e>(ruleset: &Ruleset, exposure: &'e Exposure) -> Option<&'e str> {
+    let rule = exposure.rule.as_deref()?;
+    ruleset.outline(&exposure.flag)?.rule_ids().any(|id| id == rule).then_some(rule)
 }
 
 /// Whether something else than a draw decided, at a version that is not in force any more: the draw of the step that began may decide now.

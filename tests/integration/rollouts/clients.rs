@@ -100,6 +100,7 @@ impl Visits {
                 version,
                 unit: Some(UnitHash::of(&key(user))),
                 bucket: said.cohort(),
+                rule: None,
                 count: 1,
                 at: 0,
             });

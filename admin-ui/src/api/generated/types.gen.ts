@@ -973,6 +973,13 @@ export type FlagInsights = {
      * The last hour, from the oldest; minutes without anything are left out.
      */
     minutes: Array<ServedMinute>;
+    /**
+     * How many evaluations of that hour each rule decided, by its id: to how many it applied. The others were decided by targets, by the
+     * default, or by the flag being off.
+     */
+    rules: {
+        [key: string]: number;
+    };
 };
 
 /**
@@ -1448,6 +1455,10 @@ export type NewExposure = {
      * The flag's key.
      */
     flag: string;
+    /**
+     * The id of the rule that served, where one did.
+     */
+    rule?: string | null;
     /**
      * To whom: the targeting key. It is hashed before anything else is done with it.
      */
