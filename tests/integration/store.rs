@@ -605,7 +605,7 @@ async fn audit_pages_filter_newest_first(bench: &Bench) {
         actor: actor.to_owned(),
         ..entry("")
     };
-    let audit = vec![
+    let mut audit = vec![
         row("", None, "user/1", "system"),
         row("shop", None, "flag/a", "user:1"),
         row("shop", Some("prod"), "flag/a", "user:1"),
@@ -613,6 +613,10 @@ async fn audit_pages_filter_newest_first(bench: &Bench) {
         row("bank", Some("prod"), "flag/a", "user:2"),
         row("shop", Some("prod"), "flag/b", "user:1"),
     ];
+    let actions = ["user.create", "flag.create", "flag.update", "flag.update", "flag.kill", "segment.update"];
+    for (row, (action, at)) in audit.iter_mut().zip(actions.into_iter().zip(1_000..)) {
+        (row.action, row.at) = (action.to_owned(), Timestamp(at));
+    }
     bench.store.commit(Commit { audit, ..commit(vec![]) }).await.unwrap();
 
     let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
@@ -624,6 +628,7 @@ async fn audit_pages_filter_newest_first(bench: &Bench) {
             actor: text(actor),
             before,
             limit,
+            ..AuditQuery::default()
         };
         let rows = bench.store.audit_page(&query).await.unwrap();
         let sequences: Vec<u64> = rows.iter().map(|row| row.sequence).collect();
@@ -643,6 +648,19 @@ async fn audit_pages_filter_newest_first(bench: &Bench) {
     check(["", "", "", "user:2"], None, 50, &[5, 4]).await;
     check(["shop", "prod", "", "user:1"], Some(6), 50, &[3]).await;
     check(["nowhere", "", "", ""], None, 50, &[]).await;
+
+    let check = async |action, since: Option<i64>, until: Option<i64>, expected: &[u64]| {
+        let (since, until) = (since.map(Timestamp), until.map(Timestamp));
+        let query = AuditQuery { action: text(action), since, until, limit: 50, ..AuditQuery::default() };
+        let rows = bench.store.audit_page(&query).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), expected, "{query:?}");
+    };
+    check("flag.", None, None, &[5, 4, 3, 2]).await;
+    check("flag.update", None, None, &[4, 3]).await;
+    check("update", None, None, &[]).await;
+    check("flag.", Some(1_002), Some(1_004), &[4, 3]).await;
+    check("", Some(1_004), None, &[6, 5]).await;
+    check("", None, Some(1_001), &[1]).await;
 
     let chain = bench.store.audit_chain(2, 3).await.unwrap();
     assert_eq!(chain.iter().map(|row| row.sequence).collect::<Vec<_>>(), [3, 4, 5]);

@@ -27,6 +27,12 @@ pub struct AuditFilter {
     pub resource: Option<String>,
     /// Only of this actor, like `user:01JD…`.
     pub actor: Option<String>,
+    /// Only actions that begin like this: `flag.` for all that was done to flags, `flag.update` for one kind of it.
+    pub action: Option<String>,
+    /// Only from this time on.
+    pub since: Option<Moment>,
+    /// Only before this time.
+    pub until: Option<Moment>,
 }
 
 /// One change, as the log has it.
@@ -122,8 +128,25 @@ pub async fn list(
     }
     let before = page.after.as_deref().map(str::parse::<u64>).transpose();
     let before = before.map_err(|_| AppError::invalid("?cursor", "this is no `nextCursor` of this list"))?;
-    let AuditFilter { project, environment, resource, actor } = filter;
+    let AuditFilter { project, environment, resource, actor, action, since, until } = filter;
+    let (since, until) = (since.map(|Moment(at)| at), until.map(|Moment(at)| at));
     let limit = page.limit.saturating_add(1);
-    let rows = app.store.audit_page(&AuditQuery { project, environment, resource, actor, before, limit }).await?;
+    let query = AuditQuery { project, environment, resource, actor, action, since, until, before, limit };
+    let rows = app.store.audit_page(&query).await?;
     Ok(Page::cut(rows, page.limit, |row| row.sequence.to_string()).map(AuditRecord::from))
+}
+
+/// One row of the log.
+///
+/// # Errors
+/// [`AppError::NotFound`] where there is no such row, or none that the principal may read: never says which.
+pub async fn row(app: &App, principal: &Principal, sequence: u64) -> Result<AuditRecord, AppError> {
+    let rows = app.store.audit_chain(sequence.saturating_sub(1), 1).await?;
+    let may_read = |row: &AuditRow| match &row.entry.project {
+        Some(project) => authorize(principal, Action::Read, Some(project)).is_ok(),
+        None => authorize(principal, Action::AdministerInstance, None).is_ok(),
+    };
+    let row = rows.into_iter().find(|row| row.sequence == sequence && may_read(row));
+    let missing = || AppError::NotFound { what: format!("row {sequence} of the audit log") };
+    row.map(AuditRecord::from).ok_or_else(missing)
 }

@@ -391,6 +391,12 @@ pub struct AuditQuery {
     pub resource: Option<String>,
     /// Only rows of this actor.
     pub actor: Option<String>,
+    /// Only actions that begin like this, like `flag.` or `flag.update`.
+    pub action: Option<String>,
+    /// Only rows of this time and later.
+    pub since: Option<Timestamp>,
+    /// Only rows before this time.
+    pub until: Option<Timestamp>,
     /// Only rows with a lower sequence number.
     pub before: Option<u64>,
     /// At most this many.

@@ -298,7 +298,7 @@ impl Store for SqlStore {
     }
 
     async fn audit_page(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
-        let AuditQuery { project, environment, resource, actor, before, limit } = query;
+        let AuditQuery { project, environment, resource, actor, action, since, until, before, limit } = query;
         let sql = if resource.is_some() {
             sql::AUDIT_PAGE_OF_RESOURCE
         } else if actor.is_some() {
@@ -309,9 +309,10 @@ impl Store for SqlStore {
             sql::AUDIT_PAGE
         };
         let before = before.unwrap_or(u64::MAX);
+        let (since, until) = (since.unwrap_or(Timestamp(i64::MIN)), until.unwrap_or(Timestamp(i64::MAX)));
         let mut reader = self.engine.reader().await?;
-        let rows: Vec<AuditLogRow> =
-            reader.on().all(sql, args![project, environment, resource, actor, before, *limit]).await?;
+        let args = args![project, environment, resource, actor, before, *limit, action, since, until];
+        let rows: Vec<AuditLogRow> = reader.on().all(sql, args).await?;
         Ok(rows.into_iter().map(AuditRow::from).collect())
     }
 

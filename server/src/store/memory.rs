@@ -405,13 +405,16 @@ impl Store for MemoryStore {
     }
 
     async fn audit_page(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
-        let AuditQuery { project, environment, resource, actor, before, limit } = query;
+        let AuditQuery { project, environment, resource, actor, action, since, until, before, limit } = query;
         let asked_for = |row: &&AuditRow| {
             let entry = &row.entry;
             (project.is_none() || *project == entry.project)
                 && (environment.is_none() || *environment == entry.environment)
                 && resource.as_ref().is_none_or(|resource| *resource == entry.resource)
                 && actor.as_ref().is_none_or(|actor| *actor == entry.actor)
+                && action.as_ref().is_none_or(|action| entry.action.starts_with(action))
+                && since.is_none_or(|since| entry.at >= since)
+                && until.is_none_or(|until| entry.at < until)
                 && before.is_none_or(|before| row.sequence < before)
         };
         Ok(self.state().audit.iter().rev().filter(asked_for).take(*limit as usize).cloned().collect())

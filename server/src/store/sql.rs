@@ -109,12 +109,14 @@ macro_rules! audit_page {
             $resource,
             " AND ",
             $actor,
+            " AND ($7 IS NULL OR substr(action, 1, length($7)) = $7) AND occurred_at >= $8 AND occurred_at < $9",
             " AND sequence < $5 ORDER BY sequence DESC LIMIT $6"
         )
     };
 }
 
-/// `$1` project, `$2` environment, `$3` resource, `$4` actor (each may be null), `$5` sequence, `$6` limit.
+/// `$1` project, `$2` environment, `$3` resource, `$4` actor (each may be null), `$5` sequence, `$6` limit, `$7` how the action
+/// begins (may be null), `$8` first time, `$9` time after the last.
 pub(super) const AUDIT_PAGE: &str =
     audit_page!("($1 IS NULL OR project = $1)", "($3 IS NULL OR resource = $3)", "($4 IS NULL OR actor = $4)");
 

@@ -262,6 +262,21 @@ async fn the_audit_log_is_filtered_paged_and_scoped() {
 
     app.get("/api/v1/audit").by(&viewer).send().await.expect_problem(403, "forbidden");
     app.get("/api/v1/audit?project=other").by(&viewer).send().await.expect_problem(404, "not_found");
+
+    // One row has an address of its own.
+    let made = "/api/v1/audit?project=shop&action=sdkKey.create&since=2000-01-01T00:00:00Z";
+    let found = app.get(made).by(&viewer).send().await.expect(StatusCode::OK).body;
+    let row = &found["items"][0];
+    let path = format!("/api/v1/audit/{}", row["sequence"]);
+    assert_eq!(app.get(&path).by(&viewer).send().await.expect(StatusCode::OK).body, *row);
+    app.get("/api/v1/audit/9999").by(&admin).send().await.expect_problem(404, "not_found");
+    let stranger = app.guest("stranger", false, &[("other", Role::Admin)]).await;
+    app.get(&path).by(&stranger).send().await.expect_problem(404, "not_found");
+    let of_nobody = read(&admin, "?action=user.create").await["items"][0]["sequence"].clone();
+    let path = format!("/api/v1/audit/{of_nobody}");
+    app.get(&path).by(&admin).send().await.expect(StatusCode::OK);
+    app.get(&path).by(&viewer).send().await.expect_problem(404, "not_found");
+    app.get("/api/v1/audit?since=yesterday").by(&viewer).send().await.expect_problem(400, "malformed");
     app.get("/api/v1/audit?environment=test").by(&admin).send().await.expect_problem(422, "invalid");
     app.get("/api/v1/audit?cursor=x").by(&admin).send().await.expect_problem(422, "invalid");
 }

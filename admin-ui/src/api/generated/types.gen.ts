@@ -4756,6 +4756,18 @@ export type ListAuditData = {
          */
         actor?: string;
         /**
+         * Only actions that begin like this: `flag.` for all that was done to flags, `flag.update` for one kind of it.
+         */
+        action?: string;
+        /**
+         * Only from this time on.
+         */
+        since?: Moment;
+        /**
+         * Only before this time.
+         */
+        until?: Moment;
+        /**
          * The longest page, 1 to 200.
          */
         limit?: number;
@@ -4809,6 +4821,33 @@ export type VerifyAuditResponses = {
 };
 
 export type VerifyAuditResponse = VerifyAuditResponses[keyof VerifyAuditResponses];
+
+export type GetAuditRowData = {
+    body?: never;
+    path: {
+        sequence: number;
+    };
+    query?: never;
+    url: '/api/v1/audit/{sequence}';
+};
+
+export type GetAuditRowErrors = {
+    /**
+     * Refused
+     */
+    default: Problem;
+};
+
+export type GetAuditRowError = GetAuditRowErrors[keyof GetAuditRowErrors];
+
+export type GetAuditRowResponses = {
+    /**
+     * OK
+     */
+    200: AuditRecord;
+};
+
+export type GetAuditRowResponse = GetAuditRowResponses[keyof GetAuditRowResponses];
 
 export type GetChangesData = {
     body?: never;
