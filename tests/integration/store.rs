@@ -231,6 +231,7 @@ conformance!(
     the_event_log_has_no_gaps,
     a_checkpoint_is_whole_or_not_there,
     looks_are_told,
+    uses_are_noted,
 );
 
 async fn epoch_is_the_database_s(bench: &Bench) {
@@ -978,6 +979,17 @@ async fn a_checkpoint_is_whole_or_not_there(bench: &Bench) {
     assert_eq!(other.events_after(0, 10).await.unwrap(), []);
     store.append_events(&[vec![5]], Timestamp(8)).await.unwrap();
     assert_eq!(other.events_after(4, 10).await.unwrap()[0].position, 5, "positions go on");
+}
+
+async fn uses_are_noted(bench: &Bench) {
+    for (credential, at) in
+        [("token/a", 1_000), ("token/b", 5), ("sdkKey/a", 7), ("token/a", 3_000), ("token/a", 2_000)]
+    {
+        bench.store.note_use(credential, Timestamp(at)).await.unwrap();
+    }
+    let mut uses = bench.replica.uses("token/").await.unwrap();
+    uses.sort();
+    assert_eq!(uses, [("token/a".to_owned(), Timestamp(3_000)), ("token/b".to_owned(), Timestamp(5))]);
 }
 
 async fn looks_are_told(bench: &Bench) {

@@ -69,6 +69,9 @@ pub struct SdkKey {
     pub secure_mode: bool,
     /// When it was made.
     pub created_at: Moment,
+    /// When it was used last, on any server, to the minute; absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Moment>,
 }
 
 impl From<Stored<SdkKeyRecord>> for SdkKey {
@@ -76,7 +79,18 @@ impl From<Stored<SdkKeyRecord>> for SdkKey {
         let Stored { id, version, created_at, body, .. } = stored;
         let SdkKeyRecord { name, kind, project, environment, allowed_origins, signing_secret, .. } = body;
         let (secure_mode, created_at) = (signing_secret.is_some(), Moment(created_at));
-        Self { id: id.key, version, name, kind, project, environment, allowed_origins, secure_mode, created_at }
+        Self {
+            id: id.key,
+            version,
+            name,
+            kind,
+            project,
+            environment,
+            allowed_origins,
+            secure_mode,
+            created_at,
+            last_used_at: None,
+        }
     }
 }
 
@@ -123,7 +137,12 @@ pub async fn list(
     page: &PageRequest,
 ) -> Result<Page<SdkKey>, AppError> {
     authorize(principal, Action::Read, Some(&environment.project))?;
-    app.scan(page, |key| Some(key).filter(|key| is_of(key, environment)).map(SdkKey::from)).await
+    let uses = app.last_uses("sdkKey/").await?;
+    let shown = |key| {
+        let key = SdkKey::from(key);
+        SdkKey { last_used_at: uses.get(&resource(&key.id)).copied(), ..key }
+    };
+    app.scan(page, |key| Some(key).filter(|key| is_of(key, environment)).map(shown)).await
 }
 
 /// Makes a key for an environment.
@@ -160,7 +179,7 @@ pub async fn create(
         updated_at: at,
         body: record,
     });
-    let mut entry = request.audit(at, "sdkKey.create", format!("sdkKey/{}", details.id));
+    let mut entry = request.audit(at, "sdkKey.create", resource(&details.id));
     entry.project = Some(details.project.clone());
     entry.environment = Some(details.environment.clone());
     entry.after = serde_json::json!(details);
@@ -188,7 +207,7 @@ pub async fn revoke(app: &App, request: &Request, environment: &EnvironmentId, i
         return Err(AppError::not_found(&key.id));
     }
     let at = app.clock.now();
-    let mut entry = request.audit(at, "sdkKey.revoke", format!("sdkKey/{id}"));
+    let mut entry = request.audit(at, "sdkKey.revoke", resource(id));
     entry.project = Some(environment.project.clone());
     entry.environment = Some(environment.environment.clone());
     entry.before = serde_json::json!(SdkKey::from(key.clone()));
@@ -224,6 +243,7 @@ pub async fn authenticate_sdk(app: &App, presented: &str) -> Result<Arc<SdkPrinc
     }
     let principal = Arc::new(principal(presented.id, key));
     app.keys.put(fingerprint, generation, &principal, app.clock.now());
+    app.note_use(&resource(&principal.key)).await;
     Ok(principal)
 }
 
@@ -359,7 +379,16 @@ fn checked_secure_mode(new: &NewSdkKey) -> Result<bool, AppError> {
 /// # Errors
 /// [`AppError::Store`] where the database does not answer: no reason to close the stream.
 pub async fn still_valid(app: &App, principal: &SdkPrincipal) -> Result<bool, AppError> {
-    Ok(opening(app, &principal.key).await?.is_some())
+    let is_valid = opening(app, &principal.key).await?.is_some();
+    if is_valid {
+        app.note_use(&resource(&principal.key)).await;
+    }
+    Ok(is_valid)
+}
+
+/// What the audit log calls a key.
+fn resource(id: &str) -> String {
+    format!("sdkKey/{id}")
 }
 
 /// The key, where it is not revoked and its environment lives.

@@ -56,6 +56,7 @@ pub mod rollouts;
 pub mod segments;
 pub mod templates;
 pub mod traffic;
+pub mod uses;
 pub mod watches;
 pub mod watching;
 
@@ -103,6 +104,8 @@ pub struct App {
     pub traffic: Arc<traffic::Traffic>,
     /// How often flags are served, for people.
     pub insights: Arc<insights::Insights>,
+    /// When keys and tokens were used last.
+    pub uses: Arc<uses::Uses>,
 }
 
 impl App {
@@ -127,6 +130,7 @@ impl App {
             questions: Arc::default(),
             traffic: Arc::default(),
             insights: Arc::default(),
+            uses: Arc::default(),
         }
     }
 }

@@ -74,6 +74,9 @@ pub struct Token {
     pub expires_at: Option<Moment>,
     /// When it was made.
     pub created_at: Moment,
+    /// When it was used last, on any server, to the minute; absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Moment>,
 }
 
 impl From<Stored<TokenRecord>> for Token {
@@ -84,7 +87,8 @@ impl From<Stored<TokenRecord>> for Token {
             TokenScope::Project { project, role } => (Some(project), Some(role)),
         };
         let instance_admin = project.is_none();
-        Self { id: id.key, version, name, project, role, instance_admin, expires_at, created_at: Moment(created_at) }
+        let created_at = Moment(created_at);
+        Self { id: id.key, version, name, project, role, instance_admin, expires_at, created_at, last_used_at: None }
     }
 }
 
@@ -125,7 +129,12 @@ pub async fn list(app: &App, principal: &Principal, page: &PageRequest) -> Resul
     if !principal.instance_admin && !principal.roles.values().any(administers) {
         return Err(AppError::Forbidden { needed: "admin, in any project".to_owned() });
     }
-    app.scan(page, |token| Some(token).filter(|token| authorize_on(principal, token).is_ok()).map(Token::from)).await
+    let uses = app.last_uses("token/").await?;
+    let shown = |token| {
+        let token = Token::from(token);
+        Token { last_used_at: uses.get(&resource(&token.id)).copied(), ..token }
+    };
+    app.scan(page, |token| Some(token).filter(|token| authorize_on(principal, token).is_ok()).map(shown)).await
 }
 
 /// Makes a token: for a project by those who administer it, for the instance by its administrators.
@@ -163,7 +172,7 @@ pub async fn create(app: &App, request: &Request, new: NewToken) -> Result<Creat
     commit.writes.push(Write { id: id.clone(), body: documents::write(&record), archived: false });
     let stored = Stored { id, version: 1, archived: false, created_at: at, updated_at: at, body: record };
     let details = Token::from(stored);
-    let mut entry = request.audit(at, "token.create", format!("token/{}", details.id));
+    let mut entry = request.audit(at, "token.create", resource(&details.id));
     entry.project.clone_from(&details.project);
     entry.after = serde_json::json!(details);
     commit.audit.push(entry);
@@ -183,7 +192,7 @@ pub async fn revoke(app: &App, request: &Request, id: &str) -> Result<(), AppErr
     }
     let at = app.clock.now();
     let details = Token::from(token.clone());
-    let mut entry = request.audit(at, "token.revoke", format!("token/{id}"));
+    let mut entry = request.audit(at, "token.revoke", resource(id));
     entry.project.clone_from(&details.project);
     entry.before = serde_json::json!(details);
     let commit = Commit {
@@ -212,12 +221,18 @@ pub async fn authenticate(app: &App, presented: &str) -> Result<Principal, AppEr
     if !presented.matches(&token.secret_hash) || expired {
         return Err(refused());
     }
+    app.note_use(&resource(presented.id)).await;
     let (instance_admin, roles) = match token.scope {
         TokenScope::Instance => (true, BTreeMap::new()),
         TokenScope::Project { project, role } => (false, BTreeMap::from([(project, role)])),
     };
     let actor = Actor { id: format!("token:{}", presented.id), name: token.name };
     Ok(Principal { actor, instance_admin, roles })
+}
+
+/// What the audit log calls a token.
+fn resource(id: &str) -> String {
+    format!("token/{id}")
 }
 
 fn authorize_on(principal: &Principal, token: &Stored<TokenRecord>) -> Result<(), AppError> {

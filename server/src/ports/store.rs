@@ -665,6 +665,12 @@ pub trait Store: Send + Sync {
     /// What was told of a rollout.
     async fn told_look(&self, rollout: &str) -> Result<Option<ToldLook>, StoreError>;
 
+    /// Notes that a credential was used then, unless a later use is known.
+    async fn note_use(&self, credential: &str, at: Timestamp) -> Result<(), StoreError>;
+
+    /// The last uses of the credentials whose names begin so, in no order.
+    async fn uses(&self, prefix: &str) -> Result<Vec<(String, Timestamp)>, StoreError>;
+
     /// Keeps what was seen of rollouts, for their charts; of two of one rollout at one time, the first.
     async fn keep_looks(&self, looks: &[ToldLook]) -> Result<(), StoreError>;
 

@@ -274,6 +274,15 @@ impl Store for SqlStore {
         Ok(row.map(|(rollout, body, at)| ToldLook { rollout, body, at: Timestamp(at) }))
     }
 
+    async fn note_use(&self, credential: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.engine.writer().await?.on().execute(sql::NOTE_USE, args![credential, at]).await.map(drop)
+    }
+
+    async fn uses(&self, prefix: &str) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let rows: Vec<(String, i64)> = self.engine.reader().await?.on().all(sql::USES, args![prefix]).await?;
+        Ok(rows.into_iter().map(|(credential, at)| (credential, Timestamp(at))).collect())
+    }
+
     async fn keep_looks(&self, looks: &[ToldLook]) -> Result<(), StoreError> {
         let mut tx = self.engine.begin_append().await?;
         for ToldLook { rollout, body, at } in looks {

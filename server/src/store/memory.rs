@@ -46,6 +46,7 @@ struct State {
     leases: BTreeMap<String, Lease>,
     log: EventLog,
     looks: BTreeMap<String, ToldLook>,
+    uses: BTreeMap<String, Timestamp>,
     /// By rollout and time.
     kept_looks: BTreeMap<(String, Timestamp), String>,
     /// The last row of the audit log of which notifications were made.
@@ -371,6 +372,19 @@ impl Store for MemoryStore {
 
     async fn told_look(&self, rollout: &str) -> Result<Option<ToldLook>, StoreError> {
         Ok(self.state().looks.get(rollout).cloned())
+    }
+
+    async fn note_use(&self, credential: &str, at: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let used_at = state.uses.entry(credential.to_owned()).or_insert(at);
+        *used_at = at.max(*used_at);
+        Ok(())
+    }
+
+    async fn uses(&self, prefix: &str) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let state = self.state();
+        let uses = state.uses.iter().filter(|(credential, _)| credential.starts_with(prefix));
+        Ok(uses.map(|(credential, at)| (credential.clone(), *at)).collect())
     }
 
     async fn keep_looks(&self, looks: &[ToldLook]) -> Result<(), StoreError> {

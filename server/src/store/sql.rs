@@ -207,6 +207,14 @@ pub(super) const TELL_LOOK: &str = "\
 /// `$1` rollout. Columns: all.
 pub(super) const TOLD_LOOK: &str = "SELECT rollout, body, looked_at FROM looks WHERE rollout = $1";
 
+/// `$1` credential, `$2` time.
+pub(super) const NOTE_USE: &str = "\
+    INSERT INTO uses (credential, used_at) VALUES ($1, $2) \
+    ON CONFLICT (credential) DO UPDATE SET used_at = excluded.used_at WHERE uses.used_at < excluded.used_at";
+
+/// `$1` how the credential begins. Columns: all.
+pub(super) const USES: &str = "SELECT credential, used_at FROM uses WHERE substr(credential, 1, length($1)) = $1";
+
 /// `$1` rollout, `$2` time, `$3` JSON.
 pub(super) const KEEP_LOOK: &str =
     "INSERT INTO kept_looks (rollout, looked_at, body) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";

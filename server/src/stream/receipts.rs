@@ -38,17 +38,20 @@ pub struct Receipts {
     pub slowest_ms: Option<i64>,
     /// Those that do not have it yet: at most 50.
     pub behind: Vec<Behind>,
-    /// All of them by what they say they are: the 50 that most are.
+    /// All of them by what they say they are and by their key: the 50 that most are.
     #[serde(default)]
     pub sdks: Vec<SdkReceipts>,
 }
 
-/// The connected SDKs that say the same of themselves.
+/// The connected SDKs with one key that say the same of themselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SdkReceipts {
     /// What they say they are, like `tidegate-rust/0.1.0`.
     pub sdk: String,
+    /// The id of their SDK key.
+    #[serde(default)]
+    pub key: String,
     /// How many there are.
     pub connected: usize,
     /// How many of them evaluate with the revision.
@@ -107,7 +110,7 @@ impl Receipts {
 }
 
 impl SdkReceipts {
-    /// Those and these; both say the same of themselves.
+    /// Those and these; both have the same key, and say the same of themselves.
     fn add(&mut self, Self { connected, applied, oldest, connected_at, .. }: &Self) {
         self.connected += connected;
         self.applied += applied;
@@ -116,13 +119,14 @@ impl SdkReceipts {
     }
 }
 
-/// Added up by what they say they are; those that most are first.
+/// Added up by what they say they are and by their key; those that most are first.
 fn by_sdk(all: impl IntoIterator<Item = SdkReceipts>) -> Vec<SdkReceipts> {
-    let mut sums = BTreeMap::<String, SdkReceipts>::new();
+    let mut sums = BTreeMap::<(String, String), SdkReceipts>::new();
     for one in all {
-        match sums.get_mut(&one.sdk) {
+        let who = (one.sdk.clone(), one.key.clone());
+        match sums.get_mut(&who) {
             Some(sum) => sum.add(&one),
-            None => drop(sums.insert(one.sdk.clone(), one)),
+            None => drop(sums.insert(who, one)),
         }
     }
     let mut sdks: Vec<_> = sums.into_values().collect();
@@ -143,6 +147,8 @@ pub(super) struct Ledger {
 #[derive(Debug)]
 struct Client {
     sdk: String,
+    /// The id of its SDK key.
+    key: String,
     connected_at: Timestamp,
     applied: Option<Applied>,
 }
@@ -163,9 +169,10 @@ pub(super) struct Entry {
 }
 
 impl Ledger {
-    pub fn enter(&self, sdk: String, now: Timestamp) -> Entry {
+    /// `key`: the id of the client's SDK key.
+    pub fn enter(&self, sdk: String, key: String, now: Timestamp) -> Entry {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.clients.insert(id, Client { sdk, connected_at: now, applied: None });
+        self.clients.insert(id, Client { sdk, key, connected_at: now, applied: None });
         self.news.fetch_add(1, Ordering::Relaxed);
         Entry { id, clients: Arc::clone(&self.clients), news: Arc::clone(&self.news) }
     }
@@ -189,12 +196,13 @@ impl Ledger {
             behind: Vec::new(),
             sdks: Vec::new(),
         };
-        let mut sdks = HashMap::<String, SdkReceipts>::new();
+        let mut sdks_by_key = HashMap::<String, HashMap<String, SdkReceipts>>::new();
         for client in self.clients.iter() {
-            let Client { sdk, connected_at, applied } = client.value();
+            let Client { sdk, key, connected_at, applied } = client.value();
             let applied = applied.as_ref().filter(|applied| applied.epoch == *epoch);
             let one = SdkReceipts {
                 sdk: String::new(),
+                key: String::new(),
                 connected: 1,
                 applied: usize::from(applied.is_some_and(|applied| applied.revision >= *revision)),
                 oldest: applied.map(|applied| applied.revision),
@@ -215,12 +223,16 @@ impl Ledger {
             {
                 receipts.slowest_ms = receipts.slowest_ms.max(Some((at.0 - state.changed_at.0).max(0)));
             }
-            match sdks.get_mut(sdk) {
+            // Names are copied for the first of a thousand clients that have them.
+            match sdks_by_key.get_mut(key).and_then(|sdks| sdks.get_mut(sdk)) {
                 Some(sum) => sum.add(&one),
-                None => drop(sdks.insert(sdk.clone(), one)),
+                None => drop(sdks_by_key.entry(key.clone()).or_default().insert(sdk.clone(), one)),
             }
         }
-        receipts.sdks = by_sdk(sdks.into_iter().map(|(sdk, sum)| SdkReceipts { sdk, ..sum }));
+        let sums = sdks_by_key.into_iter().flat_map(|(key, sdks)| {
+            sdks.into_iter().map(move |(sdk, sum)| SdkReceipts { sdk, key: key.clone(), ..sum })
+        });
+        receipts.sdks = by_sdk(sums);
         receipts
     }
 }
@@ -257,11 +269,12 @@ mod tests {
         let state = State::new("e", 0, Delta::default()).after(7, Delta::default(), Timestamp(1_000));
         let ledger = Ledger::default();
         let ack = |revision| Ack { epoch: "e".into(), revision, age_ms: 0 };
-        let quick = ledger.enter("quick/1".to_owned(), Timestamp(0));
-        let slow = ledger.enter("slow/1".to_owned(), Timestamp(0));
-        let late = ledger.enter("late/1".to_owned(), Timestamp(9_000));
-        let behind = ledger.enter("behind/1".to_owned(), Timestamp(5));
-        let gone = ledger.enter("gone/1".to_owned(), Timestamp(5));
+        let enter = |sdk: &str, key: &str, now| ledger.enter(sdk.to_owned(), key.to_owned(), now);
+        let quick = enter("quick/1", "quick", Timestamp(0));
+        let slow = enter("slow/1", "slow", Timestamp(0));
+        let late = enter("slow/1", "late", Timestamp(9_000));
+        let behind = enter("behind/1", "behind", Timestamp(5));
+        let gone = enter("gone/1", "gone", Timestamp(5));
         drop(gone);
         quick.applied(ack(7), Timestamp(1_003));
         quick.applied(ack(7), Timestamp(5_000));
@@ -274,12 +287,12 @@ mod tests {
         let behind = Behind { sdk: "behind/1".to_owned(), revision: Some(6), connected_at: Timestamp(5) };
         assert_eq!(receipts.behind, [behind]);
         let sdks: Vec<_> =
-            receipts.sdks.iter().map(|it| (it.sdk.as_str(), it.connected, it.applied, it.oldest)).collect();
+            receipts.sdks.iter().map(|it| (it.sdk.as_str(), it.key.as_str(), it.applied, it.oldest)).collect();
         let expected = [
-            ("behind/1", 1, 0, Some(6)),
-            ("late/1", 1, 1, Some(7)),
-            ("quick/1", 1, 1, Some(7)),
-            ("slow/1", 1, 1, Some(7)),
+            ("behind/1", "behind", 0, Some(6)),
+            ("quick/1", "quick", 1, Some(7)),
+            ("slow/1", "late", 1, Some(7)),
+            ("slow/1", "slow", 1, Some(7)),
         ];
         assert_eq!(sdks, expected);
     }
@@ -297,6 +310,7 @@ mod tests {
             behind: Vec::new(),
             sdks: vec![SdkReceipts {
                 sdk: "one/1".to_owned(),
+                key: "k".to_owned(),
                 connected,
                 applied,
                 oldest: Some(revision),

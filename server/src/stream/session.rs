@@ -197,7 +197,7 @@ where
                 self.changes = self.hub.views.take_seat(&self.line);
             }
             let sdk = hello.sdk.chars().filter(|c| !c.is_control()).take(MAX_SDK_NAME).collect();
-            self.entry = Some(self.hub.ledger.enter(sdk, self.streams.app.clock.now()));
+            self.entry = Some(self.hub.ledger.enter(sdk, key.key.clone(), self.streams.app.clock.now()));
         }
         let settings = &self.streams.settings;
         let heartbeat_ms = milliseconds(settings.heartbeat);

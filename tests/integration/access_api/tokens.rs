@@ -134,6 +134,8 @@ async fn an_sdk_key_opens_its_environment_until_it_is_revoked() {
         assert!(keys::authenticate_sdk(&app.app, &swapped).await.is_err());
 
         let id = made.body["id"].as_str().unwrap();
+        let listed = app.get(path).by(&admin).send().await.expect(StatusCode::OK);
+        assert_eq!(listed.body["items"][0]["lastUsedAt"], json!("2026-01-01T00:00:00Z"), "{}", listed.text);
         // Not by way of another environment.
         let elsewhere = format!("/api/v1/projects/shop/environments/test/keys/{id}");
         app.delete(&elsewhere).by(&admin).send().await.expect_problem(404, "not_found");
@@ -146,6 +148,8 @@ async fn an_sdk_key_opens_its_environment_until_it_is_revoked() {
     }
     let listed = app.get(path).by(&admin).send().await.expect(StatusCode::OK);
     assert_eq!(listed.body["items"], json!([]));
+    let tokens = app.get("/api/v1/tokens").by(&admin).send().await.expect(StatusCode::OK);
+    assert_eq!(tokens.body["items"][0]["lastUsedAt"], json!("2026-01-01T00:00:00Z"), "{}", tokens.text);
     let nowhere = "/api/v1/projects/shop/environments/nowhere/keys";
     app.post(nowhere, json!({ "name": "x", "kind": "server" }))
         .by(&admin)

@@ -116,6 +116,8 @@ interrupted! {
     finish_checkpoint(fence: &Fence, position: u64) -> ();
     tell_looks(looks: &[ToldLook]) -> ();
     told_look(rollout: &str) -> Option<ToldLook>;
+    note_use(credential: &str, at: Timestamp) -> ();
+    uses(prefix: &str) -> Vec<(String, Timestamp)>;
     keep_looks(looks: &[ToldLook]) -> ();
     kept_looks(rollout: &str, after: Timestamp, limit: u32) -> Vec<ToldLook>;
     prune_changes(keep: u64) -> u64;

@@ -2321,6 +2321,7 @@ export type PageSdkKey = {
          * What it opens.
          */
         kind: SdkKeyKind;
+        lastUsedAt?: Moment | null;
         /**
          * What people call it.
          */
@@ -2365,6 +2366,7 @@ export type PageToken = {
          * May do everything.
          */
         instanceAdmin: boolean;
+        lastUsedAt?: Moment | null;
         /**
          * What people call it.
          */
@@ -3256,7 +3258,7 @@ export type Receipts = {
      */
     revision: number;
     /**
-     * All of them by what they say they are: the 50 that most are.
+     * All of them by what they say they are and by their key: the 50 that most are.
      */
     sdks?: Array<SdkReceipts>;
     /**
@@ -3977,6 +3979,7 @@ export type SdkKey = {
      * What it opens.
      */
     kind: SdkKeyKind;
+    lastUsedAt?: Moment | null;
     /**
      * What people call it.
      */
@@ -4001,7 +4004,7 @@ export type SdkKey = {
 export type SdkKeyKind = 'server' | 'client';
 
 /**
- * The connected SDKs that say the same of themselves.
+ * The connected SDKs with one key that say the same of themselves.
  */
 export type SdkReceipts = {
     /**
@@ -4016,6 +4019,10 @@ export type SdkReceipts = {
      * Since when the last of them is connected, in milliseconds since 1970.
      */
     connectedAt: Timestamp;
+    /**
+     * The id of their SDK key.
+     */
+    key?: string;
     /**
      * The oldest revision that one of them evaluates with; absent: one has none yet.
      */
@@ -4470,6 +4477,7 @@ export type Token = {
      * May do everything.
      */
     instanceAdmin: boolean;
+    lastUsedAt?: Moment | null;
     /**
      * What people call it.
      */

@@ -5,7 +5,7 @@ import { useState, type FormEvent } from "react";
 
 import { api } from "../../api/client";
 import { queries } from "../../api/queries";
-import type { Environment, SdkKey } from "../../api/types";
+import type { Environment, Receipts, SdkKey } from "../../api/types";
 import { Ago } from "../../components/Ago";
 import { CopyValue } from "../../components/CopyValue";
 import { Dialog } from "../../components/Dialog";
@@ -22,6 +22,7 @@ export function Keys({ project, environment }: { project: string; environment: E
   const [revoking, setRevoking] = useState<SdkKey | null>(null);
   const { queryKey } = queries.keys(project, environment.key);
   const keys = useQuery(queries.keys(project, environment.key));
+  const receipts = useQuery(queries.receipts(project, environment.key)).data;
   return (
     <>
       {keys.error ? <ProblemAlert error={keys.error} onRetry={() => void keys.refetch()} /> : null}
@@ -37,6 +38,7 @@ export function Keys({ project, environment }: { project: string; environment: E
             <tr>
               <th>SDK key</th>
               <th>For</th>
+              <th>Last used</th>
               <th>Made</th>
               <th>
                 <span className="visually-hidden">Actions</span>
@@ -50,6 +52,9 @@ export function Keys({ project, environment }: { project: string; environment: E
                 <td>
                   {key.kind === "server" ? "servers" : "browsers and apps"}
                   {key.kind === "client" ? <span className={styles.limits}>{limitsOf(key)}</span> : null}
+                </td>
+                <td>
+                  <LastUse sdkKey={key} connected={connectedWith(key, receipts)} />
                 </td>
                 <td>
                   <Ago at={key.createdAt} />
@@ -88,6 +93,19 @@ function limitsOf({ allowedOrigins, secureMode }: SdkKey): string {
   return `${any ? "from any site" : `only from ${allowedOrigins.join(", ")}`}${secureMode ? "; secure mode" : ""}`;
 }
 
+/** How many SDKs are connected with the key now; null where that is not known. */
+function connectedWith(key: SdkKey, receipts: Receipts | undefined): number | null {
+  if (!receipts) return null;
+  return (receipts.sdks ?? []).reduce((sum, sdk) => sum + (sdk.key === key.id ? sdk.connected : 0), 0);
+}
+
+const sdks = (count: number) => `${count.toLocaleString("en")} ${count === 1 ? "SDK" : "SDKs"}`;
+
+function LastUse({ sdkKey, connected }: { sdkKey: SdkKey; connected: number | null }) {
+  if (connected) return <>now, by {sdks(connected)}</>;
+  return sdkKey.lastUsedAt ? <Ago at={sdkKey.lastUsedAt} /> : <>never</>;
+}
+
 interface RevokeProps {
   project: string;
   environment: Environment;
@@ -98,7 +116,7 @@ interface RevokeProps {
 function Revoke({ project, environment, sdkKey, onClose }: RevokeProps) {
   const queryClient = useQueryClient();
   const [reason, setReason] = useState("");
-  const receipts = useQuery(queries.receipts(project, environment.key)).data;
+  const connected = connectedWith(sdkKey, useQuery(queries.receipts(project, environment.key)).data);
   const revoke = useMutation({
     mutationFn: () => api.revokeKey(project, environment.key, sdkKey, reason.trim()),
     onSuccess: async () => {
@@ -120,11 +138,22 @@ function Revoke({ project, environment, sdkKey, onClose }: RevokeProps) {
             {sdkKey.kind === "client" && sdkKey.allowedOrigins.length > 0 ? ` at ${sdkKey.allowedOrigins.join(", ")}` : ""}. Applications that use it are disconnected and
             get no more changes; they go on with what they have. This cannot be taken back.
           </Text>
-          {receipts && receipts.connected > 0 ? (
-            <Alert color="yellow" title={`${receipts.connected} ${receipts.connected === 1 ? "SDK is" : "SDKs are"} connected to ${environment.name} now`}>
-              The server does not tell by which key. Give the applications another key first, and wait until they use it.
+          {connected ? (
+            <Alert color="yellow" title={`${sdks(connected)} ${connected === 1 ? "is" : "are"} connected with this key now`}>
+              Give the applications another key first, and wait here until none is left.
             </Alert>
-          ) : null}
+          ) : (
+            <Text size="sm">
+              {sdkKey.lastUsedAt ? (
+                <>
+                  It was used last <Ago at={sdkKey.lastUsedAt} />
+                  {connected === 0 ? ", and no SDK is connected with it now" : ""}.
+                </>
+              ) : (
+                "It was never used."
+              )}
+            </Text>
+          )}
           <ReasonField value={reason} onChange={setReason} />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>

@@ -8,10 +8,10 @@ it("adds variants up over the minutes, the most frequent first", () => {
     { at: "2026-11-21T09:30:00Z", variants: { on: 3, off: 1, "": 2 } },
     { at: "2026-11-21T09:32:00Z", variants: { off: 4 } },
   ];
-  expect(summed({ minutes, lastAt: "2026-11-21T09:32:05Z" })).toEqual([
+  expect(summed({ minutes, rules: {}, lastAt: "2026-11-21T09:32:05Z" })).toEqual([
     ["off", 5],
     ["on", 3],
     ["", 2],
   ]);
-  expect(summed({ minutes: [] })).toEqual([]);
+  expect(summed({ minutes: [], rules: {} })).toEqual([]);
 });

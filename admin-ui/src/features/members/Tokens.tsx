@@ -61,6 +61,13 @@ export function Tokens({ project, me }: { project: string; me: Me }) {
                   <strong>{token.name}</strong>
                   <span>
                     {token.instanceAdmin ? "may do everything" : `${token.role ?? "no role"} of ${token.project ?? "no project"}`}, made <Ago at={token.createdAt} />
+                    {token.lastUsedAt ? (
+                      <>
+                        , used last <Ago at={token.lastUsedAt} />
+                      </>
+                    ) : (
+                      ", never used"
+                    )}
                   </span>
                 </span>
                 <span className={styles.facts}>

@@ -10,6 +10,7 @@ import { CopyValue } from "../../components/CopyValue";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { Card, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { TextLink } from "../../components/TextLink";
 import styles from "./System.module.css";
 
 /** SDKs come and go: the page follows while it is looked at. */
@@ -37,10 +38,12 @@ export function System() {
 function Connected({ project }: { project: string }) {
   const environments = useQuery(queries.environments(project)).data ?? [];
   const reads = useQueries({ queries: environments.map(({ key }) => ({ ...queries.receipts(project, key), refetchInterval: LOOK_MS })) });
+  const keys = useQueries({ queries: environments.map(({ key }) => queries.keys(project, key)) });
   const failed = reads.find(({ error, data }) => error && !data);
   const rows = environments.flatMap((environment, index) => {
     const receipts = reads[index]?.data;
-    return receipts ? (receipts.sdks ?? []).map((sdk) => ({ environment, receipts, sdk })) : [];
+    const nameOf = (id: string | undefined) => keys[index]?.data?.find((key) => key.id === id)?.name ?? id ?? "";
+    return receipts ? (receipts.sdks ?? []).map((sdk) => ({ project, environment, receipts, sdk, keyName: nameOf(sdk.key) })) : [];
   });
   const pending = environments.length === 0 || reads.some(({ isPending }) => isPending);
   return (
@@ -57,14 +60,18 @@ function Connected({ project }: { project: string }) {
                 <tr>
                   <th scope="col">Environment</th>
                   <th scope="col">SDK</th>
+                  <th scope="col">Its key</th>
                   <th scope="col">Connected</th>
                   <th scope="col">Newest change</th>
                   <th scope="col">The last came</th>
+                  <th scope="col">
+                    <span className="visually-hidden">Why it gets what it gets</span>
+                  </th>
                 </tr>
               </thead>
               <tbody>
                 {rows.map((row) => (
-                  <Sdk key={`${row.environment.key} ${row.sdk.sdk}`} {...row} />
+                  <Sdk key={`${row.environment.key} ${row.sdk.sdk} ${row.sdk.key}`} {...row} />
                 ))}
               </tbody>
             </table>
@@ -80,12 +87,14 @@ function Connected({ project }: { project: string }) {
 }
 
 interface Row {
+  project: string;
+  keyName: string;
   environment: Environment;
   receipts: Receipts;
   sdk: NonNullable<Receipts["sdks"]>[number];
 }
 
-function Sdk({ environment, receipts, sdk }: Row) {
+function Sdk({ project, environment, receipts, sdk, keyName }: Row) {
   const behind = sdk.connected - sdk.applied;
   return (
     <tr>
@@ -95,6 +104,7 @@ function Sdk({ environment, receipts, sdk }: Row) {
       <td>
         <code>{sdk.sdk}</code>
       </td>
+      <td>{keyName}</td>
       <td className={styles.number}>{sdk.connected.toLocaleString("en")}</td>
       <td>
         {behind === 0 ? (
@@ -112,6 +122,11 @@ function Sdk({ environment, receipts, sdk }: Row) {
       </td>
       <td>
         <Ago at={new Date(sdk.connectedAt).toISOString()} />
+      </td>
+      <td>
+        <TextLink to="/projects/$project/playground" params={{ project }} search={{ environment: environment.key }} size="sm">
+          What it gets, and why
+        </TextLink>
       </td>
     </tr>
   );

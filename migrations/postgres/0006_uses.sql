@@ -1,0 +1,4 @@
+CREATE TABLE uses (
+    credential TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    used_at    BIGINT NOT NULL
+);
