@@ -59,9 +59,33 @@ pub async fn open(location: &Location) -> Result<App> {
     {
         make_private_folder(folder)?;
     }
-    let new_epoch = SystemIds.ulid(SystemClock.now());
-    let store: Arc<dyn Store> = Arc::new(SqlStore::open(location, &new_epoch).await?);
+    let store: Arc<dyn Store> = Arc::new(SqlStore::open(location, &new_epoch()).await?);
     Ok(App::new(store, Arc::new(SystemClock), Arc::new(SystemIds)))
+}
+
+/// Writes a copy of the database at `location` to `file`.
+///
+/// # Errors
+/// Where the database cannot be opened or the file cannot be written.
+pub async fn back_up(location: &Location, file: &Path) -> Result<()> {
+    let store = SqlStore::open(location, &new_epoch()).await?;
+    Ok(store.back_up(file, &new_epoch()).await?)
+}
+
+/// Makes the database at `location`, or brings it up to date. One that `is_restored` begins another timeline.
+///
+/// # Errors
+/// Where it cannot be opened or written.
+pub async fn migrate(location: &Location, is_restored: bool) -> Result<()> {
+    open(location).await?;
+    if is_restored {
+        SqlStore::open(location, &new_epoch()).await?.begin_timeline(&new_epoch()).await?;
+    }
+    Ok(())
+}
+
+fn new_epoch() -> String {
+    SystemIds.ulid(SystemClock.now())
 }
 
 /// A folder for this user only: it holds password hashes.

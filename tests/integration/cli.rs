@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Output, Stdio},
 };
@@ -9,11 +10,16 @@ use std::{
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value as Json, json};
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
+use tidegate_server::{ports::Store as _, store::SqlStore};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
-use crate::support::binary::{Server, tidegate};
+use crate::support::{
+    binary::{Server, tidegate},
+    postgres,
+    shop::RealShop,
+};
 
 /// Runs `tidegate` in `folder`, with `input` on its standard input.
 #[track_caller]
@@ -174,6 +180,66 @@ fn the_flag_schema_is_current() {
 async fn call(server: &Server, token: &str, path: &str, body: &Json) -> StatusCode {
     let request = Client::new().post(format!("{}/api/v1{path}", server.url)).bearer_auth(token);
     request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap().status()
+}
+
+#[tokio::test]
+async fn a_backup_of_a_running_server_is_whole_private_and_another_timeline() {
+    let shop = RealShop::new().await;
+    let elsewhere = TempDir::new().unwrap();
+    let (from, to) = (shop.folder.path().to_str().unwrap(), elsewhere.path());
+    assert_eq!(run(to, &["backup", "tidegate.db", "--data-dir", from]), "tidegate.db\n");
+    assert_eq!(to.join("tidegate.db").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(to).unwrap().count(), 1, "nothing is beside it");
+    let taken = fail(to, 1, &["backup", "tidegate.db", "--data-dir", from]);
+    assert!(taken.starts_with("tidegate: cannot make the file `tidegate.db`: "), "{taken}");
+
+    // What comes after it is not in it.
+    shop.post("projects", &json!({ "key": "later", "name": "Later" })).await;
+    let restored = Server::start(to, &[]);
+    let get = async |url: &str, path: &str| {
+        let request = Client::new().get(format!("{url}/api/v1/{path}")).bearer_auth(&shop.token);
+        request.send().await.unwrap().json::<Json>().await.unwrap()
+    };
+    let [there, here] = [get(&shop.server.url, "system").await, get(&restored.url, "system").await];
+    assert_ne!(there["epoch"], here["epoch"]);
+    assert!(here["databaseBytes"].as_u64().unwrap() > 50_000, "{here}");
+    let keys = async |url: &str| {
+        let projects = get(url, "projects").await;
+        projects["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["key"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (keys(&shop.server.url).await, keys(&restored.url).await),
+        (vec!["later".into(), "shop".into()], vec!["shop".into()])
+    );
+    let verified = get(&restored.url, "audit/verification").await;
+    assert!(verified["broken"].is_null() && verified["rows"].as_u64() > Some(2), "{verified}");
+}
+
+#[tokio::test]
+async fn a_restored_dump_begins_another_timeline() {
+    let folder = TempDir::new().unwrap();
+    let url = postgres::database().await.to_url_lossy().to_string();
+    let at = ["--database", &url];
+    run(folder.path(), &[&["migrate"], &at[..]].concat());
+    let refused = fail(folder.path(), 1, &[&["backup", "copy.db"], &at[..]].concat());
+    assert_eq!(
+        refused,
+        "tidegate: PostgreSQL is backed up with `pg_dump`; once it is restored, run `tidegate migrate --restored`\n"
+    );
+    let epoch = async || {
+        let store = SqlStore::open(&url.parse().unwrap(), "new").await.unwrap();
+        (store.epoch().await.unwrap(), store.size().await.unwrap())
+    };
+    let before = epoch().await;
+    let said = run(folder.path(), &[&["migrate", "--restored"], &at[..]].concat());
+    assert_eq!(said, "the database is up to date, and another timeline\n");
+    let after = epoch().await;
+    assert!(before.0 != after.0 && after.1 > 1_000_000, "{before:?} {after:?}");
 }
 
 #[tokio::test]

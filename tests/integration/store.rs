@@ -232,6 +232,7 @@ conformance!(
     a_checkpoint_is_whole_or_not_there,
     looks_are_told,
     uses_are_noted,
+    what_it_takes_grows_with_what_is_in_it,
 );
 
 async fn epoch_is_the_database_s(bench: &Bench) {
@@ -979,6 +980,17 @@ async fn a_checkpoint_is_whole_or_not_there(bench: &Bench) {
     assert_eq!(other.events_after(0, 10).await.unwrap(), []);
     store.append_events(&[vec![5]], Timestamp(8)).await.unwrap();
     assert_eq!(other.events_after(4, 10).await.unwrap()[0].position, 5, "positions go on");
+}
+
+async fn what_it_takes_grows_with_what_is_in_it(bench: &Bench) {
+    let before = bench.store.size().await.unwrap();
+    // Text that does not compress.
+    let reason: String =
+        (0..100_000_u64).map(|n| format!("{:016x}", tidegate_core::bucket::hash(&n.to_string()))).collect();
+    let audit = vec![AuditEntry { reason, ..entry("thing") }];
+    bench.store.commit(Commit { audit, ..commit(vec![]) }).await.unwrap();
+    let after = bench.store.size().await.unwrap();
+    assert!((before, after) == (0, 0) || after > before + 700_000, "{before} to {after}");
 }
 
 async fn uses_are_noted(bench: &Bench) {

@@ -443,7 +443,7 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     if (path === "/audit/verification") return json({ rows: backend.audit.length, head: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" });
     if (path === "/system") {
       const controller = { holder: "01JDA7", epoch: 3, since: now().toISOString(), renewedAt: now().toISOString() };
-      return json({ version: "0.1.0", startedAt: LONG_AGO.createdAt, now: now().toISOString(), epoch: "e1", isShared: false, controller });
+      return json({ version: "0.1.0", startedAt: LONG_AGO.createdAt, now: now().toISOString(), epoch: "e1", isShared: false, databaseBytes: 12_400_000, controller });
     }
     if (path === "/audit") {
       const wanted = (name: "environment" | "resource" | "actor") => url.searchParams.get(name);

@@ -289,11 +289,6 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// `tidegate migrate`: opening the database has done it.
-    pub fn migrated(self) -> Result<()> {
-        Ok(writeln!(self.out, "the database is up to date")?)
-    }
-
     /// `tidegate flags export`
     pub async fn export(self, environment: EnvironmentId) -> Result<()> {
         let exported = self.app.flag_file(&self.request("").principal, &environment).await?;

@@ -120,7 +120,23 @@ enum Command {
     /// Print the configuration that the other commands would use, secrets left out
     Config(ConfigArgs),
     /// Make the database, or bring it up to date; `serve` does it too
-    Migrate(ConfigArgs),
+    Migrate {
+        /// The database was restored from a dump of PostgreSQL: SDKs are to follow it, although they have seen later changes. A file that
+        /// `tidegate backup` wrote needs nothing
+        #[arg(long)]
+        restored: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Write a copy of the SQLite database to a file, while the server runs
+    ///
+    /// To restore it, stop the server and put the file in the database's place: SDKs follow it, although they have seen later changes.
+    Backup {
+        /// The copy; it must not be there yet
+        file: PathBuf,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Add, list and archive people; make links that sign them in
     User {
         #[command(subcommand)]
@@ -325,7 +341,14 @@ fn run(command: Command) -> Result<ExitCode> {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(serve::serve(&config, &data, &mut out))?;
         }
-        Command::Migrate(args) => administer(args, &mut out, async |session| session.migrated())?,
+        Command::Migrate { restored, config } => {
+            block_on(wiring::migrate(&config.read()?.database, restored))?;
+            writeln!(out, "the database is up to date{}", if restored { ", and another timeline" } else { "" })?;
+        }
+        Command::Backup { file, config } => {
+            block_on(wiring::back_up(&config.read()?.database, &file))?;
+            writeln!(out, "{}", file.display())?;
+        }
         Command::User { command, config } => administer(config, &mut out, async |session| session.user(command).await)?,
         Command::Token { command, config } => {
             administer(config, &mut out, async |session| session.token(command).await)?;
@@ -338,8 +361,7 @@ fn run(command: Command) -> Result<ExitCode> {
             administer(config, &mut out, async |session| session.apply(apply).await)?;
         }
         Command::Rollout(command) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            return runtime.block_on(rollout::run(command, &mut out));
+            return block_on(rollout::run(command, &mut out));
         }
         Command::Audit(AuditCommand::Verify(args)) => {
             administer(args, &mut out, async |session| session.verify().await)?;
@@ -372,11 +394,14 @@ fn administer<'o>(
     work: impl AsyncFnOnce(Session<'o>) -> Result<()>,
 ) -> Result<()> {
     let config = args.read()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    block_on(async {
         let app = wiring::open(&config.database).await?;
         work(Session { app, public_url: config.public_url(), out }).await
     })
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
 fn now(given: Option<Timestamp>) -> Timestamp {

@@ -29,6 +29,8 @@ struct System {
     epoch: String,
     /// Whether other servers may be at work on the same database.
     is_shared: bool,
+    /// How much the database takes, in bytes.
+    database_bytes: u64,
     /// The server that decides on rollouts; absent: none goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     controller: Option<ControllerLease>,
@@ -68,6 +70,7 @@ async fn get_system(State(state): State<AppState>) -> Result<Json<System>, HttpE
         now: Moment(app.clock.now()),
         epoch,
         is_shared: app.store.is_shared(),
+        database_bytes: app.store.size().await.map_err(AppError::from)?,
         controller,
     }))
 }

@@ -589,11 +589,14 @@ pub enum StoreError {
 /// The storage port. Not found is `Ok(None)`.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// The id of the database's timeline: made with the database, made anew when a backup is restored.
+    /// The id of the database's timeline: made with the database; a backup has another one.
     async fn epoch(&self) -> Result<String, StoreError>;
 
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// How much the database takes, in bytes; 0 where it is nowhere.
+    async fn size(&self) -> Result<u64, StoreError>;
 
     /// One document, archived or not.
     async fn document(&self, id: &DocumentId) -> Result<Option<Document>, StoreError>;

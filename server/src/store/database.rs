@@ -1,6 +1,9 @@
 //! The store in a database: each use case as one transaction, the same for SQLite and PostgreSQL.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use async_trait::async_trait;
 use futures_util::{
@@ -10,7 +13,7 @@ use futures_util::{
 use tidegate_core::Timestamp;
 
 use super::{
-    Location, OpenError, admit,
+    BackupError, Location, OpenError, admit,
     engine::{Engine, Tx, args},
     postgres,
     rows::{AuditLogRow, DeliveryRow, DocumentRow, IdempotencyRow, LeaseRow, LinkRow, SessionRow, TouchedRow, count},
@@ -55,6 +58,26 @@ impl SqlStore {
         }
     }
 
+    /// Writes a copy of the database, as it is at one moment, to a file that is not there yet. The copy is the timeline `new_epoch`: SDKs
+    /// follow the server that it is restored to, although its revisions are older than theirs. Others may read and write meanwhile.
+    ///
+    /// # Errors
+    /// [`BackupError`] says what to do instead.
+    pub async fn back_up(&self, file: &Path, new_epoch: &str) -> Result<(), BackupError> {
+        match &self.engine {
+            Engine::Sqlite { readers, .. } => sqlite::back_up(readers, file, new_epoch).await,
+            Engine::Postgres(_) => Err(BackupError::NotHere),
+        }
+    }
+
+    /// From now on the database is the timeline `new_epoch`: it was restored, and SDKs may have seen later revisions.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn begin_timeline(&self, new_epoch: &str) -> Result<(), StoreError> {
+        self.execute(sql::BEGIN_TIMELINE, args![new_epoch]).await
+    }
+
     /// Ends every connection, once those in use come back. A store that is dropped instead loses nothing.
     pub async fn close(&self) {
         self.engine.close().await;
@@ -76,6 +99,15 @@ impl Store for SqlStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.epoch().await.map(drop)
+    }
+
+    async fn size(&self) -> Result<u64, StoreError> {
+        let sql = match &self.engine {
+            Engine::Sqlite { .. } => sqlite::SIZE,
+            Engine::Postgres(_) => postgres::SIZE,
+        };
+        let (bytes,): (i64,) = self.engine.reader().await?.on().one(sql, &[]).await?;
+        Ok(bytes.unsigned_abs())
     }
 
     async fn document(&self, id: &DocumentId) -> Result<Option<Document>, StoreError> {

@@ -217,6 +217,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn size(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     async fn document(&self, id: &DocumentId) -> Result<Option<Document>, StoreError> {
         Ok(self.state().documents.get(id).cloned())
     }

@@ -119,6 +119,31 @@ pub enum OpenError {
     },
 }
 
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The database is on a server, which has tools of its own.
+    #[error("PostgreSQL is backed up with `pg_dump`; once it is restored, run `tidegate migrate --restored`")]
+    NotHere,
+    /// There is a file already, or it cannot be made: name another one.
+    #[error("cannot make the file `{file}`")]
+    File {
+        /// The backup.
+        file: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The copy did not succeed; nothing is left of it.
+    #[error("the database could not be copied to `{file}`")]
+    Copy {
+        /// The backup.
+        file: String,
+        /// What the database said.
+        source: Cause,
+    },
+}
+
 impl OpenError {
     fn migration(place: &str, error: sqlx::migrate::MigrateError, refused: impl Fn(sqlx::Error) -> Self) -> Self {
         use sqlx::migrate::MigrateError;

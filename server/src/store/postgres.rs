@@ -27,6 +27,9 @@ pub(super) const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// Lets one writing transaction through at a time, over all replicas.
 pub(super) const LOCK_WRITES: &str = "SELECT epoch FROM meta FOR UPDATE";
 
+/// Columns: bytes.
+pub(super) const SIZE: &str = "SELECT pg_database_size(current_database())";
+
 /// `$1` `project/environment`: tells listening replicas, when the transaction commits, that it changed. Only a hint:
 /// notifications get lost with their connection.
 pub(super) const ANNOUNCE: &str = "SELECT pg_notify('tidegate_changes', $1)";

@@ -7,6 +7,9 @@ pub(super) const EPOCH: &str = "SELECT epoch FROM meta";
 /// `$1` epoch. The first one stays.
 pub(super) const PUT_EPOCH: &str = "INSERT INTO meta (id, epoch) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
 
+/// `$1` epoch.
+pub(super) const BEGIN_TIMELINE: &str = "UPDATE meta SET epoch = $1";
+
 macro_rules! select_document {
     ($where:literal) => {
         concat!(

@@ -1,12 +1,22 @@
 //! What only SQLite needs.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    time::Duration,
+};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{
+    ConnectOptions as _, Connection as _,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
+};
 
 use super::{
-    OpenError,
+    BackupError, Cause, OpenError,
     engine::{Engine, Sorted},
+    sql,
 };
 use crate::ports::store::StoreError;
 
@@ -64,6 +74,40 @@ async fn check(writer: &SqlitePool, place: &str) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// Columns: bytes.
+pub(super) const SIZE: &str = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+
+/// Copies the database, as it is at one moment, to a file that is not there yet.
+pub(super) async fn back_up(readers: &SqlitePool, file: &Path, new_epoch: &str) -> Result<(), BackupError> {
+    let name = || file.display().to_string();
+    let partial = file.with_added_extension("partial");
+    // SQLite writes into a file that is there and empty: this one is for this user only, as it holds password hashes.
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let opened = if file.exists() { Err(io::ErrorKind::AlreadyExists.into()) } else { options.open(&partial) };
+    opened.map_err(|source| BackupError::File { file: name(), source })?;
+    let copied = async {
+        let text = partial.to_str().ok_or_else(|| sqlx::Error::Configuration("the file's name is no UTF-8".into()))?;
+        // On a connection of its own: the readers refuse every write, and the writer has other things to do.
+        let from = readers.connect_options().as_ref().clone().pragma("query_only", "OFF");
+        let mut from = from.connect().await?;
+        sqlx::query("VACUUM INTO $1").bind(text).execute(&mut from).await?;
+        from.close().await?;
+        let to = SqliteConnectOptions::new().filename(&partial).journal_mode(SqliteJournalMode::Delete);
+        let mut to = to.synchronous(SqliteSynchronous::Full).connect().await?;
+        sqlx::query(sql::BEGIN_TIMELINE).bind(new_epoch).execute(&mut to).await?;
+        to.close().await
+    };
+    let copied: Result<(), sqlx::Error> = copied.await;
+    // Whole, or not there.
+    let named = copied.map_err(Into::into).and_then(|()| fs::rename(&partial, file).map_err(Cause::from));
+    named.map_err(|source| {
+        // What cannot be removed is seen by its name to be no backup.
+        let _ = fs::remove_file(&partial);
+        BackupError::Copy { file: name(), source }
+    })
 }
 
 fn refused(place: &str, error: sqlx::Error) -> OpenError {

@@ -98,6 +98,7 @@ macro_rules! interrupted {
 interrupted! {
     epoch() -> String;
     ping() -> ();
+    size() -> u64;
     document(id: &DocumentId) -> Option<Document>;
     documents(query: &DocumentQuery) -> Vec<Document>;
     commit(commit: Commit) -> Committed;

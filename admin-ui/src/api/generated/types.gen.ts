@@ -4317,6 +4317,10 @@ export type StepPreview = {
 export type System = {
     controller?: ControllerLease | null;
     /**
+     * How much the database takes, in bytes.
+     */
+    databaseBytes: number;
+    /**
      * The database's timeline: another one after a restore.
      */
     epoch: string;

@@ -132,6 +132,12 @@ function Sdk({ project, environment, receipts, sdk, keyName }: Row) {
   );
 }
 
+/** Like “12.4 MB”. */
+function bytes(count: number): string {
+  const [divisor, unit] = count < 1e6 ? [1e3, "kB"] : count < 1e9 ? [1e6, "MB"] : [1e9, "GB"];
+  return `${(count / divisor).toLocaleString("en", { maximumFractionDigits: 1 })} ${unit}`;
+}
+
 function Server() {
   const read = useQuery(queries.system());
   const system = read.data;
@@ -151,7 +157,19 @@ function Server() {
             </dd>
             <dt>Database</dt>
             <dd>
-              {system.isShared ? "PostgreSQL, which other servers may share" : "SQLite, of this server alone"}; timeline <code>{system.epoch}</code>
+              {system.isShared ? "PostgreSQL, which other servers may share" : "SQLite, of this server alone"}; {bytes(system.databaseBytes)}; timeline <code>{system.epoch}</code>
+            </dd>
+            <dt>Backup</dt>
+            <dd>
+              {system.isShared ? (
+                <>
+                  <code>pg_dump</code>; once a dump is restored, <code>tidegate migrate --restored</code>
+                </>
+              ) : (
+                <>
+                  <code>tidegate backup FILE</code>, while the server runs; to restore, put the file in the database’s place
+                </>
+              )}
             </dd>
             <dt>Rollouts</dt>
             <dd>
