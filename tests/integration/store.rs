@@ -985,8 +985,8 @@ async fn a_checkpoint_is_whole_or_not_there(bench: &Bench) {
 async fn what_it_takes_grows_with_what_is_in_it(bench: &Bench) {
     let before = bench.store.size().await.unwrap();
     // Text that does not compress.
-    let reason: String =
-        (0..100_000_u64).map(|n| format!("{:016x}", tidegate_core::bucket::hash(&n.to_string()))).collect();
+    let hash = |n: u64| format!("{:016x}", tidegate_core::bucket::hash(&n.to_string()));
+    let reason = (0..100_000).map(hash).collect::<Vec<_>>().concat();
     let audit = vec![AuditEntry { reason, ..entry("thing") }];
     bench.store.commit(Commit { audit, ..commit(vec![]) }).await.unwrap();
     let after = bench.store.size().await.unwrap();
