@@ -89,9 +89,8 @@ export const api = {
   insights: (project: string, flag: string, environment: string) => settled(sdk.getFlagInsights({ path: { project, flag, environment } })),
   receipts: (project: string, environment: string) => settled(sdk.getReceipts({ path: { project, environment } })),
 
-  flags: (project: string, query: { search?: string; tag?: string; cursor?: string }, signal: AbortSignal) =>
+  flags: (project: string, query: { search?: string; cursor?: string }, signal: AbortSignal) =>
     settled(sdk.listFlags({ path: { project }, query: { ...query, limit }, signal })),
-  allFlags: (project: string) => everything((cursor) => settled(sdk.listFlags({ path: { project }, query: { limit, ...after(cursor) } }))),
   flagFile: (project: string, environment: string) => settled(sdk.getFlagFile({ path: { project, environment } })),
   flag: (project: string, flag: string) => settled(sdk.getFlag({ path: { project, flag } })),
   updateFlag: (project: string, flag: string, version: number, body: sdk.ReasonedUpdateFlag) =>

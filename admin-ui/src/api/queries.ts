@@ -6,11 +6,6 @@ import { api } from "./client";
 import { given } from "../lib/given";
 import { isProblem } from "./problem";
 
-export interface FlagFilter {
-  search?: string | undefined;
-  tag?: string | undefined;
-}
-
 export interface AuditFilter {
   project?: string | undefined;
   environment?: string | undefined;
@@ -26,14 +21,6 @@ export const queries = {
     queryOptions({
       queryKey: ["project", project, "environments"],
       queryFn: () => api.environments(project),
-    }),
-  flags: (project: string, filter: FlagFilter) =>
-    infiniteQueryOptions({
-      queryKey: ["project", project, "flags", given(filter)],
-      queryFn: ({ pageParam, signal }) => api.flags(project, given({ ...filter, cursor: pageParam || undefined }), signal),
-      initialPageParam: "",
-      getNextPageParam: (page) => page.nextCursor ?? undefined,
-      placeholderData: (previous) => previous,
     }),
   flag: (project: string, flag: string) =>
     queryOptions({ queryKey: ["project", project, "flag", flag], queryFn: () => api.flag(project, flag) }),
@@ -52,7 +39,14 @@ export const queries = {
       queryKey: ["project", project, "rollout", environment, rollout],
       queryFn: () => api.rollout(project, environment, rollout),
     }),
-  allFlags: (project: string) => queryOptions({ queryKey: ["project", project, "allFlags"], queryFn: () => api.allFlags(project) }),
+  /** By pages, so that the first is there at once: `useAllFlags` reads on to the last. */
+  allFlags: (project: string) =>
+    infiniteQueryOptions({
+      queryKey: ["project", project, "allFlags"],
+      queryFn: ({ pageParam, signal }) => api.flags(project, given({ cursor: pageParam || undefined }), signal),
+      initialPageParam: "",
+      getNextPageParam: (page) => page.nextCursor ?? undefined,
+    }),
   flagFile: (project: string, environment: string) =>
     queryOptions({
       queryKey: ["project", project, "flagFile", environment],

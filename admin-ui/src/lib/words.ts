@@ -1,6 +1,6 @@
 /** Configurations and audit rows as sentences. */
 
-import type { AuditRow, Distribution, FlagConfig, FlagHead, FlagState, Serve, Test, Variant } from "../api/types";
+import type { AuditRow, Distribution, FlagConfig, FlagHead, FlagKind, FlagState, Serve, Test, Variant } from "../api/types";
 import { brief } from "./json";
 
 /** All weights, shares and buckets are of this whole. */
@@ -82,6 +82,10 @@ export function conditionWords(condition: unknown): string {
   }
   if (typeof members["operator"] === "string") return testWords(members as unknown as Test);
   return `something this version does not know: ${brief(condition)}`;
+}
+
+export function kindWords(kind: FlagKind): string {
+  return kind === "json" ? "JSON" : kind;
 }
 
 export type Tone = "killed" | "off" | "on" | "partial";

@@ -12,6 +12,7 @@ import {
 } from "@tanstack/react-router";
 
 import { Empty, Page } from "../components/Page";
+import { KINDS, STATES, type FlagFilter } from "../features/flags/filter";
 import { given } from "../lib/given";
 import { Home } from "./Home";
 import { Project } from "./Project";
@@ -52,7 +53,14 @@ const projectHome = createRoute({
 const flags = createRoute({
   getParentRoute: () => project,
   path: "/flags",
-  validateSearch: (search: Record<string, unknown>) => given({ search: text(search["search"]), tag: text(search["tag"]) }),
+  validateSearch: (search: Record<string, unknown>): FlagFilter =>
+    given({
+      search: text(search["search"]),
+      tag: text(search["tag"]),
+      kind: KINDS.find((kind) => kind === search["kind"]),
+      state: STATES.find((state) => state === search["state"]),
+      environment: text(search["environment"]),
+    }),
   component: lazyRouteComponent(() => import("../features/flags/FlagList"), "FlagList"),
 });
 

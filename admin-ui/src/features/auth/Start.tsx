@@ -1,7 +1,7 @@
 /** The first run, step by step. Where it stands is read from what there is, so that it can be left and taken up again. */
 
 import { Button, Group, Loader, Stack, Switch, Text, TextInput } from "@mantine/core";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Navigate, useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useState, type FormEvent, type ReactNode } from "react";
 
@@ -33,7 +33,7 @@ export function Start() {
   const wanted = search.project ?? remembered("start");
   const project = projects.data?.find(({ key }) => key === wanted)?.key;
   const environments = useQuery({ ...queries.environments(project ?? ""), enabled: project !== undefined });
-  const flags = useQuery({ ...queries.allFlags(project ?? ""), enabled: project !== undefined });
+  const flags = useInfiniteQuery({ ...queries.allFlags(project ?? ""), enabled: project !== undefined });
   useEffect(() => {
     if (project !== undefined) remember("start", project);
   }, [project]);
@@ -62,7 +62,7 @@ export function Start() {
       </Step>
     );
   }
-  const [flag] = flags.data;
+  const flag = flags.data.pages[0]?.items[0];
   if (!flag) {
     return (
       <Step at={2} title="Your first flag" lead="It is on or off, and your application asks for it by its key.">

@@ -1,5 +1,5 @@
 import { SegmentedControl } from "@mantine/core";
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useEffect, useEffectEvent, useState } from "react";
 
 import { isBroken } from "../../api/client";
@@ -35,8 +35,8 @@ interface ConnectProps {
 export function Connect({ project, environment, sdkKey, kind, flag, onConnected }: ConnectProps) {
   const offered = LANGUAGES.filter(({ kinds }) => kinds.includes(kind));
   const [language, setLanguage] = useState<Language>(kind === "server" ? "rust" : "javascript");
-  const flags = useQuery({ ...queries.allFlags(project), enabled: flag === undefined }).data;
-  const first = flags?.find((each): each is ListedFlag => !isBroken(each) && each.kind === "boolean");
+  const flags = useInfiniteQuery({ ...queries.allFlags(project), enabled: flag === undefined }).data;
+  const first = flags?.pages.flatMap(({ items }) => items).find((each): each is ListedFlag => !isBroken(each) && each.kind === "boolean");
   const text = snippet(language, { url: window.location.origin, key: sdkKey, flag: flag ?? first?.key ?? "new-checkout", kind });
   return (
     <section aria-label="Connect an application" className={styles.connect}>

@@ -1,4 +1,4 @@
-import { screen, waitFor, within } from "@testing-library/react";
+import { act, screen, waitFor, within } from "@testing-library/react";
 import { expect, it } from "vitest";
 
 import { createBackend } from "../../../tests/mocks/backend";
@@ -138,12 +138,56 @@ it("tells viewers why they cannot", async () => {
   expect(writes(backend)).toEqual([]);
 });
 
-it("draws a screenful of a thousand flags", async () => {
+it("shows the state and the kind that are asked for, and asks no server for it", async () => {
+  const backend = serve(createBackend());
+  const { user, router } = renderAt(LIST);
+  await screen.findByRole("row", { name: /new-checkout/ });
+  const before = backend.requests.length;
+  await user.selectOptions(screen.getByRole("combobox", { name: "State" }), "killed");
+  await screen.findByText("1 of 10 flags");
+  expect(screen.getByRole("row", { name: /recommendations/ })).toBeVisible();
+  await user.selectOptions(screen.getByRole("combobox", { name: "Environment of the state" }), "staging");
+  expect(await screen.findByText("No flag matches")).toBeVisible();
+  expect(router.state.location.search).toEqual({ state: "killed", environment: "staging" });
+  await user.selectOptions(screen.getByRole("combobox", { name: "State" }), "");
+  await user.selectOptions(screen.getByRole("combobox", { name: "Kind" }), "json");
+  await screen.findByText("1 of 10 flags");
+  expect(screen.getByRole("row", { name: /home-hero/ })).toBeVisible();
+  await waitFor(() => expect(router.state.location.search).toEqual({ kind: "json" }));
+  expect(backend.requests.slice(before)).toEqual([]);
+});
+
+it("takes the search from the URL whenever that changes by itself", async () => {
+  const { router } = renderAt(`${LIST}?search=express`);
+  await screen.findByText("1 of 10 flags");
+  await act(() => router.navigate({ to: "/projects/$project/flags", params: { project: "shop" } }));
+  await screen.findByText("10 flags");
+  expect(screen.getByRole("textbox", { name: /Search/ })).toHaveValue("");
+});
+
+it("draws a screenful of a thousand flags, and finds the last of them", async () => {
   serve(createBackend({ more: 1_000 }));
-  renderAt(LIST);
+  const { user } = renderAt(LIST);
   await screen.findByRole("row", { name: /new-checkout/ });
   expect(screen.getAllByRole("row").length).toBeLessThan(60);
-  expect(screen.getByText("200+ flags")).toBeVisible();
+  await screen.findByText("1,010 flags");
+  await user.type(screen.getByRole("textbox", { name: /Search/ }), "flag-0999");
+  expect(await screen.findByRole("row", { name: /flag-0999/ })).toBeVisible();
+  expect(screen.getByText("1 of 1,010 flags")).toBeVisible();
+});
+
+it("shows what has come where the rest cannot be read, and reads on when asked", async () => {
+  const backend = serve(createBackend({ more: 300 }));
+  const { handle } = backend;
+  backend.handle = (request) => (request.url.includes("cursor=200") ? Promise.resolve(new Response("{}", { status: 400 })) : handle(request));
+  const { user } = renderAt(LIST);
+  await screen.findByText("200 flags so far");
+  await screen.findByRole("alert");
+  expect(screen.getByRole("row", { name: /new-checkout/ })).toBeVisible();
+  backend.handle = handle;
+  await user.click(screen.getByRole("button", { name: "Try again" }));
+  await screen.findByText("310 flags");
+  expect(screen.queryByRole("alert")).toBeNull();
 });
 
 it("follows the stream: a change elsewhere shows, and the chip says how it stands", async () => {

@@ -12,7 +12,7 @@ import { Card, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { TextLink } from "../../components/TextLink";
 import { brief } from "../../lib/json";
-import { offWords, stateWords, summaryOf } from "../../lib/words";
+import { kindWords, offWords, stateWords, summaryOf } from "../../lib/words";
 import { History } from "../audit/History";
 import { ReceiptsLine } from "../environments/ReceiptsLine";
 import { RolloutPanel } from "../rollouts/RolloutPanel";
@@ -64,7 +64,7 @@ export function FlagPage() {
               </Button>
             )}
           </CopyButton>
-          <span className={list.kind}>{flag.kind === "json" ? "JSON" : flag.kind}</span>
+          <span className={list.kind}>{kindWords(flag.kind)}</span>
           {(flag.tags ?? []).map((tag) => (
             <Link key={tag} to="/projects/$project/flags" params={{ project }} search={{ tag }} className={list.tag} style={{ textDecoration: "none" }}>
               {tag}

@@ -19,6 +19,7 @@ import { percent } from "../../lib/words";
 import { Sentence } from "../audit/Sentence";
 import audit from "../audit/Audit.module.css";
 import { ReceiptsLine } from "../environments/ReceiptsLine";
+import { useAllFlags } from "../flags/useAllFlags";
 import { attention, killedPlaces, placeOf, underWay, type InEnvironment, type Item, type Kill } from "./attention";
 import styles from "./Overview.module.css";
 
@@ -30,7 +31,7 @@ const TOLD_KILLS = 20;
 export function Overview() {
   const { project } = useParams({ from: "/projects/$project" });
   const environments = useQuery(queries.environments(project)).data ?? [];
-  const flags = useQuery(queries.allFlags(project));
+  const flags = useAllFlags(project);
   const rollouts = useQueries({ queries: environments.map(({ key }) => ({ ...deliveryQueries.rollouts(project, key), refetchInterval: LOOK_MS })) });
   const receipts = useQueries({ queries: environments.map(({ key }) => ({ ...queries.receipts(project, key), refetchInterval: LOOK_MS })) });
   const segments = useQueries({ queries: environments.map(({ key }) => queries.segments(project, key)) });
@@ -53,9 +54,8 @@ export function Overview() {
       segments: segments[at]?.data ?? [],
     }),
   );
-  const reads = [flags, ...rollouts, ...segments];
-  const pending = reads.some((read) => read.isPending);
-  const failed = reads.find((read) => read.error && !read.data);
+  const pending = !flags.isWhole || [...rollouts, ...segments].some((read) => read.isPending);
+  const failed = flags.error && !flags.isWhole ? flags : [...rollouts, ...segments].find((read) => read.error && !read.data);
   const sections = attention(flags.data ?? [], places, now, kills);
   const going = underWay(places, now);
   const count = sections.reduce((sum, { items }) => sum + items.length, 0);
@@ -66,7 +66,7 @@ export function Overview() {
       lead={pending ? undefined : count === 0 ? "Nothing needs you." : `${count} ${count === 1 ? "thing needs" : "things need"} somebody.`}
       actions={
         <Link to="/projects/$project/flags" params={{ project }} className={styles.toFlags}>
-          <FlagIcon /> {flags.data && flags.data.length > 1 ? `All ${flags.data.length} flags` : "All flags"}
+          <FlagIcon /> {flags.isWhole && flags.data && flags.data.length > 1 ? `All ${flags.data.length} flags` : "All flags"}
         </Link>
       }
     >

@@ -12,7 +12,7 @@ import { DurationField, NumberField, ORDER, PercentField } from "./fields";
 import { gateWords, isQuery, testOf } from "./rolloutWords";
 import styles from "./Spec.module.css";
 import { freeKey, gateChanged, gateRemoved, takesLimits, testChanged, within, type FieldErrors } from "./specDraft";
-import { useStable } from "./useStable";
+import { useStable } from "../../lib/useStable";
 
 interface GatesProps {
   project: string;

@@ -8,7 +8,7 @@ import { DAY_MS } from "./rolloutWords";
 import styles from "./Spec.module.css";
 import { cleaned, localText, readSpec, within, type FieldErrors } from "./specDraft";
 import { StepsEditor } from "./StepsEditor";
-import { useStable } from "./useStable";
+import { useStable } from "../../lib/useStable";
 import { WindowsEditor } from "./WindowsEditor";
 
 interface EditorProps {

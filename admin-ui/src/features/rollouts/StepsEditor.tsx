@@ -7,7 +7,7 @@ import { DurationField, NumberField, PercentField } from "./fields";
 import { stepWords } from "./rolloutWords";
 import styles from "./Spec.module.css";
 import { replaced, stepAdded, without, type FieldErrors } from "./specDraft";
-import { useStable } from "./useStable";
+import { useStable } from "../../lib/useStable";
 
 interface StepsProps {
   steps: RolloutStep[];

@@ -1,0 +1,96 @@
+import { ActionIcon, Menu } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
+import { memo } from "react";
+
+import type { Environment, ListedFlag } from "../../api/types";
+import { EnvironmentName } from "../../components/EnvironmentName";
+import { KillIcon, RestoreIcon } from "../../components/icons";
+import { kindWords, stateWords } from "../../lib/words";
+import { Basin } from "./Basin";
+import type { FlagFilter } from "./filter";
+import { toggle, useFlagActions } from "./FlagActions";
+import styles from "./FlagList.module.css";
+
+interface RowProps {
+  project: string;
+  flag: ListedFlag;
+  environments: Environment[];
+  /** The tag that the list is filtered by. */
+  tag: string | undefined;
+  onChange(part: FlagFilter): void;
+}
+
+export const FlagRow = memo(function FlagRow({ project, flag, environments, tag, onChange }: RowProps) {
+  const actions = useFlagActions();
+  const mayNotEdit = actions.refusal("edit");
+  const mayNotOperate = actions.refusal("operate");
+  return (
+    <>
+      <div role="rowheader" className={styles.flag}>
+        <div className={styles.nameLine}>
+          <Link to="/projects/$project/flags/$flag" params={{ project, flag: flag.key }} className={styles.name}>
+            {flag.name || flag.key}
+          </Link>
+          <span className={styles.key}>{flag.key}</span>
+        </div>
+        {flag.description ? <p className={styles.description}>{flag.description}</p> : null}
+        <div className={styles.tags}>
+          <span className={styles.kind}>{kindWords(flag.kind)}</span>
+          {(flag.tags ?? []).map((name) => (
+            <button key={name} type="button" className={styles.tag} aria-pressed={name === tag} aria-label={`Only flags tagged ${name}`} onClick={() => onChange({ tag: name })}>
+              {name}
+            </button>
+          ))}
+        </div>
+      </div>
+      {environments.map((environment) => {
+        const state = flag.environments[environment.key];
+        return (
+          <div role="cell" key={environment.key} className={styles.cell}>
+            <span className={styles.cellName} aria-hidden="true">
+              <EnvironmentName environment={environment} />
+            </span>
+            {state ? (
+              <Basin
+                name={`${flag.key} in ${environment.name}`}
+                words={stateWords(state, flag)}
+                enabled={state.enabled}
+                busy={actions.busy(flag.key, environment.key)}
+                refusal={mayNotEdit}
+                onToggle={() => void actions.change(toggle(flag, environment, !state.enabled), state.version)}
+              />
+            ) : (
+              <span>—</span>
+            )}
+          </div>
+        );
+      })}
+      <div role="cell" className={styles.menu}>
+        <Menu position="bottom-end" width={230}>
+          <Menu.Target>
+            <ActionIcon variant="subtle" color="buoy" size={36} title="Kill or restore" aria-label={`Actions for ${flag.key}`}>
+              <KillIcon />
+            </ActionIcon>
+          </Menu.Target>
+          <Menu.Dropdown>
+            {mayNotOperate ? <Menu.Label>{mayNotOperate}</Menu.Label> : null}
+            {environments.map((environment) => {
+              const killed = flag.environments[environment.key]?.killed;
+              return (
+                <Menu.Item
+                  key={environment.key}
+                  color={killed ? undefined : "buoy"}
+                  disabled={mayNotOperate !== null}
+                  leftSection={killed ? <RestoreIcon size={16} /> : <KillIcon size={16} />}
+                  onClick={() => (killed ? actions.restore : actions.kill)(flag, environment)}
+                >
+                  {killed ? "Restore" : "Kill"} in {environment.name}…
+                </Menu.Item>
+              );
+            })}
+          </Menu.Dropdown>
+        </Menu>
+      </div>
+    </>
+  );
+});
