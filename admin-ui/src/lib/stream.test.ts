@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { FakeSocket } from "../../tests/mocks/socket";
-import { followStream, worst, type Health } from "./stream";
+import { followStream, worst, type Change, type Health } from "./stream";
 
 /** A clock and timers that move only when told to. */
 class Time {
@@ -33,7 +33,7 @@ function follow() {
   const time = new Time();
   const sockets: FakeSocket[] = [];
   const healths: Health[] = [];
-  const changes: { revision: number; killed: string[] }[] = [];
+  const changes: Change[] = [];
   let refusals = 0;
   const stream = followStream(
     {
@@ -80,8 +80,24 @@ describe("followStream", () => {
     socket().receive({ type: "kill", epoch: "e1", revision: 8, flags: ["a"] });
     socket().commit(8);
     expect(changes).toEqual([
-      { revision: 8, killed: ["a"] },
-      { revision: 8, killed: [] },
+      { revision: 8, killed: ["a"], changed: null },
+      { revision: 8, killed: [], changed: [{ kind: "flag", key: "a", version: 3 }] },
+    ]);
+  });
+
+  it("tells what is changed and deleted, of all parts of a change set; of a whole environment, nothing", () => {
+    const { socket, changes } = it_;
+    socket().greet(7);
+    const to = { epoch: "e1", revision: 8, digest: "0" };
+    socket().receive({ type: "intent", transfer: "changes", to }, { type: "objects", put: [{ kind: "segment", key: "beta", body: { version: 2 } }] });
+    socket().receive({ type: "objects", delete: [{ kind: "flag", key: "old" }] }, { type: "commit", to });
+    socket().commit(9, "full");
+    expect(changes.map(({ changed }) => changed)).toEqual([
+      [
+        { kind: "segment", key: "beta", version: 2 },
+        { kind: "flag", key: "old", version: null },
+      ],
+      null,
     ]);
   });
 
@@ -99,7 +115,7 @@ describe("followStream", () => {
     socket().onclose?.();
     time.advance(10_000);
     socket().greet(9);
-    expect(changes).toEqual([{ revision: 9, killed: [] }]);
+    expect(changes).toEqual([{ revision: 9, killed: [], changed: null }]);
   });
 
   it("takes a silent server for dead after three heartbeats", () => {

@@ -12,11 +12,25 @@ export interface Position {
 type ServerMessage =
   | { type: "hello"; protocol: number; heartbeatMs: number }
   | { type: "intent"; transfer: "none" | "changes" | "full"; to: Position }
-  | { type: "objects" }
+  | { type: "objects"; line: string }
   | { type: "commit"; to: Position }
   | { type: "kill"; epoch: string; revision: number; flags: string[] }
   | { type: "heartbeat" }
   | { type: "goodbye"; reason: string; retryAfterMs: number };
+
+/** An object that a change set puts; one that it deletes has no version. */
+export interface ChangedObject {
+  kind: string;
+  key: string;
+  version: number | null;
+}
+
+export interface Change {
+  revision: number;
+  killed: string[];
+  /** Null where the stream does not say: anything may have changed. */
+  changed: ChangedObject[] | null;
+}
 
 export type Health =
   /** Never been connected. */
@@ -46,7 +60,7 @@ export interface StreamPorts {
 export interface StreamEvents {
   onHealth(health: Health): void;
   /** The environment is at another revision than before. */
-  onChange(change: { revision: number; killed: string[] }): void;
+  onChange(change: Change): void;
   /** The server would not have us, or could not be asked: perhaps the session has ended. */
   onRefused(): void;
 }
@@ -62,6 +76,8 @@ const SILENT_HEARTBEATS = 3;
 export function followStream(ports: StreamPorts, events: StreamEvents): { stop(): void; retryNow(): void } {
   let socket: Socket | null = null;
   let position: Position | null = null;
+  /** What the change set under way has changed so far; null where it is everything. */
+  let changed: ChangedObject[] | null = null;
   let health: Health = { phase: "connecting", since: ports.now() };
   let failures = 0;
   let notBeforeMs = 0;
@@ -118,7 +134,7 @@ export function followStream(ports: StreamPorts, events: StreamEvents): { stop()
     failures = 0;
     show({ phase: "live", since: ports.now(), revision: to.revision });
     socket?.send(JSON.stringify({ type: "ack", epoch: to.epoch, revision: to.revision }));
-    if (moved) events.onChange({ revision: to.revision, killed: [] });
+    if (moved) events.onChange({ revision: to.revision, killed: [], changed });
   }
 
   function received(message: ServerMessage) {
@@ -130,13 +146,18 @@ export function followStream(ports: StreamPorts, events: StreamEvents): { stop()
         beat();
         break;
       case "intent":
+        changed = message.transfer === "changes" ? [] : null;
         if (message.transfer === "none") arrived(message.to);
+        break;
+      case "objects":
+        // A whole environment is not even parsed: all of it may have changed.
+        changed?.push(...changedObjects(message.line));
         break;
       case "commit":
         arrived(message.to);
         break;
       case "kill":
-        events.onChange({ revision: message.revision, killed: message.flags });
+        events.onChange({ revision: message.revision, killed: message.flags, changed: null });
         break;
       case "goodbye":
         // Whoever was sent away for good hears of it elsewhere soon: no need to knock before.
@@ -145,7 +166,7 @@ export function followStream(ports: StreamPorts, events: StreamEvents): { stop()
         lost();
         break;
       default:
-      // Objects are not kept, heartbeats are only heard, newer messages are ignored.
+      // Heartbeats are only heard, newer messages are ignored.
     }
     if (socket) heard();
   }
@@ -182,17 +203,28 @@ export function followStream(ports: StreamPorts, events: StreamEvents): { stop()
   };
 }
 
-/** A frame is one or more messages, one a line. Objects are not even parsed: a whole environment may be in them. */
+/** A frame is one or more messages, one a line. Objects are parsed only where somebody asks: a whole environment may be in them. */
 function messagesOf(data: unknown): ServerMessage[] {
   if (typeof data !== "string") return [];
   return data.split("\n").flatMap((line): ServerMessage[] => {
-    if (line.startsWith('{"type":"objects"')) return [];
+    if (line.startsWith('{"type":"objects"')) return [{ type: "objects", line }];
     try {
       return [JSON.parse(line)];
     } catch {
       return [];
     }
   });
+}
+
+function changedObjects(line: string): ChangedObject[] {
+  const { put = [], delete: deleted = [] } = JSON.parse(line) as {
+    put?: { kind: string; key: string; body: { version?: number } }[];
+    delete?: { kind: string; key: string }[];
+  };
+  return [
+    ...put.map(({ kind, key, body }) => ({ kind, key, version: body.version ?? null })),
+    ...deleted.map(({ kind, key }) => ({ kind, key, version: null })),
+  ];
 }
 
 /** How one or more connections do, taken together: as well as the worst of them. */

@@ -42,8 +42,8 @@ export class FakeSocket implements Socket {
     this.commit(revision, transfer);
   }
 
-  commit(revision: number, transfer: "full" | "changes" | "none" = "changes"): void {
+  commit(revision: number, transfer: "full" | "changes" | "none" = "changes", flag = { key: "a", version: 3 }): void {
     const to = { epoch: "e1", revision, digest: "0".repeat(32) };
-    this.receive({ type: "intent", transfer, to }, { type: "objects", put: [{ kind: "flag", key: "a", body: { key: "a" } }] }, { type: "commit", to });
+    this.receive({ type: "intent", transfer, to }, { type: "objects", put: [{ kind: "flag", key: flag.key, body: flag }] }, { type: "commit", to });
   }
 }

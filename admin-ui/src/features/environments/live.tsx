@@ -3,13 +3,14 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, useContext, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 
+import { invalidateAllButList, invalidateProject, isListBehind } from "../../api/listed";
 import { queries } from "../../api/queries";
 import type { Environment } from "../../api/types";
 import { followStream, worst, type Health, type Socket } from "../../lib/stream";
 
 /** More environments than this are not followed: browsers limit sockets per host. */
 const MAX_STREAMS = 12;
-/** The first change is read at once; those that follow within this time are read together. */
+/** The first change is read at once; those that follow within this time, or while that is read, are read together. */
 const GATHER_MS = 150;
 /** A stream that is down for longer makes the page stale, in so many words. */
 const STALE_AFTER_MS = 20_000;
@@ -48,16 +49,21 @@ export function LiveProvider({ project, environments, children }: { project: str
     .join("\n");
 
   useEffect(() => {
-    let cancelGathering: (() => void) | null = null;
-    let gathered = false;
-    const refresh = () => {
-      gathered = cancelGathering !== null;
-      if (gathered) return;
-      void queryClient.invalidateQueries({ queryKey: ["project", project] });
-      cancelGathering = after(GATHER_MS, () => {
-        cancelGathering = null;
-        if (gathered) refresh();
-      });
+    let wanted: typeof invalidateProject | null = null;
+    let isReading = false;
+    // A read is through before the next begins: were it begun anew with each change, a long list would never be through.
+    const readOn = async () => {
+      if (isReading || !wanted) return;
+      const invalidate = wanted;
+      wanted = null;
+      isReading = true;
+      await Promise.all([invalidate(queryClient, project), new Promise<void>((done) => after(GATHER_MS, done))]);
+      isReading = false;
+      void readOn();
+    };
+    const read = (invalidate: typeof invalidateProject) => {
+      if (wanted !== invalidateProject) wanted = invalidate;
+      void readOn();
     };
     const askWhoIAm = () => void queryClient.invalidateQueries({ queryKey: queries.me().queryKey });
     streams.current = keys
@@ -66,14 +72,18 @@ export function LiveProvider({ project, environments, children }: { project: str
       .map((key) =>
         followStream(
           { connect: () => openSocket(project, key), now: Date.now, random: Math.random, after },
-          { onHealth: (health) => setHealths((all) => ({ ...all, [key]: health })), onChange: refresh, onRefused: askWhoIAm },
+          {
+            onHealth: (health) => setHealths((all) => ({ ...all, [key]: health })),
+            onChange: ({ changed }) => read(isListBehind(queryClient, project, key, changed) ? invalidateProject : invalidateAllButList),
+            onRefused: askWhoIAm,
+          },
         ),
       );
     const online = () => streams.current.forEach((stream) => stream.retryNow());
     window.addEventListener("online", online);
     return () => {
       window.removeEventListener("online", online);
-      cancelGathering?.();
+      wanted = null;
       streams.current.forEach((stream) => stream.stop());
       streams.current = [];
       setHealths({});

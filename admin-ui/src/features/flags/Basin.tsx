@@ -10,6 +10,7 @@ interface BasinProps {
   name: string;
   words: StateWords;
   enabled: boolean;
+  /** A change of it is on its way to the server. */
   busy: boolean;
   /** Why the switch cannot be used; null where it can. */
   refusal: string | null;
@@ -18,6 +19,8 @@ interface BasinProps {
 
 /** A flag in an environment: a switch, its state in words, and water that stands as high as the flag is on. */
 export function Basin({ name, words, enabled, busy, refusal, onToggle }: BasinProps) {
+  const label = busy ? "Saving…" : words.label;
+  const before = busy ? "" : words.before;
   const why = words.tone === "killed" ? "Killed: restore it first" : refusal;
   return (
     <div className={styles.basin} data-tone={words.tone} style={{ "--level": words.level } as CSSProperties}>
@@ -35,7 +38,7 @@ export function Basin({ name, words, enabled, busy, refusal, onToggle }: BasinPr
             <Switch
               checked={enabled}
               onChange={why === null && !busy ? onToggle : () => {}}
-              aria-label={`${name}: ${words.label}${words.before === "" ? "" : `, ${words.before}`}${why === null ? "" : `. ${why}`}`}
+              aria-label={`${name}: ${label}${before === "" ? "" : `, ${before}`}${why === null ? "" : `. ${why}`}`}
               aria-disabled={why !== null || undefined}
               data-busy={busy || undefined}
               size="sm"
@@ -46,8 +49,8 @@ export function Basin({ name, words, enabled, busy, refusal, onToggle }: BasinPr
           </Tooltip>
         )}
         <span className={styles.label}>
-          {words.label}
-          {words.before === "" ? null : <small>{words.before}</small>}
+          {label}
+          {before === "" ? null : <small>{before}</small>}
         </span>
       </div>
     </div>

@@ -41,7 +41,7 @@ interface ConfirmProps {
   /** The change was refused because somebody else's came first. */
   stale: boolean;
   onClose(): void;
-  onDone(version: number): Promise<void>;
+  onDone(stored: FlagConfig): Promise<void>;
 }
 
 /** All that is stored but the counters that every write moves. */
@@ -86,7 +86,7 @@ export function ConfirmChange({ project, change, stale, onClose, onDone }: Confi
 
   const save = useMutation({
     mutationFn: (version: number) => api.patchConfig(project, flag.key, environment.key, version, patch, reason.trim()),
-    onSuccess: (stored) => onDone(stored.version),
+    onSuccess: onDone,
     onError: async (error) => {
       if (!isProblem(error, "stale")) return;
       setOvertaken(true);

@@ -2,26 +2,26 @@
 
 import { Button, Group } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { useQueryClient } from "@tanstack/react-query";
+import { MutationObserver, useIsMutating, useQueryClient } from "@tanstack/react-query";
 import { createContext, useCallback, useContext, useMemo, useState, type ReactNode } from "react";
 
 import { api } from "../../api/client";
+import { changeState, invalidateAllButList, invalidateProject, keepConfig } from "../../api/listed";
 import { isProblem, problemOf } from "../../api/problem";
 import { queries } from "../../api/queries";
-import type { ConfigPatch, Environment, FlagHead, Me } from "../../api/types";
+import type { ConfigPatch, Environment, FlagConfig, FlagHead, FlagState, Me } from "../../api/types";
 import { refusal, type Ability } from "../../lib/access";
 import { ConfirmChange, type ProposedChange } from "./ConfirmChange";
 import { KillDialog, type ProposedKill } from "./KillDialog";
 
 interface Actions {
+  project: string;
   /** Why this person may not; null where they may. */
   refusal(ability: Ability): string | null;
   /** Carries a change out: at once where that is harmless, in production once it is confirmed. */
   change(change: ProposedChange, version: number): Promise<void>;
   kill(flag: FlagHead, environment: Environment): void;
   restore(flag: FlagHead, environment: Environment): void;
-  /** Whether something is under way for this flag here. */
-  busy(flag: string, environment: string): boolean;
 }
 
 const ActionsContext = createContext<Actions | null>(null);
@@ -30,6 +30,12 @@ export function useFlagActions(): Actions {
   const actions = useContext(ActionsContext);
   if (!actions) throw new Error("useFlagActions outside of FlagActions");
   return actions;
+}
+
+/** Whether a change of this flag here is on its way to the server. */
+export function useIsChanging(flag: string, environment: string): boolean {
+  const { project } = useFlagActions();
+  return useIsMutating({ mutationKey: queries.config(project, flag, environment).queryKey }) > 0;
 }
 
 const UNDO_MS = 8_000;
@@ -46,37 +52,35 @@ export function toggle(flag: FlagHead, environment: Environment, enabled: boolea
   };
 }
 
-const place = (flag: string, environment: string) => `${flag}\n${environment}`;
-
 export function FlagActions({ project, me, children }: { project: string; me: Me; children: ReactNode }) {
   const queryClient = useQueryClient();
   const [confirming, setConfirming] = useState<{ change: ProposedChange; stale: boolean } | null>(null);
   const [killing, setKilling] = useState<ProposedKill | null>(null);
-  const [pending, setPending] = useState<ReadonlySet<string>>(new Set());
 
-  const refresh = useCallback(() => queryClient.invalidateQueries({ queryKey: ["project", project] }), [queryClient, project]);
+  const refresh = useCallback(() => invalidateProject(queryClient, project), [queryClient, project]);
 
-  const mark = useCallback((where: string, busy: boolean) => {
-    setPending((all) => {
-      const next = new Set(all);
-      if (busy) next.add(where);
-      else next.delete(where);
-      return next;
-    });
-  }, []);
+  /** Puts what was stored in its place, and has read again what hangs on it. */
+  const keep = useCallback(
+    (stored: FlagConfig) => {
+      keepConfig(queryClient, project, stored);
+      return invalidateAllButList(queryClient, project);
+    },
+    [queryClient, project],
+  );
 
   const undo = useCallback(
     async ({ flag, environment }: ProposedChange, patch: ConfigPatch, version: number) => {
       try {
-        await api.patchConfig(project, flag.key, environment.key, version, patch, "Undone at once");
+        const stored = await api.patchConfig(project, flag.key, environment.key, version, patch, "Undone at once");
         notifications.show({ message: `Undone: ${flag.key} in ${environment.name} is as before`, color: "tide", autoClose: 4_000 });
+        await keep(stored);
       } catch (error) {
         const { title, message } = problemOf(error);
         notifications.show({ title: `Not undone: ${title.toLowerCase()}`, message, color: "buoy", autoClose: 10_000 });
+        await refresh();
       }
-      await refresh();
     },
-    [project, refresh],
+    [keep, project, refresh],
   );
 
   /** Tells of a change, with the way back where there is one. */
@@ -110,21 +114,21 @@ export function FlagActions({ project, me, children }: { project: string; me: Me
     [undo],
   );
 
-  const change = useCallback(
+  /** Changes at once. The switch moves before the server has answered; an error takes it back. */
+  const write = useCallback(
     async (proposed: ProposedChange, version: number) => {
       const { flag, environment, patch } = proposed;
-      if (environment.production) {
-        setConfirming({ change: proposed, stale: false });
-        return;
-      }
-      const where = place(flag.key, environment.key);
-      mark(where, true);
+      const { enabled } = patch;
+      // The version, too: by that, the list knows the change when the stream tells of it.
+      const expected = (state: FlagState): FlagState => (typeof enabled === "boolean" ? { ...state, enabled, version: version + 1 } : state);
+      const before = changeState(queryClient, project, flag.key, environment.key, expected);
       try {
         const stored = await api.patchConfig(project, flag.key, environment.key, version, patch, proposed.reason ?? "");
-        await refresh();
+        await keep(stored);
         proposed.draft?.onSaved();
         announce(proposed, stored.version);
       } catch (error) {
+        if (before) changeState(queryClient, project, flag.key, environment.key, () => before);
         await refresh();
         if (isProblem(error, "stale")) {
           if (proposed.draft) proposed.draft.onOvertaken();
@@ -133,22 +137,38 @@ export function FlagActions({ project, me, children }: { project: string; me: Me
           const { title, message } = problemOf(error);
           notifications.show({ title, message, color: "buoy", autoClose: 10_000 });
         }
-      } finally {
-        mark(where, false);
       }
     },
-    [announce, mark, project, refresh],
+    [announce, keep, project, queryClient, refresh],
+  );
+
+  const change = useCallback(
+    async (proposed: ProposedChange, version: number) => {
+      const { flag, environment } = proposed;
+      if (environment.production) {
+        setConfirming({ change: proposed, stale: false });
+        return;
+      }
+      // Offline it fails, and says so, instead of waiting.
+      const mutation = new MutationObserver(queryClient, {
+        mutationKey: queries.config(project, flag.key, environment.key).queryKey,
+        mutationFn: () => write(proposed, version),
+        networkMode: "always",
+      });
+      await mutation.mutate();
+    },
+    [project, queryClient, write],
   );
 
   const actions = useMemo<Actions>(
     () => ({
+      project,
       refusal: (ability) => refusal(me, project, ability),
       change,
       kill: (flag, environment) => setKilling({ flag, environment, restore: false }),
       restore: (flag, environment) => setKilling({ flag, environment, restore: true }),
-      busy: (flag, environment) => pending.has(place(flag, environment)),
     }),
-    [change, me, pending, project],
+    [change, me, project],
   );
 
   return (
@@ -159,12 +179,12 @@ export function FlagActions({ project, me, children }: { project: string; me: Me
           project={project}
           {...confirming}
           onClose={() => setConfirming(null)}
-          onDone={async (version) => {
+          onDone={async (stored) => {
             const { change: proposed } = confirming;
             setConfirming(null);
-            await refresh();
+            await keep(stored);
             proposed.draft?.onSaved();
-            announce(proposed.environment.production ? { ...proposed, undo: null } : proposed, version);
+            announce(proposed.environment.production ? { ...proposed, undo: null } : proposed, stored.version);
           }}
         />
       ) : null}

@@ -44,6 +44,42 @@ it("toggles at once outside of production, and takes it back", async () => {
   expect(backend.audit.at(-1)?.reason).toBe("Undone at once");
 });
 
+it("moves the switch before the server has answered, and reads the list not again for it, whoever tells of the change", async () => {
+  const backend = serve(createBackend());
+  const { handle } = backend;
+  let answer = () => {};
+  const held = new Promise<void>((done) => (answer = done));
+  backend.handle = async (request) => {
+    if (request.method === "PATCH") await held;
+    return handle(request);
+  };
+  const { user } = renderAt(LIST);
+  await screen.findByRole("switch", { name: /^express-shipping in Staging: Off/ });
+  for (const environment of ["development", "staging", "production"]) FakeSocket.open(environment).greet(backend.revision(environment));
+  const lists = () => backend.requests.filter(({ method, path }) => method === "GET" && path.startsWith("/projects/shop/flags?"));
+  const before = lists().length;
+  await user.click(screen.getByRole("switch", { name: /^express-shipping in Staging: Off/ }));
+  expect(await screen.findByRole("switch", { name: /^express-shipping in Staging: Saving…/ })).toBeChecked();
+  expect(backend.config("express-shipping", "staging").enabled).toBe(false);
+  // The stream may be faster than the answer. The flag's version there is the sum of its own, 1, and of its configuration's, 4.
+  FakeSocket.open("staging").commit(backend.revision("staging") + 1, "changes", { key: "express-shipping", version: 5 });
+  answer();
+  expect(await screen.findByRole("switch", { name: /^express-shipping in Staging: On for everyone/ })).toBeChecked();
+  await screen.findByText("express-shipping is on in Staging");
+  expect(lists().length).toBe(before);
+});
+
+it("puts the switch back where the server refuses, and says why", async () => {
+  const backend = serve(createBackend());
+  const { handle } = backend;
+  const refused = { status: 422, code: "invalid", title: "Not valid", detail: "the freeze has begun" };
+  backend.handle = (request) => (request.method === "PATCH" ? Promise.resolve(Response.json(refused, { status: 422 })) : handle(request));
+  const { user } = renderAt(LIST);
+  await user.click(await screen.findByRole("switch", { name: /^express-shipping in Staging: Off/ }));
+  expect(await screen.findByText("the freeze has begun")).toBeVisible();
+  expect(await screen.findByRole("switch", { name: /^express-shipping in Staging: Off/ })).not.toBeChecked();
+});
+
 it("shows in production what would change, and changes it once confirmed", async () => {
   const backend = serve(createBackend());
   const { user } = renderAt(LIST);

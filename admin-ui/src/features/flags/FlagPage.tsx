@@ -12,14 +12,14 @@ import { Card, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { TextLink } from "../../components/TextLink";
 import { brief } from "../../lib/json";
-import { kindWords, offWords, stateWords, summaryOf } from "../../lib/words";
+import { kindWords, offWords, summaryOf } from "../../lib/words";
 import { History } from "../audit/History";
 import { ReceiptsLine } from "../environments/ReceiptsLine";
 import { RolloutPanel } from "../rollouts/RolloutPanel";
 import { StartRollout } from "../rollouts/StartRollout";
 import { Targeting } from "../targeting/Targeting";
-import { Basin } from "./Basin";
-import { toggle, useFlagActions } from "./FlagActions";
+import { useFlagActions } from "./FlagActions";
+import { FlagBasin } from "./FlagBasin";
 import { Insights } from "./Insights";
 import list from "./FlagList.module.css";
 import styles from "./FlagPage.module.css";
@@ -172,19 +172,11 @@ function InEnvironment({ project, flag, environment }: { project: string; flag: 
 function State({ project, flag, environment, config }: { project: string; flag: Flag; environment: Environment; config: FlagConfig }) {
   const actions = useFlagActions();
   const mayNotOperate = actions.refusal("operate");
-  const words = stateWords({ ...config, summary: summaryOf(config) }, flag);
   return (
     <>
       <h2 className="visually-hidden">In {environment.name}</h2>
       <div className={styles.state}>
-        <Basin
-          name={`${flag.key} in ${environment.name}`}
-          words={words}
-          enabled={config.enabled}
-          busy={actions.busy(flag.key, environment.key)}
-          refusal={actions.refusal("edit")}
-          onToggle={() => void actions.change(toggle(flag, environment, !config.enabled), config.version)}
-        />
+        <FlagBasin flag={flag} environment={environment} state={{ ...config, summary: summaryOf(config) }} />
         <Tooltip label={mayNotOperate} disabled={mayNotOperate === null}>
           <Button
             color={config.killed ? "tide" : "buoy"}

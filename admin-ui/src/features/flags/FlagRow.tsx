@@ -5,10 +5,10 @@ import { memo } from "react";
 import type { Environment, ListedFlag } from "../../api/types";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { KillIcon, RestoreIcon } from "../../components/icons";
-import { kindWords, stateWords } from "../../lib/words";
-import { Basin } from "./Basin";
+import { kindWords } from "../../lib/words";
 import type { FlagFilter } from "./filter";
-import { toggle, useFlagActions } from "./FlagActions";
+import { useFlagActions } from "./FlagActions";
+import { FlagBasin } from "./FlagBasin";
 import styles from "./FlagList.module.css";
 
 interface RowProps {
@@ -22,7 +22,6 @@ interface RowProps {
 
 export const FlagRow = memo(function FlagRow({ project, flag, environments, tag, onChange }: RowProps) {
   const actions = useFlagActions();
-  const mayNotEdit = actions.refusal("edit");
   const mayNotOperate = actions.refusal("operate");
   return (
     <>
@@ -51,14 +50,7 @@ export const FlagRow = memo(function FlagRow({ project, flag, environments, tag,
               <EnvironmentName environment={environment} />
             </span>
             {state ? (
-              <Basin
-                name={`${flag.key} in ${environment.name}`}
-                words={stateWords(state, flag)}
-                enabled={state.enabled}
-                busy={actions.busy(flag.key, environment.key)}
-                refusal={mayNotEdit}
-                onToggle={() => void actions.change(toggle(flag, environment, !state.enabled), state.version)}
-              />
+              <FlagBasin flag={flag} environment={environment} state={state} />
             ) : (
               <span>—</span>
             )}

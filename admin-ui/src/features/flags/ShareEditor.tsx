@@ -4,7 +4,7 @@ import { useState } from "react";
 import type { Distribution, Environment, FlagConfig, FlagHead, Serve } from "../../api/types";
 import { given } from "../../lib/given";
 import { percent, shares, WHOLE } from "../../lib/words";
-import { useFlagActions } from "./FlagActions";
+import { useFlagActions, useIsChanging } from "./FlagActions";
 import styles from "./FlagPage.module.css";
 
 interface OnAndOff {
@@ -50,6 +50,7 @@ const PERCENT = WHOLE / 100;
 /** The share of units that a boolean flag is true for by default. */
 export function ShareEditor({ flag, environment, config }: { flag: FlagHead; environment: Environment; config: FlagConfig }) {
   const actions = useFlagActions();
+  const isChanging = useIsChanging(flag.key, environment.key);
   const stored = shareOf(flag, config) ?? 0;
   const [weight, setWeight] = useState(stored);
   const mayNot = actions.refusal("edit");
@@ -97,7 +98,7 @@ export function ShareEditor({ flag, environment, config }: { flag: FlagHead; env
       <Button
         variant={weight === stored ? "default" : "filled"}
         disabled={weight === stored || mayNot !== null}
-        loading={actions.busy(flag.key, environment.key)}
+        loading={isChanging}
         onClick={() => void save()}
       >
         {environment.production ? "Review…" : "Save"}

@@ -5,7 +5,7 @@ import type { CompileIssue, ConfigPatch, Environment, Flag, FlagConfig } from ".
 import { WarningIcon } from "../../components/icons";
 import { canonical } from "../../lib/json";
 import { WHOLE } from "../../lib/words";
-import { useFlagActions } from "../flags/FlagActions";
+import { useFlagActions, useIsChanging } from "../flags/FlagActions";
 import { attributesAskedFor } from "../playground/context";
 import { Sentence } from "../playground/Sentence";
 import { useEnvironment, type LoadedEnvironment } from "../playground/useEnvironment";
@@ -36,6 +36,7 @@ const NAMES: Record<(typeof FIELDS)[number], string> = { prerequisites: "prerequ
 /** Edits who gets what: the same draft as a form and as JSON, compiled with every keystroke, saved when it is right. */
 export function TargetingEditor({ project, flag, environment, config, draft: { base, version, draft }, onEdit, onRebase, onEnd }: EditorProps) {
   const actions = useFlagActions();
+  const isChanging = useIsChanging(flag.key, environment.key);
   const { loaded, error } = useEnvironment(project, environment.key);
   const [text, setText] = useState<string | null>(null);
   const [reason, setReason] = useState("");
@@ -141,7 +142,7 @@ export function TargetingEditor({ project, flag, environment, config, draft: { b
           <Button variant="default" onClick={onEnd}>
             {changed.length === 0 ? "Close" : "Discard"}
           </Button>
-          <Button disabled={!ready} loading={actions.busy(flag.key, environment.key)} onClick={save}>
+          <Button disabled={!ready} loading={isChanging} onClick={save}>
             {environment.production ? "Review…" : "Save"}
           </Button>
         </div>
