@@ -240,6 +240,34 @@ await fact("search and tag are in the address and survive a reload", async () =>
   await control(page, FLAG, "Production").waitFor();
 });
 
+await fact("flags are tagged together, found by that tag, and untagged", async () => {
+  const tag = `flow-${Date.now().toString(36)}`;
+  await page.goto(`${base}/projects/${project}/flags`);
+  for (const flag of [FLAG, OTHER]) await page.getByRole("checkbox", { name: `Select ${flag}`, exact: true }).check();
+  const bar = page.getByRole("region", { name: "Selected flags" });
+  await bar.getByRole("button", { name: "Tag…", exact: true }).click();
+  await dialog(page).getByLabel(/^Tag/).fill(tag);
+  await dialog(page).getByLabel(/^Reason/).fill("of one flow");
+  await watch.accessible(page, "the tagging, light");
+  await dialog(page).getByRole("button", { name: "Tag 2 flags" }).click();
+  await toast(page, `2 flags tagged “${tag}”`).waitFor();
+  await bar.waitFor({ state: "detached" });
+
+  await page.getByRole("button", { name: `Only flags tagged ${tag}` }).first().click();
+  await page.getByText(/^2 of \d+ flags$/).waitFor();
+  await page.waitForURL(new RegExp(`tag=${tag}`));
+  await page.getByRole("checkbox", { name: "Select all 2 that match" }).check();
+  await bar.getByRole("button", { name: "Untag…" }).click();
+  await dialog(page).getByLabel(/^Tag/).selectOption(tag);
+  await dialog(page).getByLabel(/^Reason/).fill("the flow is over");
+  await dialog(page).getByRole("button", { name: "Untag 2 flags" }).click();
+  await page.getByText("No flag matches").waitFor();
+  for (const flag of [FLAG, OTHER]) {
+    const { body } = await call(page, "GET", `/projects/${project}/flags/${flag}`);
+    assert.ok(!body.tags.includes(tag), `${flag}: ${body.tags}`);
+  }
+});
+
 await fact("an SDK key is made and shown once", async () => {
   await page.goto(`${base}/projects/${project}/environments`);
   await page.getByRole("button", { name: "New SDK key" }).first().click();
@@ -546,6 +574,13 @@ for (const scheme of ["light", "dark"]) {
     await page.getByRole("button", { name: "New flag" }).click();
     await dialog(page).waitFor();
     await watch.accessible(page, `the new flag, ${scheme}`);
+    await page.keyboard.press("Escape");
+    await dialog(page).waitFor({ state: "detached" });
+    await page.getByRole("checkbox", { name: /^Select all \d+ that match$/ }).check();
+    await watch.accessible(page, `the selected flags, ${scheme}`);
+    await page.getByRole("button", { name: "Archive…" }).click();
+    await dialog(page).waitFor();
+    await watch.accessible(page, `archiving them, ${scheme}`);
     await page.keyboard.press("Escape");
   });
 }

@@ -7,14 +7,16 @@ interface DialogProps extends Pick<ModalProps, "size" | "closeOnClickOutside"> {
   children: ReactNode;
 }
 
-/** A dialog that is open for as long as it is there. The focus goes back to what opened it. */
+/** A dialog that is open for as long as it is there. The focus goes back to what opened it, or to the page where that is gone. */
 export function Dialog({ size = 460, ...props }: DialogProps) {
   const [opener] = useState(openerOfDialog);
   useEffect(
     () => () => {
       // After the dialog has gone, and with it what holds the focus.
       setTimeout(() => {
-        if (opener?.isConnected && document.activeElement === document.body) opener.focus();
+        if (document.activeElement !== document.body) return;
+        const back = opener?.isConnected ? opener : document.getElementById("main");
+        back?.focus({ preventScroll: true });
       });
     },
     [opener],

@@ -566,6 +566,8 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
         if (rank < 2) return problem(403, "forbidden", "this needs the role editor");
         if (request.headers.get("if-match") !== `"${flag.version}"`) return problem(412, "stale", `flag \`${key}\` is at version ${flag.version}`);
         if (method === "DELETE") {
+          const needing = [...configs.values()].find(({ prerequisites }) => prerequisites.some((each) => each.flag === key));
+          if (needing) return problem(409, "in_use", `flag \`${key}\` is a prerequisite of \`${needing.flag}\` in \`${needing.environment}\`: take it out there first`);
           flags.delete(key);
           return json(null, 204);
         }

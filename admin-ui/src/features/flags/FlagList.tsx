@@ -4,8 +4,9 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { lazy, Suspense, useDeferredValue, useMemo } from "react";
 
+import { isBroken } from "../../api/client";
 import { queries } from "../../api/queries";
-import type { Environment } from "../../api/types";
+import type { Broken, Environment, ListedFlag } from "../../api/types";
 import { PlusIcon } from "../../components/icons";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
@@ -16,10 +17,12 @@ import { useFlagActions } from "./FlagActions";
 import { FlagFilters } from "./FlagFilters";
 import { FlagTable } from "./FlagTable";
 import { useAllFlags } from "./useAllFlags";
+import { useSelection } from "./useSelection";
 import { useTypedSearch } from "./useTypedSearch";
 
-/** Its fields weigh more than the list: they come when somebody asks for them. */
+/** They weigh more than the list: they come when somebody asks for them. */
 const NewFlag = lazy(() => import("./NewFlag").then(({ NewFlag: component }) => ({ default: component })));
+const BulkBar = lazy(() => import("./bulk/BulkBar").then(({ BulkBar: component }) => ({ default: component })));
 
 const NO_ENVIRONMENTS: Environment[] = [];
 
@@ -30,6 +33,7 @@ export function FlagList() {
   const environments = useQuery(queries.environments(project)).data ?? NO_ENVIRONMENTS;
   const { data: flags, isWhole, error, refetch } = useAllFlags(project);
   const [creating, create] = useDisclosure(false);
+  const [selected, select] = useSelection();
   const mayNot = useFlagActions().refusal("edit");
 
   const change = useStable((part: FlagFilter) => void navigate({ search: (rest) => given({ ...rest, ...part }), replace: true }));
@@ -38,6 +42,7 @@ export function FlagList() {
   const search = useDeferredValue(typed.trim());
   const filter = useMemo(() => given({ ...inUrl, search }), [inUrl, search]);
   const shown = useMemo(() => (flags ?? []).filter((flag) => matches(flag, filter)), [flags, filter]);
+  const chosen = useMemo(() => (flags ?? []).filter((flag): flag is ListedFlag => selected.has(flag.key) && !isBroken(flag)), [flags, selected]);
   const isFiltered = Object.keys(filter).length > 0;
 
   const showAll = () => {
@@ -58,8 +63,14 @@ export function FlagList() {
         {flags ? countWords(shown.length, flags.length, isWhole, isFiltered) : null}
       </FlagFilters>
       {error && !isWhole ? <ProblemAlert error={error} onRetry={() => void refetch()} /> : null}
+      {/* Before the list for the keyboard, over its end for the eye. */}
+      <Suspense>
+        {chosen.length > 0 ? (
+          <BulkBar project={project} flags={chosen} hidden={chosen.filter((flag) => !matches(flag, filter)).length} allTags={tagsOf(flags ?? [])} onSelect={select} />
+        ) : null}
+      </Suspense>
       {shown.length > 0 ? (
-        <FlagTable project={project} flags={shown} isWhole={isWhole} environments={environments} tag={filter.tag} onChange={change} />
+        <FlagTable project={project} flags={shown} isWhole={isWhole} environments={environments} tag={filter.tag} onChange={change} selected={selected} onSelect={select} />
       ) : isWhole ? (
         <Nothing isFiltered={isFiltered} onShowAll={showAll} />
       ) : error ? null : (
@@ -86,6 +97,10 @@ function Nothing({ isFiltered, onShowAll }: { isFiltered: boolean; onShowAll(): 
       )}
     </Card>
   );
+}
+
+function tagsOf(flags: (ListedFlag | Broken)[]): string[] {
+  return [...new Set(flags.flatMap((flag) => (isBroken(flag) ? [] : (flag.tags ?? []))))].toSorted();
 }
 
 /** Like “3 of 1,000 flags”; of a list that still comes, like “200 flags so far”. */

@@ -1,4 +1,4 @@
-import { ActionIcon, Menu } from "@mantine/core";
+import { ActionIcon, Checkbox, Menu } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import { memo } from "react";
 
@@ -10,6 +10,7 @@ import type { FlagFilter } from "./filter";
 import { useFlagActions } from "./FlagActions";
 import { FlagBasin } from "./FlagBasin";
 import styles from "./FlagList.module.css";
+import type { Select } from "./useSelection";
 
 interface RowProps {
   project: string;
@@ -18,13 +19,26 @@ interface RowProps {
   /** The tag that the list is filtered by. */
   tag: string | undefined;
   onChange(part: FlagFilter): void;
+  isSelected: boolean;
+  onSelect: Select;
 }
 
-export const FlagRow = memo(function FlagRow({ project, flag, environments, tag, onChange }: RowProps) {
+export const FlagRow = memo(function FlagRow({ project, flag, environments, tag, onChange, isSelected, onSelect }: RowProps) {
   const actions = useFlagActions();
+  const mayNotEdit = actions.refusal("edit");
   const mayNotOperate = actions.refusal("operate");
   return (
     <>
+      <div role="cell" className={styles.select}>
+        <Checkbox
+          size="md"
+          aria-label={`Select ${flag.key}`}
+          disabled={mayNotEdit !== null}
+          title={mayNotEdit ?? undefined}
+          checked={isSelected}
+          onChange={(event) => onSelect([flag.key], event.currentTarget.checked)}
+        />
+      </div>
       <div role="rowheader" className={styles.flag}>
         <div className={styles.nameLine}>
           <Link to="/projects/$project/flags/$flag" params={{ project, flag: flag.key }} className={styles.name}>

@@ -9,6 +9,8 @@ import { useScroller } from "../../components/Shell";
 import type { FlagFilter } from "./filter";
 import styles from "./FlagList.module.css";
 import { FlagRow } from "./FlagRow";
+import { SelectAll } from "./SelectAll";
+import type { Select } from "./useSelection";
 
 /** A row's height before it is measured, in CSS pixels. */
 const ROW_GUESS = 92;
@@ -22,10 +24,12 @@ interface TableProps {
   environments: Environment[];
   tag: string | undefined;
   onChange(part: FlagFilter): void;
+  selected: ReadonlySet<string>;
+  onSelect: Select;
 }
 
 /** Only the rows within the window are drawn. Not drawn anew for a letter whose findings are yet to come. */
-export const FlagTable = memo(function FlagTable({ project, flags, isWhole, environments, tag, onChange }: TableProps) {
+export const FlagTable = memo(function FlagTable({ project, flags, isWhole, environments, tag, onChange, selected, onSelect }: TableProps) {
   const scroller = useScroller();
   const body = useRef<HTMLDivElement>(null);
   const narrow = useMediaQuery("(max-width: 48em)", false, { getInitialValueInEffect: false });
@@ -56,6 +60,9 @@ export const FlagTable = memo(function FlagTable({ project, flags, isWhole, envi
     >
       <div role="rowgroup" className={styles.header}>
         <div role="row" style={{ display: "contents" }} aria-rowindex={1}>
+          <span role="columnheader" className={styles.selectAll}>
+            <SelectAll flags={flags} selected={selected} onSelect={onSelect} />
+          </span>
           <span role="columnheader">Flag</span>
           {environments.map((environment) => (
             <span role="columnheader" key={environment.key}>
@@ -81,7 +88,19 @@ export const FlagTable = memo(function FlagTable({ project, flags, isWhole, envi
               className={styles.row}
               style={{ transform: `translateY(${start - offset}px)` }}
             >
-              {isBroken(flag) ? <BrokenRow flag={flag} /> : <FlagRow project={project} flag={flag} environments={environments} tag={tag} onChange={onChange} />}
+              {isBroken(flag) ? (
+                <BrokenRow flag={flag} />
+              ) : (
+                <FlagRow
+                  project={project}
+                  flag={flag}
+                  environments={environments}
+                  tag={tag}
+                  onChange={onChange}
+                  isSelected={selected.has(flag.key)}
+                  onSelect={onSelect}
+                />
+              )}
             </div>
           ) : null;
         })}
