@@ -246,7 +246,7 @@ await fact("flags are tagged together, found by that tag, and untagged", async (
   for (const flag of [FLAG, OTHER]) await page.getByRole("checkbox", { name: `Select ${flag}`, exact: true }).check();
   const bar = page.getByRole("region", { name: "Selected flags" });
   await bar.getByRole("button", { name: "Tag…", exact: true }).click();
-  await dialog(page).getByLabel(/^Tag/).fill(tag);
+  await dialog(page).getByRole("combobox", { name: "Tag" }).fill(tag);
   await dialog(page).getByLabel(/^Reason/).fill("of one flow");
   await watch.accessible(page, "the tagging, light");
   await dialog(page).getByRole("button", { name: "Tag 2 flags" }).click();
@@ -258,7 +258,7 @@ await fact("flags are tagged together, found by that tag, and untagged", async (
   await page.waitForURL(new RegExp(`tag=${tag}`));
   await page.getByRole("checkbox", { name: "Select all 2 that match" }).check();
   await bar.getByRole("button", { name: "Untag…" }).click();
-  await dialog(page).getByLabel(/^Tag/).selectOption(tag);
+  await dialog(page).getByRole("combobox", { name: "Tag" }).selectOption(tag);
   await dialog(page).getByLabel(/^Reason/).fill("the flow is over");
   await dialog(page).getByRole("button", { name: "Untag 2 flags" }).click();
   await page.getByText("No flag matches").waitFor();
@@ -389,7 +389,7 @@ await fact("the palette kills for a reason, says on how many SDKs it is applied,
   const opener = page.getByRole("button", { name: "New flag" });
   await opener.focus();
   await page.keyboard.press("Control+k");
-  await page.getByRole("combobox").fill(`kill ${OTHER}`);
+  await page.getByRole("combobox", { name: /^Find a flag/ }).fill(`kill ${OTHER}`);
   await page.getByRole("option", { name: `Kill ${OTHER} in Staging…` }).waitFor();
   await watch.accessible(page, "the palette");
   await page.getByRole("option", { name: `Kill ${OTHER} in Staging…` }).click();
