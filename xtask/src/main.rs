@@ -3,9 +3,9 @@
 
 mod bench;
 mod codegen;
+mod demo;
 mod prepare;
 mod python;
-mod screenshots;
 mod step;
 mod ui;
 mod wasm;
@@ -20,7 +20,7 @@ use crate::{
     bench::Report,
     codegen::Generated,
     prepare::Wasm,
-    step::{at_root, cargo, installed, run, step, target_dir},
+    step::{at_root, cargo, installed, root, run, step, target_dir},
 };
 
 /// Everything that is done to this repository, by people and by CI.
@@ -84,6 +84,11 @@ enum Command {
     /// Criterion benches in release, then a table from what they measured, on standard output. Raw results stay in
     /// `target/criterion`. Close everything else first: the ratios are steady, the times are not.
     Bench(BenchArgs),
+    /// Measure how fast the admin UI answers with 1,000 flags, by the browser's own clock
+    ///
+    /// Builds the server in release, serves a new demo, and has Chromium make 1,000 flags, filter their list and switch some of them. Prints
+    /// the times beside those of an empty interaction in the same run; fails where the list answers later than 100 ms, or shifts while it loads.
+    BenchUi,
 }
 
 #[derive(Args)]
@@ -122,10 +127,7 @@ fn main() -> ExitCode {
 fn run_command(command: Command) -> Result<()> {
     match command {
         Command::Run(args) => serve_demo(&args),
-        Command::Build => {
-            build_ui(prepare::wasm_target()?)?;
-            step("build the server", || run(cargo().args(["build", "--release", "--package", "tidegate-server"])))
-        }
+        Command::Build => build_release(),
         Command::Test => test(),
         Command::Check => check(),
         Command::Codegen(args) => {
@@ -143,7 +145,26 @@ fn run_command(command: Command) -> Result<()> {
             prepare::system_packages()?;
             build_ui(prepare::wasm_target()?)?;
             build_server()?;
-            screenshots::run_all()
+            // Where the README looks for them.
+            let pictures = root().join("docs/images");
+            demo::with_demo(&target_dir().join("debug/tidegate"), "screenshots", |link| {
+                step("pictures of the demo", || {
+                    run(ui::npm()
+                        .args(["run", "--silent", "pictures"])
+                        .env("TIDEGATE_LINK", link)
+                        .env("TIDEGATE_PICTURES", pictures))
+                })
+            })
+        }
+        Command::BenchUi => {
+            prepare::system_packages()?;
+            build_release()?;
+            build_server()?;
+            demo::with_demo(&target_dir().join("release/tidegate"), "bench-ui", |link| {
+                step("the admin UI's answers to a person", || {
+                    run(ui::npm().args(["run", "--silent", "e2e:interactions"]).env("TIDEGATE_LINK", link))
+                })
+            })
         }
         Command::Bench(args) => {
             bench::run(args.filter.as_deref(), if args.report { Report::OfLastRun } else { Report::AfterRunning })
@@ -169,6 +190,12 @@ fn build_ui(wasm: Wasm) -> Result<()> {
         wasm::build_for_ui()?;
     }
     ui::build()
+}
+
+/// Builds what people run: the server as fast as it gets, with the admin UI inside.
+fn build_release() -> Result<()> {
+    build_ui(prepare::wasm_target()?)?;
+    step("build the server", || run(cargo().args(["build", "--release", "--package", "tidegate-server"])))
 }
 
 /// Builds the server, and the examples that the demo asks for. With an example among the targets, features resolve as for
