@@ -5,6 +5,7 @@ import { useState } from "react";
 
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import type { NotificationChannel } from "../../api/types";
+import { Guarded } from "../../components/Guarded";
 import { PlusIcon } from "../../components/icons";
 import { Card, Empty } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
@@ -12,7 +13,7 @@ import { ChannelDialog } from "./ChannelDialog";
 import { hearsWords, KINDS, targetWords } from "./channelWords";
 import { Tag } from "../rollouts/Tag";
 import styles from "./Delivery.module.css";
-import { ArchiveDialog, Guarded, useRefusal } from "./parts";
+import { ArchiveDialog, useRefusal } from "./parts";
 import { TestChannel } from "./TestChannel";
 
 export function Channels() {

@@ -9,6 +9,7 @@ import { isProblem } from "../../api/problem";
 import { queries } from "../../api/queries";
 import type { Environment, Project, RolloutWindow } from "../../api/types";
 import { EnvironmentName } from "../../components/EnvironmentName";
+import { Guarded } from "../../components/Guarded";
 import { Card } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { canonical } from "../../lib/json";
@@ -16,7 +17,7 @@ import { windowWords } from "../rollouts/rolloutWords";
 import { errorsOf } from "../rollouts/specDraft";
 import { WindowsEditor } from "../rollouts/WindowsEditor";
 import styles from "./Delivery.module.css";
-import { Guarded, OptionalReason, Overtaken, useRefusal } from "./parts";
+import { OptionalReason, Overtaken, useRefusal } from "./parts";
 
 /** When no share may rise: the freezes of each environment, and whether rollouts take turns. */
 export function Freezes() {

@@ -7,13 +7,14 @@ import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import { isProblem } from "../../api/problem";
 import type { MetricSource, SourceKind } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
+import { Guarded } from "../../components/Guarded";
 import { PlusIcon } from "../../components/icons";
 import { Card, Empty } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { KEY_RULE, keyFrom } from "../../lib/keys";
 import { Tag } from "../rollouts/Tag";
 import styles from "./Delivery.module.css";
-import { ArchiveDialog, Guarded, OptionalReason, Overtaken, useRefusal } from "./parts";
+import { ArchiveDialog, OptionalReason, Overtaken, useRefusal } from "./parts";
 import { TryQuery } from "./TryQuery";
 
 export function Sources() {

@@ -7,6 +7,7 @@ import { useMemo, useState, type FormEvent } from "react";
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import { isProblem } from "../../api/problem";
 import type { RolloutTemplate } from "../../api/types";
+import { Guarded } from "../../components/Guarded";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { KEY_RULE, keyFrom } from "../../lib/keys";
@@ -14,7 +15,7 @@ import spec from "../rollouts/Spec.module.css";
 import { cleaned, EMPTY, errorsOf } from "../rollouts/specDraft";
 import { SpecEditor } from "../rollouts/SpecEditor";
 import styles from "./Delivery.module.css";
-import { Guarded, OptionalReason, Overtaken, useRefusal } from "./parts";
+import { OptionalReason, Overtaken, useRefusal } from "./parts";
 
 const NEW = "new";
 const NONE: string[] = [];

@@ -5,13 +5,14 @@ import { useState } from "react";
 
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import type { RolloutTemplate } from "../../api/types";
+import { Guarded } from "../../components/Guarded";
 import { PlusIcon } from "../../components/icons";
 import { Card } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { stepWords, timeWords } from "../rollouts/rolloutWords";
 import { Tag } from "../rollouts/Tag";
 import styles from "./Delivery.module.css";
-import { ArchiveDialog, Guarded, useRefusal } from "./parts";
+import { ArchiveDialog, useRefusal } from "./parts";
 
 export function Templates() {
   const { project } = useParams({ from: "/projects/$project/delivery/templates" });

@@ -1,6 +1,6 @@
-/** What the pages of the area share: buttons that say why they cannot be used, and what is said where somebody else came first. */
+/** What the pages of the area share: why somebody may not, reasons, what goes for good, and what is said where somebody else came first. */
 
-import { Alert, Button, Group, Stack, Text, Textarea, Tooltip, type ButtonProps } from "@mantine/core";
+import { Alert, Button, Group, Stack, Text, Textarea } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent, type ReactNode } from "react";
 
@@ -13,35 +13,6 @@ import { refusalWords } from "../rollouts/rolloutWords";
 
 export function useRefusal(ability: Ability, doing: string): string | null {
   return refusalWords(useFlagActions().refusal(ability), doing);
-}
-
-interface GuardedProps extends ButtonProps {
-  /** Why not; null where it can be used. */
-  refusal: string | null;
-  onClick?: () => void;
-  type?: "button" | "submit";
-  "aria-label"?: string;
-  children: ReactNode;
-}
-
-/** A button that stays where it is for those who may not use it, and says why. */
-export function Guarded({ refusal, onClick, type = "button", children, ...rest }: GuardedProps) {
-  return (
-    <Tooltip label={refusal} disabled={refusal === null}>
-      <Button
-        {...rest}
-        type={refusal === null ? type : "button"}
-        aria-disabled={refusal !== null || undefined}
-        data-disabled={refusal !== null || undefined}
-        aria-description={refusal ?? undefined}
-        onClick={() => {
-          if (refusal === null) onClick?.();
-        }}
-      >
-        {children}
-      </Button>
-    </Tooltip>
-  );
 }
 
 export function OptionalReason({ value, onChange }: { value: string; onChange(reason: string): void }) {
