@@ -461,7 +461,7 @@ const atShare = (share) =>
 
 /** From its flag's page to the rollout's own, started with what `fill` does to the form. */
 async function startRollout(flag, fill) {
-  await page.goto(`${base}/projects/${project}/flags/${flag}?environment=development`);
+  await page.goto(`${base}/projects/${project}/flags/${flag}?environment=development&tab=rollout`);
   await page.getByRole("button", { name: "Roll out another variant…" }).click();
   await page.getByRole("button", { name: "Start in Development" }).waitFor();
   await fill();
@@ -526,6 +526,10 @@ const SCREENS = [
   "",
   "flags",
   `flags/${FLAG}`,
+  `flags/${FLAG}?environment=development&tab=rollout`,
+  `flags/${FLAG}?tab=insights`,
+  `flags/${FLAG}?tab=history`,
+  `flags/${FLAG}?tab=settings`,
   "flags/checkout-button-color",
   "flags/image-compression",
   `flags/${FLAG}/rollouts/new`,

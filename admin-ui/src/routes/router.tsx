@@ -67,7 +67,7 @@ const flags = createRoute({
 const flag = createRoute({
   getParentRoute: () => project,
   path: "/flags/$flag",
-  validateSearch: (search: Record<string, unknown>) => given({ environment: text(search["environment"]) }),
+  validateSearch: (search: Record<string, unknown>) => given({ environment: text(search["environment"]), tab: text(search["tab"]) }),
   component: lazyRouteComponent(() => import("../features/flags/FlagPage"), "FlagPage"),
 });
 

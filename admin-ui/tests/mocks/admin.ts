@@ -224,7 +224,10 @@ export function handleAdmin(state: AdminState, deps: AdminDeps, request: AdminRe
     state.keys.set(key.id, key);
     return json({ ...key, key: `${client ? "tgc" : "tgs"}_abcdefghijklmnop_0123456789abcdef_a1b2c3`, ...(key.secureMode ? { signingSecret: "tgsig_fedcba9876543210" } : {}) }, 201);
   }
-  if (what === "rollouts" && id === undefined && method === "GET") return page(deps.rollouts(environment), url);
+  if (what === "rollouts" && id === undefined && method === "GET") {
+    const flag = url.searchParams.get("flag");
+    return page(deps.rollouts(environment).filter((rollout) => flag === null || rollout.flag === flag), url);
+  }
   const ofEnvironment = [...state.segments.entries()].filter(([name]) => name.startsWith(`${environment}/`)).map(([, each]) => each);
   if (what === "flag-file" && method === "GET") {
     const segments = ofEnvironment.map(({ key, included, excluded, rules, version }) => ({ key, included, excluded, rules, version }));

@@ -1,7 +1,7 @@
 import { Link, Outlet, useParams } from "@tanstack/react-router";
 
 import { Page } from "../../components/Page";
-import styles from "./Delivery.module.css";
+import tabs from "../../components/PageTabs.module.css";
 
 const AREAS = [
   ["/projects/$project/delivery/templates", "Templates"],
@@ -15,9 +15,9 @@ export function Delivery() {
   const { project } = useParams({ from: "/projects/$project/delivery" });
   return (
     <Page title="Delivery" lead="What rollouts go by: their templates, the systems that gates ask, who is told, and when no share may rise.">
-      <nav className={styles.tabs} aria-label="Delivery">
+      <nav className={tabs.tabs} aria-label="Delivery">
         {AREAS.map(([to, label]) => (
-          <Link key={to} to={to} params={{ project }} className={styles.tab}>
+          <Link key={to} to={to} params={{ project }} className={tabs.tab}>
             {label}
           </Link>
         ))}

@@ -30,6 +30,45 @@ it("opens in production and goes to other environments by the URL", async () => 
   expect(await screen.findByRole("switch", { name: /^recommendations in Staging/ })).toBeChecked();
 });
 
+const parts = () => screen.getByRole("navigation", { name: "Parts of the flag" });
+const current = () => within(parts()).getAllByRole("link").filter((link) => link.getAttribute("aria-current") === "page").map((link) => link.textContent);
+
+it("has its parts in tabs with addresses, and how it stands above all of them", async () => {
+  const { user, router } = renderAt("/projects/shop/flags/recommendations?environment=production");
+  expect(await screen.findByRole("region", { name: "How it is evaluated" })).toBeVisible();
+  expect(current()).toEqual(["Targeting"]);
+  const shown = {
+    Rollout: "Past rollouts",
+    Insights: "Served in Production",
+    History: "History in all environments",
+    Settings: "Settings in all environments",
+    Targeting: "How it is evaluated",
+  };
+  for (const [tab, heading] of Object.entries(shown)) {
+    // oxlint-disable-next-line no-await-in-loop -- one tab after the other
+    await user.click(within(parts()).getByRole("link", { name: tab }));
+    // oxlint-disable-next-line no-await-in-loop -- one tab after the other
+    expect(await screen.findByRole("heading", { name: heading })).toBeVisible();
+    expect(current()).toEqual([tab]);
+    expect(screen.getByText(/Killed by Ada Lindqvist/)).toBeVisible();
+    expect(screen.getByRole("button", { name: "Restore…" })).toBeVisible();
+    expect(screen.getByText("Version 3")).toBeVisible();
+  }
+  // The first tab has the address that it always had.
+  expect(router.state.location.search).toEqual({ environment: "production" });
+});
+
+it("keeps the tab from one environment to the next, and shows the targeting where the address names none that there is", async () => {
+  const { user, router } = renderAt("/projects/shop/flags/recommendations?tab=insights");
+  await screen.findByRole("heading", { name: "Served in Production" });
+  await user.click(within(screen.getByRole("navigation", { name: "Environment" })).getByRole("link", { name: /Staging/ }));
+  expect(await screen.findByRole("heading", { name: "Served in Staging" })).toBeVisible();
+  expect(router.state.location.search).toEqual({ environment: "staging", tab: "insights" });
+  await router.navigate({ to: "/projects/$project/flags/$flag", params: { project: "shop", flag: "dark-mode" }, search: { tab: "nothing" } });
+  expect(await screen.findByRole("region", { name: "How it is evaluated" })).toBeVisible();
+  expect(current()).toEqual(["Targeting"]);
+});
+
 it("changes the share of a boolean flag through the same confirmation", async () => {
   const backend = serve(createBackend());
   const { user } = renderAt("/projects/shop/flags/new-checkout?environment=production");

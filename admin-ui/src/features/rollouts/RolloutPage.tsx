@@ -44,7 +44,7 @@ export function RolloutPage() {
   const rollout = read.data;
   const above = (
     <nav className={styles.above} aria-label="Where this belongs">
-      <Link to="/projects/$project/flags/$flag" params={{ project, flag }} search={environment ? { environment: environment.key } : {}}>
+      <Link to="/projects/$project/flags/$flag" params={{ project, flag }} search={{ ...(environment ? { environment: environment.key } : {}), tab: "rollout" }}>
         ← {flag}
       </Link>
       <Link to="/projects/$project/rollouts" params={{ project }}>

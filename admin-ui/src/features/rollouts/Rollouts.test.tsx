@@ -30,7 +30,7 @@ async function fill(user: UserEvent, field: HTMLElement, text: string): Promise<
   await user.paste(text);
 }
 
-const FLAG = "/projects/shop/flags/dark-mode?environment=development";
+const FLAG = "/projects/shop/flags/dark-mode?environment=development&tab=rollout";
 const START = "/projects/shop/flags/dark-mode/rollouts/new?environment=development";
 const PAYMENTS = "/projects/shop/flags/payments-v2/rollouts/r-payments?environment=staging";
 
@@ -67,6 +67,7 @@ it("leads from the flag to a start with gates, which the page then tells of, and
 it("keeps the short form on the flag's page, with a way to the whole", async () => {
   const backend = serve(createBackend({ withRollouts: true }));
   const { user } = renderAt("/projects/shop/flags/payments-v2?environment=staging");
+  await user.click(await screen.findByRole("link", { name: "Rollout going on" }));
   const panel = await screen.findByRole("region", { name: "Rolling out off" });
   expect(within(panel).getByRole("status")).toHaveTextContent("suspicious: slow for 141 units");
   expect(within(panel).getByText("revenue").closest("li")).toHaveTextContent(/overridden.*\+1.3.%, 2,144 with off/);
@@ -163,10 +164,23 @@ it("lets no viewer start one", async () => {
   expect(backend.rollouts.size).toBe(0);
 });
 
-it("offers none where nobody would get it", async () => {
-  renderAt("/projects/shop/flags/dark-mode?environment=production");
-  await screen.findByRole("region", { name: "How it is evaluated" });
+it("offers none where nobody would get it, and says why", async () => {
+  renderAt("/projects/shop/flags/dark-mode?environment=production&tab=rollout");
+  expect(await screen.findByText(/^No rollout can start here\. Its default does not serve one variant/)).toBeVisible();
   expect(screen.queryByRole("button", { name: "Roll out another variant…" })).toBeNull();
+  expect(await screen.findByText("None has ended in Production yet.")).toBeVisible();
+});
+
+it("tells on the flag's page what became of its rollouts there, and of no other's", async () => {
+  serve(createBackend({ withRollouts: true }));
+  const { user } = renderAt("/projects/shop/flags/dark-mode?environment=staging&tab=rollout");
+  const rows = within(await screen.findByRole("list", { name: "Past rollouts" })).getAllByRole("listitem");
+  expect(rows).toHaveLength(1);
+  expect(rows[0]).toHaveTextContent(/on → off.*Rolled back.*came to 25.%/);
+  await user.click(screen.getByRole("link", { name: "on → off" }));
+  await screen.findByRole("heading", { name: "dark-mode: on → off" });
+  await user.click(screen.getByRole("link", { name: "← dark-mode" }));
+  expect(await screen.findByRole("list", { name: "Past rollouts" })).toBeVisible();
 });
 
 it("lists what goes on and what has ended, by the filter in the address", async () => {

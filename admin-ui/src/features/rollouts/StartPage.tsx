@@ -20,16 +20,8 @@ import above from "./RolloutPage.module.css";
 import styles from "./Spec.module.css";
 import { cleaned, EMPTY, errorsOf } from "./specDraft";
 import { SpecEditor } from "./SpecEditor";
+import { startRefusal } from "./StartRollout";
 import { usePreview } from "./usePreview";
-
-/** Why a rollout cannot start there; null where it can. */
-export function startRefusal(flag: Pick<Flag, "variants">, config: FlagConfig): string | null {
-  if (config.rollout) return "A rollout goes on already.";
-  if (config.killed) return "The flag is killed.";
-  if (!config.enabled) return "The flag is off.";
-  if (flag.variants.length < 2) return "The flag has one variant only.";
-  return "variant" in config.default ? null : "Its default does not serve one variant to everybody.";
-}
 
 export function StartPage() {
   const { project, flag: key } = useParams({ from: "/projects/$project/flags/$flag/rollouts/new" });
@@ -42,7 +34,7 @@ export function StartPage() {
   const failed = [flag, config, templates].find(({ error, data }) => error && !data);
   const back = (
     <nav className={above.above} aria-label="Where this belongs">
-      <Link to="/projects/$project/flags/$flag" params={{ project, flag: key }} search={environment ? { environment: environment.key } : {}}>
+      <Link to="/projects/$project/flags/$flag" params={{ project, flag: key }} search={{ ...(environment ? { environment: environment.key } : {}), tab: "rollout" }}>
         ← {key}
       </Link>
     </nav>

@@ -1,10 +1,19 @@
-import { Button, Group, Tooltip } from "@mantine/core";
+import { Group, Text } from "@mantine/core";
 import { useNavigate } from "@tanstack/react-router";
 
 import type { Environment, FlagConfig, FlagHead } from "../../api/types";
-import { TextLink } from "../../components/TextLink";
+import { Guarded } from "../../components/Guarded";
 import { useFlagActions } from "../flags/FlagActions";
 import { refusalWords } from "./rolloutWords";
+
+/** Why a rollout cannot start there; null where it can. */
+export function startRefusal(flag: Pick<FlagHead, "variants">, config: FlagConfig): string | null {
+  if (config.rollout) return "A rollout goes on already.";
+  if (config.killed) return "The flag is killed.";
+  if (!config.enabled) return "The flag is off.";
+  if (flag.variants.length < 2) return "The flag has one variant only.";
+  return "variant" in config.default ? null : "Its default does not serve one variant to everybody.";
+}
 
 interface StartProps {
   project: string;
@@ -13,31 +22,29 @@ interface StartProps {
   config: FlagConfig;
 }
 
-/** The way to a rollout, where one can start: the flag is on and serves one variant to everybody by default. */
+/** The way to a rollout, or why there is none. */
 export function StartRollout({ project, flag, environment, config }: StartProps) {
   const mayNot = refusalWords(useFlagActions().refusal("edit"), "Starting a rollout");
   const navigate = useNavigate();
-  const can = "variant" in config.default && config.enabled && !config.killed && flag.variants.length > 1;
+  const refused = startRefusal(flag, config);
+  if (refused !== null) {
+    return (
+      <Text size="sm" c="dimmed">
+        No rollout can start here. {refused}
+      </Text>
+    );
+  }
   return (
-    <Group mb="md" gap="md">
-      {can ? (
-        <Tooltip label={mayNot} disabled={mayNot === null}>
-          <Button
-            variant="default"
-            size="compact-sm"
-            aria-disabled={mayNot !== null || undefined}
-            data-disabled={mayNot !== null || undefined}
-            onClick={() => {
-              if (mayNot === null) void navigate({ to: "/projects/$project/flags/$flag/rollouts/new", params: { project, flag: flag.key }, search: { environment: environment.key } });
-            }}
-          >
-            Roll out another variant…
-          </Button>
-        </Tooltip>
-      ) : null}
-      <TextLink to="/projects/$project/rollouts" params={{ project }} search={{ flag: flag.key, environment: environment.key }} size="sm">
-        Its rollouts
-      </TextLink>
+    <Group gap="md">
+      <Guarded
+        refusal={mayNot}
+        onClick={() => void navigate({ to: "/projects/$project/flags/$flag/rollouts/new", params: { project, flag: flag.key }, search: { environment: environment.key } })}
+      >
+        Roll out another variant…
+      </Guarded>
+      <Text size="sm" c="dimmed">
+        Step by step, as far as gates find no harm.
+      </Text>
     </Group>
   );
 }
