@@ -2,15 +2,18 @@ import { ActionIcon, Button, TextInput } from "@mantine/core";
 import { useState, type KeyboardEvent } from "react";
 
 import type { Rule } from "../../api/types";
-import { BinIcon, ChevronIcon, DownIcon, PlusIcon, UpIcon, WarningIcon } from "../../components/icons";
+import { BinIcon, ChevronIcon, CopyIcon, DownIcon, PlusIcon, UpIcon, WarningIcon } from "../../components/icons";
 import { conditionWords, serveWords } from "../../lib/words";
 import { Conditions } from "./Conditions";
 import { useIssue, useSurroundings } from "./context";
-import { moved, NEW_TEST, replaced, without } from "./draft";
+import { duplicated, moved, NEW_TEST, replaced, without } from "./draft";
 import { ServeFields } from "./ServeFields";
 import styles from "./Targeting.module.css";
 
 const idOf = (place: number, what: string) => `rule-${place}-${what}`;
+
+/** Once what was changed is drawn. */
+const focusOn = (place: number, what: string) => requestAnimationFrame(() => document.getElementById(idOf(place, what))?.focus());
 
 /** Rules in their order, one of them open. */
 export function Rules({ rules, onChange }: { rules: Rule[]; onChange(rules: Rule[]): void }) {
@@ -25,7 +28,13 @@ export function Rules({ rules, onChange }: { rules: Rule[]; onChange(rules: Rule
     // The focus goes with the rule, to a button that can still move it.
     const end = what === "up" ? to === 0 : to === rules.length - 1;
     const next = end ? (what === "up" ? "down" : "up") : what;
-    requestAnimationFrame(() => document.getElementById(idOf(to, next))?.focus());
+    focusOn(to, next);
+  };
+  const duplicate = (place: number) => {
+    onChange(duplicated(rules, place));
+    setOpen(place + 1);
+    setSaid(`Rule ${place + 1} duplicated: the copy is rule ${place + 2} of ${rules.length + 1}`);
+    focusOn(place + 1, "toggle");
   };
   return (
     <>
@@ -40,6 +49,7 @@ export function Rules({ rules, onChange }: { rules: Rule[]; onChange(rules: Rule
             onToggle={() => setOpen(open === place ? null : place)}
             onChange={(next) => onChange(replaced(rules, place, next))}
             onMove={(by) => move(place, place + by, by < 0 ? "up" : "down")}
+            onDuplicate={() => duplicate(place)}
             onRemove={() => {
               onChange(without(rules, place));
               setOpen(open === null || open === place ? null : open > place ? open - 1 : open);
@@ -76,10 +86,11 @@ interface RuleProps {
   onToggle(): void;
   onChange(rule: Rule): void;
   onMove(by: -1 | 1): void;
+  onDuplicate(): void;
   onRemove(): void;
 }
 
-function RuleCard({ rule, place, last, open, onToggle, onChange, onMove, onRemove }: RuleProps) {
+function RuleCard({ rule, place, last, open, onToggle, onChange, onMove, onDuplicate, onRemove }: RuleProps) {
   const at = `/rules/${place}`;
   const number = place + 1;
   const inside = useIssue(at);
@@ -94,7 +105,7 @@ function RuleCard({ rule, place, last, open, onToggle, onChange, onMove, onRemov
   return (
     <li className={styles.rule} data-wrong={inside !== undefined || undefined}>
       <div className={styles.ruleHead}>
-        <button type="button" className={styles.ruleToggle} aria-expanded={open} aria-controls={idOf(place, "body")} aria-keyshortcuts="Alt+ArrowUp Alt+ArrowDown" onClick={onToggle} onKeyDown={keys}>
+        <button type="button" id={idOf(place, "toggle")} className={styles.ruleToggle} aria-expanded={open} aria-controls={idOf(place, "body")} aria-keyshortcuts="Alt+ArrowUp Alt+ArrowDown" onClick={onToggle} onKeyDown={keys}>
           <ChevronIcon size={16} />
           <span>
             <strong>
@@ -118,6 +129,9 @@ function RuleCard({ rule, place, last, open, onToggle, onChange, onMove, onRemov
         </ActionIcon>
         <ActionIcon id={idOf(place, "down")} variant="subtle" color="gray" size={32} aria-label={`Move rule ${number} down`} title="Alt + ↓" disabled={last} onClick={() => onMove(1)} onKeyDown={keys}>
           <DownIcon size={16} />
+        </ActionIcon>
+        <ActionIcon variant="subtle" color="gray" size={32} aria-label={`Duplicate rule ${number}`} onClick={onDuplicate}>
+          <CopyIcon size={16} />
         </ActionIcon>
         <ActionIcon variant="subtle" color="gray" size={32} aria-label={`Remove rule ${number}`} onClick={onRemove}>
           <BinIcon size={16} />

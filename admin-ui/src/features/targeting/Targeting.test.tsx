@@ -162,6 +162,25 @@ it("keeps a draft when the page is left, until it is discarded", async () => {
   expect(await screen.findByRole("region", { name: "How it is evaluated" })).toBeVisible();
 });
 
+it("duplicates a rule right after it, opens the copy, and gives it the focus", async () => {
+  const backend = serve(createBackend());
+  const { user, region } = await edit("new-checkout", "production");
+  await user.click(within(region).getByRole("button", { name: "Duplicate rule 1" }));
+  const copy = within(region).getByRole("button", { name: /^Rule 2 · staff-first-copy/ });
+  await waitFor(() => expect(copy).toHaveFocus());
+  expect(copy).toHaveAttribute("aria-expanded", "true");
+  expect(within(region).getByText("Rule 1 duplicated: the copy is rule 2 of 3")).toBeInTheDocument();
+  await user.selectOptions(within(region).getByRole("combobox", { name: "What rule 2 serves" }), "off");
+  await user.click(within(region).getByRole("button", { name: "Review…" }));
+  const dialog = await screen.findByRole("dialog");
+  await within(dialog).findByRole("region", { name: "Difference of the configuration" });
+  await user.click(within(dialog).getByRole("button", { name: "Change in Production" }));
+  await waitFor(() => expect(backend.config("new-checkout", "production").version).toBe(4));
+  const [first, second, third] = backend.config("new-checkout", "production").rules;
+  expect([first?.id, second, third?.id]).toEqual(["staff-first", { ...first, id: "staff-first-copy", serve: { variant: "off" } }, "beta-in-europe"]);
+  expect(first?.serve).toEqual({ variant: "on" });
+});
+
 it("is locked while a rollout moves the flag, and says what can be done", async () => {
   const backend = serve(createBackend());
   backend.meddle("passkeys", "staging", { rollout: "r-1" });

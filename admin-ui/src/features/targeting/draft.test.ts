@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 
 import type { Test } from "../../api/types";
-import { evenly, moved, parseTargeting, patchOf, settled, valueKind, valuesFrom, weightsOf, withOperator, withWeights, type Targeting } from "./draft";
+import { duplicated, evenly, moved, parseTargeting, patchOf, settled, valueKind, valuesFrom, weightsOf, withOperator, withWeights, type Targeting } from "./draft";
 
 const VARIANTS = ["a", "b", "c"].map((key) => ({ key, value: key }));
 const BASE: Targeting = { prerequisites: [], targets: [], rules: [{ id: "x", serve: { variant: "a" } }], default: { variant: "b" } };
@@ -15,6 +15,17 @@ it("moves rules, but not off the list", () => {
   expect(moved(["a", "b", "c"], 2, 0)).toEqual(["c", "a", "b"]);
   expect(moved(["a", "b", "c"], 0, 1)).toEqual(["b", "a", "c"]);
   expect(moved(["a", "b"], 1, 2)).toEqual(["a", "b"]);
+});
+
+it("duplicates a rule right after it, with a name of its own", () => {
+  const serve = { variant: "a" };
+  const ids = (rules: { id?: string }[]) => rules.map(({ id }) => id);
+  const two = duplicated([{ id: "x", conditions: [], serve }, { id: "y", serve }], 0);
+  expect(ids(two)).toEqual(["x", "x-copy", "y"]);
+  expect(two[1]).toEqual({ id: "x-copy", conditions: [], serve });
+  expect(ids(duplicated(two, 0))).toEqual(["x", "x-copy-2", "x-copy", "y"]);
+  // Without a name, the server names both.
+  expect(ids(duplicated([{ serve }], 0))).toEqual([undefined, undefined]);
 });
 
 it("edits stored ranges as weights, and keeps what units are drawn by", () => {

@@ -109,6 +109,15 @@ export function moved<T>(list: T[], from: number, to: number): T[] {
   return rest.toSpliced(to, 0, item);
 }
 
+/** The rules with one of them twice, the copy right after it: as it is, but for its name, which is its own. */
+export function duplicated(rules: Rule[], at: number): Rule[] {
+  const rule = rules[at];
+  if (!rule) return rules;
+  const taken = new Set(rules.map(({ id }) => id));
+  const names = rule.id ? [`${rule.id}-copy`, ...rules.map((_, n) => `${rule.id}-copy-${n + 2}`)] : [];
+  return rules.toSpliced(at + 1, 0, { ...structuredClone(rule), id: names.find((name) => !taken.has(name)) });
+}
+
 export const replaced = <T>(list: T[], at: number, item: T): T[] => list.map((each, index) => (index === at ? item : each));
 export const without = <T>(list: T[], at: number): T[] => list.toSpliced(at, 1);
 
