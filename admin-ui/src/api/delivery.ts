@@ -4,7 +4,7 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 
 import { after, because, everything, ifMatch, limit, settled } from "./client";
 import * as sdk from "./generated";
-import type { Broken, Rollout } from "./types";
+import type { Broken, ConfigPatch, Rollout } from "./types";
 
 function readable<T extends object>(items: (T | Broken)[]): T[] {
   return items.filter((item): item is T => !("broken" in item));
@@ -16,6 +16,12 @@ export const deliveryApi = {
     everything((cursor) =>
       settled(sdk.listRollouts({ path: { project, environment }, query: { limit, ...(flag ? { flag } : {}), ...after(cursor) } })),
     ).then((found) => found.toReversed()),
+  /** Changes a flag that a rollout moves: the rollout ends, and begins anew with the changed flag. */
+  restartWith: (project: string, environment: string, flag: string, version: number, patch: ConfigPatch, reason: string) =>
+    settled(sdk.configureFlag({ path: { project, flag, environment }, headers: ifMatch(version), query: { restartRollout: true }, body: { ...patch, ...because(reason) } })),
+  /** What `restartWith` would store; nothing is written. */
+  previewRestart: (project: string, environment: string, flag: string, version: number, patch: ConfigPatch) =>
+    settled(sdk.configureFlag({ path: { project, flag, environment }, headers: ifMatch(version), query: { restartRollout: true, dryRun: true }, body: patch })),
   previewRollout: (project: string, environment: string, body: sdk.PreviewRollout, signal: AbortSignal) =>
     settled(sdk.previewRollout({ path: { project, environment }, body, signal })),
 

@@ -592,6 +592,18 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       }
       const { reason = "", ...patch } = body;
       const next: FlagConfig = { ...config, ...patch };
+      const decides = ["offVariant", "prerequisites", "targets", "rules", "default"].some((name) => name in patch);
+      const running = decides && config.rollout ? backend.rollouts.get(config.rollout) : undefined;
+      if (running && url.searchParams.get("restartRollout") !== "true") {
+        return problem(409, "in_use", `the rollout \`${running.id}\` moves this flag: roll it back, let it complete, or say \`restartRollout=true\``);
+      }
+      if (running) {
+        if (!("default" in patch)) next.default = { variant: running.baseline };
+        if (!("variant" in next.default)) return problem(409, "in_use", "the flag's default is a distribution: set it to the one variant that everybody has now");
+        if (next.default.variant === running.variant) return problem(422, "invalid", "the flag's default serves this variant to everybody already", { field: "/variant" });
+        next.rules = next.rules.filter(({ id }) => id !== `rollout-${running.id}`);
+        next.rollout = `${running.id}-again`;
+      }
       if ("distribution" in next.default && "weights" in next.default.distribution) {
         const { weights, ...kept } = next.default.distribution;
         let start = 0;
@@ -599,6 +611,11 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
         next.default = { distribution: { ...kept, ranges: ranges.filter((range) => range.end > range.start) } };
       }
       if (url.searchParams.get("dryRun") === "true") return json({ ...next, changes: [] });
+      if (running && next.rollout && "variant" in next.default) {
+        backend.rollouts.set(running.id, { ...running, status: { ...running.status, state: "rolledBack" } });
+        backend.rollouts.set(next.rollout, { ...rolloutOf(key, running.variant, next.default.variant, now(), running.spec), id: next.rollout });
+        places.set(next.rollout, environment);
+      }
       const stored = store(key, environment, next, "flag.configure", String(reason), me.user.name);
       return json(stored, 200, stored.version);
     }

@@ -130,7 +130,7 @@ it("goes on where the flag was only switched meanwhile", async () => {
   await user.selectOptions(within(region).getByRole("combobox", { name: "What the default serves" }), "off");
   backend.meddle("dark-mode", "staging", { enabled: false });
   await user.click(within(region).getByRole("button", { name: "Save" }));
-  expect(await within(region).findByText(/switched, killed or restored meanwhile/)).toBeVisible();
+  expect(await within(region).findByText(/switched, killed, restored or moved by a rollout meanwhile/)).toBeVisible();
   expect(screen.queryByRole("dialog")).toBeNull();
   await user.click(within(region).getByRole("button", { name: "Save" }));
   await waitFor(() => expect(backend.config("dark-mode", "staging")).toMatchObject({ version: 5, enabled: false, default: { variant: "off" } }));
@@ -181,14 +181,83 @@ it("duplicates a rule right after it, opens the copy, and gives it the focus", a
   expect(first?.serve).toEqual({ variant: "on" });
 });
 
-it("is locked while a rollout moves the flag, and says what can be done", async () => {
-  const backend = serve(createBackend());
-  backend.meddle("passkeys", "staging", { rollout: "r-1" });
-  const { user } = renderAt(at("passkeys"));
-  const button = await screen.findByRole("button", { name: /^Edit the targeting\. A rollout moves this flag/ });
-  await user.click(button);
+const SHOP_FLAG = "/projects/shop/flags/payments-v2/environments/staging";
+/** The default as the rollout has set it, and its rule for a segment. */
+const MOVED = {
+  default: { distribution: { ranges: [{ start: 0, end: 25_000, variant: "off" }, { start: 25_000, end: 100_000, variant: "on" }] } },
+  rules: [{ id: "rollout-r-payments", conditions: [{ operator: "segment", values: ["beta-testers"] }], serve: { variant: "off" } }],
+};
+
+async function editUnderRollout() {
+  const backend = serve(createBackend({ withRollouts: true }));
+  backend.meddle("payments-v2", "staging", MOVED);
+  const view = await edit("payments-v2");
+  await view.user.click(within(view.region).getByRole("button", { name: "Rule" }));
+  await view.user.type(within(view.region).getByRole("combobox", { name: "Attribute of condition 1 of rule 1" }), "plan");
+  await view.user.type(within(view.region).getByRole("combobox", { name: "Values of condition 1 of rule 1" }), "pro{Enter}");
+  await view.user.click(within(view.region).getByRole("button", { name: "Save and restart the rollout…" }));
+  const dialog = await screen.findByRole("dialog", { name: "Save, and restart the rollout of payments-v2?" });
+  await within(dialog).findByRole("region", { name: "What changes for whom" });
+  return { ...view, backend, dialog };
+}
+
+it("restarts the rollout that moves the flag, once somebody has read what that means and said why", async () => {
+  const { user, backend, region, dialog } = await editUnderRollout();
+  // The flag as it is without the rollout.
+  expect(within(region).getByRole("combobox", { name: "What the default serves" })).toHaveValue("on");
+  expect(dialog).toHaveTextContent(/The 25.% of units that have off by it get on again, at once\..*begins from its first step with the changed flag/);
+  const save = within(dialog).getByRole("button", { name: "Save and restart" });
+  expect(save).toBeDisabled();
+  await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "pro first");
+  await user.click(save);
+  expect(await screen.findByText("payments-v2 is changed in Staging, and its rollout begins anew")).toBeVisible();
+  expect(screen.queryByRole("dialog")).toBeNull();
   expect(screen.queryByRole("region", { name: "Edit the targeting" })).toBeNull();
-  expect(screen.getByText(/Let it complete, or roll it back above/)).toBeVisible();
+  const write = backend.requests.findLast(({ method }) => method === "PATCH");
+  expect(write?.path).toBe(`${SHOP_FLAG}?restartRollout=true`);
+  expect(write?.body).toEqual({ reason: "pro first", rules: [{ conditions: [{ attribute: "plan", operator: "in", values: ["pro"] }], serve: { variant: "on" } }] });
+  expect(backend.config("payments-v2", "staging")).toMatchObject({ default: { variant: "on" }, rollout: "r-payments-again" });
+});
+
+it("keeps the reason where the rollout took a step meanwhile, and asks once more", async () => {
+  const { user, backend, dialog } = await editUnderRollout();
+  await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "pro first");
+  backend.meddle("payments-v2", "staging", { default: { distribution: { ranges: [{ start: 0, end: 50_000, variant: "off" }, { start: 50_000, end: 100_000, variant: "on" }] } } });
+  await user.click(within(dialog).getByRole("button", { name: "Save and restart" }));
+  expect(await within(dialog).findByRole("alert")).toHaveTextContent("It was moved meanwhile");
+  expect(within(dialog).getByRole("textbox", { name: "Reason" })).toHaveValue("pro first");
+  await within(dialog).findByRole("region", { name: "What changes for whom" });
+  await user.click(within(dialog).getByRole("button", { name: "Save and restart" }));
+  await waitFor(() => expect(backend.config("payments-v2", "staging").rollout).toBe("r-payments-again"));
+});
+
+it("merges where somebody else changed the targeting while a restart was asked for", async () => {
+  const { user, backend, dialog } = await editUnderRollout();
+  await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "pro first");
+  backend.meddle("payments-v2", "staging", { targets: [{ variant: "on", values: ["grace"] }] });
+  await user.click(within(dialog).getByRole("button", { name: "Save and restart" }));
+  const merging = await screen.findByRole("dialog", { name: "Put both changes together" });
+  expect(within(merging).getByRole("radiogroup", { name: /^Units by name only they changed it/ })).toBeVisible();
+  expect(backend.config("payments-v2", "staging").rollout).toBe("r-payments");
+});
+
+it("says in the server's words why a rollout cannot begin from a draft", async () => {
+  serve(createBackend({ withRollouts: true }));
+  const { user, region } = await edit("payments-v2");
+  await user.selectOptions(within(region).getByRole("combobox", { name: "What the default serves" }), "off");
+  await user.click(within(region).getByRole("button", { name: "Save and restart the rollout…" }));
+  const dialog = await screen.findByRole("dialog");
+  expect(await within(dialog).findByRole("alert")).toHaveTextContent("serves this variant to everybody already");
+  await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "so");
+  expect(within(dialog).getByRole("button", { name: "Save and restart" })).toBeDisabled();
+});
+
+it("leads from the targeting to the rollout that moves it", async () => {
+  serve(createBackend({ withRollouts: true }));
+  const { user } = renderAt(at("payments-v2"));
+  expect(await screen.findByText("A rollout moves this flag")).toBeVisible();
+  await user.click(screen.getByRole("link", { name: "let it complete, or roll it back" }));
+  expect(await screen.findByRole("region", { name: "Rolling out off" })).toBeVisible();
 });
 
 it("is not for viewers, and says so", async () => {

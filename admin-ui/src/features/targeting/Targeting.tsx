@@ -1,10 +1,14 @@
 import { Alert, Button, Loader, Tooltip } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
 
+import { queries } from "../../api/queries";
 import type { Environment, Flag, FlagConfig } from "../../api/types";
-import { LockIcon } from "../../components/icons";
+import { RolloutIcon } from "../../components/icons";
+import { TextLink } from "../../components/TextLink";
 import { ConfigView } from "../flags/ConfigView";
 import { useFlagActions } from "../flags/FlagActions";
+import { targetingOf } from "./draft";
 import { useDraft } from "./drafts";
 import styles from "./Targeting.module.css";
 
@@ -20,25 +24,31 @@ interface TargetingProps {
 /** Who gets what, to read and to edit. */
 export function Targeting({ project, flag, environment, config }: TargetingProps) {
   const actions = useFlagActions();
-  const { draft, begin, edit, rebase, end } = useDraft(project, flag.key, environment.key);
-  const locked = typeof config.rollout === "string" && config.rollout !== "";
-  const mayNot = actions.refusal("edit") ?? (locked ? "A rollout moves this flag: it is locked until that ends" : null);
-  if (draft && !locked) {
+  const { draft, begin, edit, end } = useDraft(project, flag.key, environment.key);
+  const read = useQuery({ ...queries.rollout(project, environment.key, config.rollout ?? ""), enabled: Boolean(config.rollout) });
+  const rollout = config.rollout ? read.data : undefined;
+  // Without the rollout nobody knows what the flag is without it.
+  const unread = config.rollout && !rollout ? (read.error ? "Its rollout cannot be read" : "Its rollout is being read") : null;
+  const mayNot = actions.refusal("edit") ?? unread;
+  if (draft && unread === null) {
     return (
       <section aria-labelledby="targeting">
         <h2 id="targeting">Edit the targeting</h2>
         <Suspense fallback={<Loader type="dots" aria-label="Loading the editor" />}>
-          <TargetingEditor project={project} flag={flag} environment={environment} config={config} draft={draft} onEdit={edit} onRebase={rebase} onEnd={end} />
+          <TargetingEditor project={project} flag={flag} environment={environment} config={config} rollout={rollout} draft={draft} onEdit={edit} onRebase={begin} onEnd={end} />
         </Suspense>
       </section>
     );
   }
   return (
     <>
-      {locked ? (
-        <Alert color="gray" variant="outline" icon={<LockIcon />} title="Locked while its rollout runs" mb="md" className={styles.locked ?? ""}>
-          What the rollout measures would mean nothing after a change. Let it complete, or roll it back above; then the targeting can be edited again. Switching the flag off and killing it are possible at any time.
-          {draft ? " Your draft waits until then." : ""}
+      {config.rollout ? (
+        <Alert color="gray" variant="outline" icon={<RolloutIcon />} title="A rollout moves this flag" mb="md" className={styles.moved ?? ""}>
+          What it has measured would mean nothing after a change. So a change of the targeting ends it, and begins it anew. Else{" "}
+          <TextLink to="." search={(search) => ({ ...search, tab: "rollout" })} replace resetScroll={false} size="sm">
+            let it complete, or roll it back
+          </TextLink>{" "}
+          first. Switching the flag off and killing it are possible at any time.
         </Alert>
       ) : null}
       <ConfigView
@@ -54,7 +64,7 @@ export function Targeting({ project, flag, environment, config }: TargetingProps
               aria-disabled={mayNot !== null || undefined}
               data-disabled={mayNot !== null || undefined}
               onClick={() => {
-                if (mayNot === null) begin(config);
+                if (mayNot === null) begin(targetingOf(config, rollout), config.version);
               }}
             >
               Edit

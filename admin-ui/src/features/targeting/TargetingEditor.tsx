@@ -1,8 +1,8 @@
 import { Alert, Button, SegmentedControl, Textarea, TextInput } from "@mantine/core";
 import { useDeferredValue, useEffect, useId, useMemo, useState, type ReactNode } from "react";
 
-import type { CompileIssue, ConfigPatch, Environment, Flag, FlagConfig } from "../../api/types";
-import { WarningIcon } from "../../components/icons";
+import type { CompileIssue, ConfigPatch, Environment, Flag, FlagConfig, Rollout } from "../../api/types";
+import { RolloutIcon, WarningIcon } from "../../components/icons";
 import { canonical } from "../../lib/json";
 import { WHOLE } from "../../lib/words";
 import { useFlagActions, useIsChanging } from "../flags/FlagActions";
@@ -13,6 +13,7 @@ import { SurroundingsContext, type Surroundings } from "./context";
 import { FIELDS, inFile, parseTargeting, patchOf, same, sumOf, targetingOf, type Targeting } from "./draft";
 import type { Draft } from "./drafts";
 import { MergeDialog } from "./MergeDialog";
+import { RestartDialog } from "./RestartDialog";
 import { Rules } from "./Rules";
 import { ServeFields } from "./ServeFields";
 import styles from "./Targeting.module.css";
@@ -25,32 +26,37 @@ interface EditorProps {
   environment: Environment;
   /** As it is stored now; the draft may have begun before. */
   config: FlagConfig;
+  /** The one that moves the flag, if there is one: a change begins it anew. */
+  rollout: Rollout | undefined;
   draft: Draft;
   onEdit(draft: Targeting): void;
-  onRebase(config: FlagConfig, merged: Targeting): void;
+  /** Goes on from what is stored now. */
+  onRebase(base: Targeting, version: number, merged: Targeting): void;
   onEnd(): void;
 }
 
 const NAMES: Record<(typeof FIELDS)[number], string> = { prerequisites: "prerequisites", targets: "units by name", rules: "rules", default: "everyone else" };
 
 /** Edits who gets what: the same draft as a form and as JSON, compiled with every keystroke, saved when it is right. */
-export function TargetingEditor({ project, flag, environment, config, draft: { base, version, draft }, onEdit, onRebase, onEnd }: EditorProps) {
+export function TargetingEditor({ project, flag, environment, config, rollout, draft: { base, version, draft }, onEdit, onRebase, onEnd }: EditorProps) {
   const actions = useFlagActions();
   const isChanging = useIsChanging(flag.key, environment.key);
   const { loaded, error } = useEnvironment(project, environment.key);
   const [text, setText] = useState<string | null>(null);
   const [reason, setReason] = useState("");
-  const [merging, setMerging] = useState(false);
+  const [asking, setAsking] = useState<"merge" | "restart" | null>(null);
   const deferred = useDeferredValue(draft);
   const verdict = useMemo(() => (loaded ? judge(loaded, flag, config, deferred) : null), [loaded, flag, config, deferred]);
   const surroundings = useMemo(() => surroundingsOf(flag, loaded, verdict?.issues ?? []), [flag, loaded, verdict]);
 
   const overtaken = config.version !== version;
-  // Switched, killed or restored: that has nothing to do with the draft, which goes on from there.
-  const elsewhere = overtaken && same(targetingOf(config), base);
+  const stored = targetingOf(config, rollout);
+  // Switched, killed, restored or moved by a rollout: that has nothing to do with the draft, which goes on from there.
+  const elsewhere = overtaken && same(stored, base);
+  const conflict = overtaken && !elsewhere;
   useEffect(() => {
-    if (elsewhere) onRebase(config, draft);
-  }, [elsewhere, onRebase, config, draft]);
+    if (elsewhere) onRebase(base, config.version, draft);
+  }, [elsewhere, onRebase, base, config.version, draft]);
   const patch = patchOf(base, draft);
   const changed = FIELDS.filter((field) => field in patch);
   const unread = text === null ? null : parseTargeting(text);
@@ -60,8 +66,8 @@ export function TargetingEditor({ project, flag, environment, config, draft: { b
   const ready = changed.length > 0 && toFix === 0 && typeof unread !== "string" && mayNot === null;
 
   const save = () => {
-    setMerging(overtaken);
-    if (overtaken) return;
+    setAsking(overtaken ? "merge" : rollout ? "restart" : null);
+    if (overtaken || rollout) return;
     void actions.change(
       {
         flag,
@@ -71,7 +77,7 @@ export function TargetingEditor({ project, flag, environment, config, draft: { b
         done: `${flag.key}: ${changed.map((field) => NAMES[field]).join(", ")} changed in ${environment.name}`,
         undo: Object.fromEntries(changed.map((field) => [field, base[field]])) as ConfigPatch,
         reason: reason.trim(),
-        draft: { version, onSaved: onEnd, onOvertaken: () => setMerging(true) },
+        draft: { version, onSaved: onEnd, onOvertaken: () => setAsking("merge") },
       },
       version,
     );
@@ -93,23 +99,24 @@ export function TargetingEditor({ project, flag, environment, config, draft: { b
           />
           <span className={styles.dim}>A draft: nobody gets it before it is saved.</span>
         </div>
-        {merging && !overtaken ? (
+        {rollout ? <Restarts rollout={rollout} /> : null}
+        {asking === "merge" && !overtaken ? (
           <Alert color="yellow" icon={<WarningIcon />} title="Not saved yet" role="alert">
-            The flag was switched, killed or restored meanwhile; who gets what is as it was, and so is your draft. Save once more.
+            The flag was switched, killed, restored or moved by a rollout meanwhile; who gets what is as it was, and so is your draft. Save once more.
           </Alert>
         ) : null}
-        {overtaken && !elsewhere ? (
+        {conflict ? (
           <Alert color="yellow" icon={<WarningIcon />} title="Somebody else changed this flag meanwhile" role="status">
             <p className={styles.para}>
               You began with version {version}, and version {config.version} is stored now. Nothing of yours is lost.
             </p>
-            <Button size="xs" variant="default" onClick={() => setMerging(true)}>
+            <Button size="xs" variant="default" onClick={() => setAsking("merge")}>
               Look at both changes…
             </Button>
           </Alert>
         ) : null}
         {text === null ? (
-          <Form draft={draft} onEdit={onEdit} />
+          <Form draft={draft} rollout={rollout} onEdit={onEdit} />
         ) : (
           <Textarea
             label="Targeting as JSON"
@@ -133,7 +140,7 @@ export function TargetingEditor({ project, flag, environment, config, draft: { b
         <Issues verdict={verdict} />
         {loaded ? <TryDraft stored={loaded} flag={flag} config={config} draft={deferred} /> : null}
         <div className={styles.saveBar}>
-          {environment.production || changed.length === 0 ? null : (
+          {environment.production || rollout || changed.length === 0 ? null : (
             <TextInput className={styles.reason} label="Reason" placeholder="Optional; kept in the audit log" maxLength={1000} value={reason} onChange={(event) => setReason(event.currentTarget.value)} />
           )}
           <span role="status" className={styles.status}>
@@ -143,20 +150,23 @@ export function TargetingEditor({ project, flag, environment, config, draft: { b
             {changed.length === 0 ? "Close" : "Discard"}
           </Button>
           <Button disabled={!ready} loading={isChanging} onClick={save}>
-            {environment.production ? "Review…" : "Save"}
+            {rollout ? "Save and restart the rollout…" : environment.production ? "Review…" : "Save"}
           </Button>
         </div>
-        {merging && overtaken && !elsewhere ? (
+        {asking === "restart" && rollout && !conflict ? (
+          <RestartDialog project={project} flag={flag} environment={environment} config={config} rollout={rollout} version={version} patch={patch} onClose={() => setAsking(null)} onSaved={onEnd} />
+        ) : null}
+        {asking !== null && conflict ? (
           <MergeDialog
             base={base}
-            theirs={targetingOf(config)}
+            theirs={stored}
             version={config.version}
             mine={draft}
-            onClose={() => setMerging(false)}
+            onClose={() => setAsking(null)}
             onMerged={(merged) => {
-              setMerging(false);
+              setAsking(null);
               setText(text === null ? null : canonical(merged));
-              onRebase(config, merged);
+              onRebase(stored, config.version, merged);
             }}
           />
         ) : null}
@@ -165,7 +175,16 @@ export function TargetingEditor({ project, flag, environment, config, draft: { b
   );
 }
 
-function Form({ draft, onEdit }: { draft: Targeting; onEdit(draft: Targeting): void }) {
+/** What saving does to the rollout that moves the flag. */
+function Restarts({ rollout: { variant, baseline } }: { rollout: Rollout }) {
+  return (
+    <Alert color="yellow" icon={<RolloutIcon />} title="A rollout moves this flag">
+      Saving ends it: everyone gets {baseline} again by default, and it begins anew with the changed flag, from its first step to {variant}. Here is the flag as it is without it.
+    </Alert>
+  );
+}
+
+function Form({ draft, rollout, onEdit }: { draft: Targeting; rollout: Rollout | undefined; onEdit(draft: Targeting): void }) {
   const set = (more: Partial<Targeting>) => onEdit({ ...draft, ...more });
   // What a simple flag has none of is one click away, and stays open once it was there.
   const [before, setBefore] = useState(draft.prerequisites.length + draft.targets.length > 0);
@@ -188,7 +207,10 @@ function Form({ draft, onEdit }: { draft: Targeting; onEdit(draft: Targeting): v
       <Part title="Rules" lead={draft.rules.length > 1 ? "The first that matches decides." : undefined}>
         <Rules rules={draft.rules} onChange={(rules) => set({ rules })} />
       </Part>
-      <Part title={draft.rules.length + draft.targets.length + draft.prerequisites.length === 0 ? "Everyone gets" : "Everyone else gets"}>
+      <Part
+        title={draft.rules.length + draft.targets.length + draft.prerequisites.length === 0 ? "Everyone gets" : "Everyone else gets"}
+        lead={rollout ? `One variant other than ${rollout.variant}, for the rollout to begin from.` : undefined}
+      >
         <ServeFields serve={draft.default} onChange={(serve) => set({ default: serve })} at="/default" of="the default" />
       </Part>
     </>

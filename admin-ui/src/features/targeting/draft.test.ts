@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 
 import type { Test } from "../../api/types";
-import { duplicated, evenly, moved, parseTargeting, patchOf, settled, valueKind, valuesFrom, weightsOf, withOperator, withWeights, type Targeting } from "./draft";
+import { duplicated, evenly, moved, parseTargeting, patchOf, settled, targetingOf, valueKind, valuesFrom, weightsOf, withOperator, withWeights, type Targeting } from "./draft";
 
 const VARIANTS = ["a", "b", "c"].map((key) => ({ key, value: key }));
 const BASE: Targeting = { prerequisites: [], targets: [], rules: [{ id: "x", serve: { variant: "a" } }], default: { variant: "b" } };
@@ -26,6 +26,19 @@ it("duplicates a rule right after it, with a name of its own", () => {
   expect(ids(duplicated(two, 0))).toEqual(["x", "x-copy-2", "x-copy", "y"]);
   // Without a name, the server names both.
   expect(ids(duplicated([{ serve }], 0))).toEqual([undefined, undefined]);
+});
+
+it("leaves out what a rollout has for itself", () => {
+  const rule = { id: "x", serve: { variant: "a" } };
+  const config = {
+    flag: "f", environment: "e", version: 1, snapshotVersion: 1, enabled: true, killed: false, availability: "private" as const, salt: "s", issues: [],
+    prerequisites: [], targets: [],
+    rules: [{ id: "rollout-r1", serve: { variant: "b" } }, rule],
+    default: { distribution: { ranges: [{ start: 0, end: 100_000, variant: "b" }] } },
+    rollout: "r1",
+  };
+  expect(targetingOf(config, { id: "r1", baseline: "a" })).toEqual({ prerequisites: [], targets: [], rules: [rule], default: { variant: "a" } });
+  expect(targetingOf(config).rules).toHaveLength(2);
 });
 
 it("edits stored ranges as weights, and keeps what units are drawn by", () => {

@@ -1,6 +1,6 @@
 /** What people change of a flag in an environment, and what becomes of it. */
 
-import type { BucketRange, Condition, ConfigPatch, Distribution, Flag, FlagConfig, FlagInFile, Prerequisite, Rule, Serve, Target, Test, Variant } from "../../api/types";
+import type { BucketRange, Condition, ConfigPatch, Distribution, Flag, FlagConfig, FlagInFile, Prerequisite, Rollout, Rule, Serve, Target, Test, Variant } from "../../api/types";
 import { canonical } from "../../lib/json";
 import { shares, WHOLE } from "../../lib/words";
 
@@ -14,8 +14,14 @@ export interface Targeting {
 
 export const FIELDS = ["prerequisites", "targets", "rules", "default"] as const satisfies (keyof Targeting)[];
 
-export function targetingOf({ prerequisites, targets, rules, default: serve }: Targeting): Targeting {
-  return { prerequisites, targets, rules, default: serve };
+/**
+ * What people decide of a configuration. Under a rollout, which moves the default and may have a rule for itself, that is
+ * what is in force without it: everyone else has its baseline.
+ */
+export function targetingOf(config: FlagConfig, rollout?: Pick<Rollout, "id" | "baseline">): Targeting {
+  const { prerequisites, targets, rules, default: serve } = config;
+  if (!rollout) return { prerequisites, targets, rules, default: serve };
+  return { prerequisites, targets, rules: rules.filter(({ id }) => id !== `rollout-${rollout.id}`), default: { variant: rollout.baseline } };
 }
 
 export const same = (a: unknown, b: unknown) => canonical(a) === canonical(b);
