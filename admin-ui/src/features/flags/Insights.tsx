@@ -27,11 +27,15 @@ export function Insights({ project, flag, environment }: { project: string; flag
       </p>
       {total > 0 ? (
         <table className={styles.table}>
-          <thead className="visually-hidden">
+          <thead>
             <tr>
               <th scope="col">Variant</th>
-              <th scope="col">Share</th>
-              <th scope="col">Evaluations</th>
+              <th scope="col" className={styles.number}>
+                Share
+              </th>
+              <th scope="col" className={styles.number}>
+                Evaluations
+              </th>
               <th scope="col">Minute by minute</th>
             </tr>
           </thead>
