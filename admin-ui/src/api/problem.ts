@@ -55,6 +55,12 @@ export function isProblem(error: unknown, code?: string): error is Problem {
   return error instanceof Problem && (code === undefined || error.code === code);
 }
 
+/** What was refused, by the JSON Pointer of its field. A taken key comes without one, as the server finds it only when it stores. */
+export function problemAt(problem: Problem | null): (field: string) => string | undefined {
+  const of = problem?.code === "key_taken" ? "/key" : problem?.field;
+  return (field) => (field === of ? problem?.message : undefined);
+}
+
 /** What to show for any thrown value. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;

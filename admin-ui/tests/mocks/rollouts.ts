@@ -244,7 +244,7 @@ function crud<T extends Versioned>(all: T[], what: string, { method, headers, bo
   const { reason: _, ...fields } = body;
   const stamp = { version: 1, createdAt: now.toISOString(), updatedAt: now.toISOString() };
   if (key === undefined) {
-    if (all.some((each) => each.key === fields["key"])) return problem(409, "key_taken", `the key \`${String(fields["key"])}\` is taken`, { field: "/key" });
+    if (all.some((each) => each.key === fields["key"])) return problem(409, "key_taken", `${what} \`${String(fields["key"])}\` is there already: choose another key`);
     const made = { ...stamp, ...fields } as unknown as T;
     all.push(made);
     return json({ ...made, ...make(fields) }, 201);

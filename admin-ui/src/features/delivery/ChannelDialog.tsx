@@ -3,7 +3,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
-import { isProblem } from "../../api/problem";
+import { isProblem, problemAt } from "../../api/problem";
 import { queries } from "../../api/queries";
 import type { NotificationChannel, NotificationSeverity, NotificationTarget } from "../../api/types";
 import { CopyValue } from "../../components/CopyValue";
@@ -85,7 +85,7 @@ export function ChannelDialog({ project, channel, onClose }: { project: string; 
   if (made && "signingKey" in made && typeof made.signingKey === "string") return <SigningKey value={made.signingKey} onClose={onClose} />;
   const problem = isProblem(save.error) ? save.error : null;
   const stale = theirs !== null && problem?.code === "stale";
-  const at = (field: string) => (problem?.field === field ? problem.message : undefined);
+  const at = problemAt(problem);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     save.mutate();

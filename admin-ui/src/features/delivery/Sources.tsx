@@ -4,7 +4,7 @@ import { useParams } from "@tanstack/react-router";
 import { useState, type FormEvent } from "react";
 
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
-import { isProblem } from "../../api/problem";
+import { isProblem, problemAt } from "../../api/problem";
 import type { MetricSource, SourceKind } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
 import { Guarded } from "../../components/Guarded";
@@ -126,7 +126,7 @@ function SourceDialog({ project, source, onClose }: { project: string; source: M
   });
   const problem = isProblem(save.error) ? save.error : null;
   const stale = theirs !== null && problem?.code === "stale";
-  const at = (field: string) => (problem?.field === field ? problem.message : undefined);
+  const at = problemAt(problem);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     save.mutate();

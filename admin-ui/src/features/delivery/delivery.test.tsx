@@ -75,7 +75,7 @@ it("makes a metric source, and tries queries on it: a number, or what is wrong",
   await user.type(within(dialog).getByRole("textbox", { name: "Name" }), "Prometheus");
   await user.type(within(dialog).getByRole("textbox", { name: "Address" }), "https://two.example.org");
   await user.click(within(dialog).getByRole("button", { name: "Create metric source" }));
-  await waitFor(() => expect(within(dialog).getByRole("textbox", { name: "Key" })).toHaveAccessibleDescription(/the key `prometheus` is taken/));
+  await waitFor(() => expect(within(dialog).getByRole("textbox", { name: "Key" })).toHaveAccessibleDescription(/metric source `prometheus` is there already/));
   await user.clear(within(dialog).getByRole("textbox", { name: "Key" }));
   await user.type(within(dialog).getByRole("textbox", { name: "Key" }), "two");
   await user.click(within(dialog).getByRole("button", { name: "Create metric source" }));
