@@ -1,4 +1,4 @@
-import { Group, Loader, Stack, Textarea, TextInput } from "@mantine/core";
+import { Group, Loader, Stack } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
@@ -10,10 +10,10 @@ import type { RolloutTemplate } from "../../api/types";
 import { Guarded } from "../../components/Guarded";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
-import { KEY_RULE, keyFrom } from "../../lib/keys";
 import spec from "../rollouts/Spec.module.css";
 import { cleaned, EMPTY, errorsOf } from "../rollouts/specDraft";
 import { SpecEditor } from "../rollouts/SpecEditor";
+import { namesOf, TemplateFields, type TemplateNames } from "../rollouts/TemplateFields";
 import styles from "./Delivery.module.css";
 import { OptionalReason, Overtaken, useRefusal } from "./parts";
 
@@ -59,9 +59,7 @@ function TemplateForm({ project, template, from }: { project: string; template: 
   // What was read first: a newer one, read meanwhile, is somebody else's, and must not be overwritten unseen.
   const [base, setBase] = useState(template);
   const [theirs, setTheirs] = useState<{ before: unknown; after: unknown } | null>(null);
-  const [name, setName] = useState(template?.name ?? (from ? `${from.name} copy` : ""));
-  const [key, setKey] = useState<string | null>(null);
-  const [description, setDescription] = useState((template ?? from)?.description ?? "");
+  const [names, setNames] = useState<TemplateNames>({ name: template?.name ?? (from ? `${from.name} copy` : ""), key: null, description: (template ?? from)?.description ?? "" });
   const [draft, setDraft] = useState((template ?? from)?.spec ?? EMPTY);
   const [reason, setReason] = useState("");
   const mayNot = useRefusal("edit", "Changing templates");
@@ -69,8 +67,9 @@ function TemplateForm({ project, template, from }: { project: string; template: 
   const navigate = useNavigate();
   const save = useMutation({
     mutationFn: () => {
-      const body = { name: name.trim(), description: description.trim(), spec: cleaned(draft), reason: reason.trim() };
-      return base ? deliveryApi.updateTemplate(project, base.key, base.version, body) : deliveryApi.createTemplate(project, { ...body, key: (key ?? keyFrom(name)).trim() });
+      const { key, ...called } = namesOf(names);
+      const body = { ...called, spec: cleaned(draft), reason: reason.trim() };
+      return base ? deliveryApi.updateTemplate(project, base.key, base.version, body) : deliveryApi.createTemplate(project, { ...body, key });
     },
     onSuccess: async (saved) => {
       await queryClient.invalidateQueries({ queryKey: ["project", project] });
@@ -89,7 +88,6 @@ function TemplateForm({ project, template, from }: { project: string; template: 
   const problem = isProblem(save.error) ? save.error : null;
   const errors = useMemo(() => errorsOf(problem), [problem]);
   const stale = theirs !== null && problem?.code === "stale";
-  const at = (field: string) => (problem?.field === field ? problem.message : undefined);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     save.mutate();
@@ -98,11 +96,7 @@ function TemplateForm({ project, template, from }: { project: string; template: 
     <form onSubmit={submit}>
       <Stack gap={18}>
         <Card className={styles.card ?? ""}>
-          <Stack gap="md">
-            <TextInput label="Name" required value={name} onChange={(event) => setName(event.currentTarget.value)} error={at("/name")} />
-            {template ? null : <TextInput label="Key" description={KEY_RULE} required value={key ?? keyFrom(name)} onChange={(event) => setKey(event.currentTarget.value)} error={at("/key")} />}
-            <Textarea label="Description" autosize minRows={1} maxRows={4} value={description} onChange={(event) => setDescription(event.currentTarget.value)} error={at("/description")} />
-          </Stack>
+          <TemplateFields names={names} keyed={template === null} problem={problem} onChange={setNames} />
         </Card>
         <Card className={spec.card ?? ""}>
           <h2>What a rollout of it does</h2>

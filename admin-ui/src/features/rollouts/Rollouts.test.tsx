@@ -251,6 +251,39 @@ it("takes a preset's gates, and tries their query", async () => {
   });
 }, FORM_MS);
 
+it("saves what was written as a template, names a taken key at its field, and goes on from the template", async () => {
+  const backend = serve(createBackend());
+  const { user } = renderAt(START);
+  const first = await screen.findByRole("listitem", { name: "Step 1, 10\u202f%" });
+  await fill(user, within(first).getByRole("textbox", { name: "Share" }), "15");
+  await user.click(screen.getByRole("button", { name: "Save as template…" }));
+  const dialog = await screen.findByRole("dialog", { name: "Save as a template" });
+  const key = within(dialog).getByRole("textbox", { name: "Key" });
+  await fill(user, within(dialog).getByRole("textbox", { name: "Name" }), "Fast");
+  expect(key).toHaveValue("fast");
+  await user.click(within(dialog).getByRole("button", { name: "Save template" }));
+  await waitFor(() => expect(key).toBeInvalid());
+  expect(key).toHaveAccessibleDescription(/template `fast` is there already/);
+  await fill(user, key, "evening");
+  await fill(user, within(dialog).getByRole("textbox", { name: "Description" }), "After eight");
+  await user.click(within(dialog).getByRole("button", { name: "Save template" }));
+  await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+  expect(backend.delivery.templates.at(-1)).toMatchObject({ key: "evening", name: "Fast", description: "After eight", spec: { steps: [{ share: 15_000 }, { share: 25_000 }, { share: 50_000 }, { share: 100_000 }] } });
+  const pressed = within(screen.getByRole("group", { name: "Templates" })).getAllByRole("button", { pressed: true });
+  expect(pressed.map((button) => button.textContent)).toEqual(["FastAfter eight"]);
+  // Nothing was started by it.
+  expect(backend.rollouts.size).toBe(0);
+}, FORM_MS);
+
+it("lets no viewer save a template, and says why", async () => {
+  serve(createBackend({ role: "viewer" }));
+  const { user } = renderAt(START);
+  const button = await screen.findByRole("button", { name: "Save as template…" });
+  expect(button).toHaveAttribute("aria-description", "Changing templates needs the role editor; you are a viewer here");
+  await user.click(button);
+  expect(screen.queryByRole("dialog")).toBeNull();
+});
+
 it("writes means, approvals, windows, a guard and what harm does", async () => {
   const backend = serve(createBackend());
   const { user } = renderAt(START);

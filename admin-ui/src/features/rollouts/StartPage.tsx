@@ -1,4 +1,4 @@
-import { Button, Checkbox, Group, Loader, Select, Stack, Text, Textarea, Tooltip } from "@mantine/core";
+import { Checkbox, Group, Loader, Select, Stack, Text, Textarea } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
@@ -10,6 +10,8 @@ import { isProblem } from "../../api/problem";
 import { queries } from "../../api/queries";
 import type { Environment, Flag, FlagConfig, RolloutSpec, RolloutTemplate } from "../../api/types";
 import { EnvironmentName } from "../../components/EnvironmentName";
+import { Guarded } from "../../components/Guarded";
+import { CheckIcon } from "../../components/icons";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { canonical } from "../../lib/json";
@@ -17,6 +19,7 @@ import { useFlagActions } from "../flags/FlagActions";
 import { PreviewPanel, type Traffic } from "./PreviewPanel";
 import { isQuery, refusalWords } from "./rolloutWords";
 import above from "./RolloutPage.module.css";
+import { SaveTemplate } from "./SaveTemplate";
 import styles from "./Spec.module.css";
 import { cleaned, EMPTY, errorsOf } from "./specDraft";
 import { SpecEditor } from "./SpecEditor";
@@ -90,6 +93,8 @@ function Start({ project, environment, flag, config, templates }: StartProps) {
   const baseline = "variant" in config.default ? config.default.variant : "";
   const others = flag.variants.map(({ key }) => key).filter((key) => key !== baseline);
   const [variant, setVariant] = useState(others[0] ?? "");
+  const [chosen, setChosen] = useState(DEFAULT);
+  const [saving, setSaving] = useState(false);
   const [spec, setSpec] = useState<RolloutSpec>(() => templates.find(({ key }) => key === DEFAULT)?.spec ?? EMPTY);
   const [traffic, setTraffic] = useState<Traffic>({ unitsPerMinute: undefined, baselines: {} });
   const [freshCohort, setFreshCohort] = useState(false);
@@ -97,7 +102,8 @@ function Start({ project, environment, flag, config, templates }: StartProps) {
   const [reason, setReason] = useState("");
   const segments = useQuery(deliveryQueries.segmentKeys(project, environment.key)).data ?? NONE;
   const preview = usePreview(project, environment.key, flag.key, spec, traffic);
-  const mayNot = refusalWords(useFlagActions().refusal("edit"), "Starting a rollout");
+  const refusal = useFlagActions().refusal("edit");
+  const mayNot = refusalWords(refusal, "Starting a rollout");
   const queryClient = useQueryClient();
   const navigate = useNavigate();
   const start = useMutation({
@@ -124,6 +130,7 @@ function Start({ project, environment, flag, config, templates }: StartProps) {
   const take = (template: RolloutTemplate) => {
     // The gates of somebody who has written some are not thrown away for a template that has none.
     const gates = template.spec.gates?.length ? template.spec.gates : (spec.gates ?? []);
+    setChosen(template.key);
     change({ ...template.spec, gates });
   };
   const refused = start.error ?? preview.error;
@@ -134,58 +141,71 @@ function Start({ project, environment, flag, config, templates }: StartProps) {
     if (mayNot === null) start.mutate();
   };
   return (
-    <form onSubmit={submit} className={styles.layout}>
-      <Stack gap={18} miw={0}>
-        <Card className={styles.card ?? ""}>
-          <h2>From a template</h2>
-          <div className={styles.templates} role="group" aria-label="Templates">
-            {templates.map((template) => (
-              <button
-                key={template.key}
-                type="button"
-                className={styles.template}
-                aria-pressed={canonical({ ...cleaned(template.spec), gates: null }) === canonical({ ...cleaned(spec), gates: null }) && (!template.spec.gates?.length || canonical(cleaned(template.spec)) === canonical(cleaned(spec)))}
-                onClick={() => take(template)}
-              >
-                <strong>{template.name}</strong>
-                <span>{template.description}</span>
-              </button>
-            ))}
-          </div>
-          {others.length > 1 ? <Select mt="md" maw={320} label="New variant" data={others} value={variant} onChange={(value) => setVariant(value ?? variant)} allowDeselect={false} /> : null}
-        </Card>
-        <Card className={styles.card ?? ""}>
-          <h2>What it does</h2>
-          <SpecEditor project={project} spec={spec} segments={segments} errors={errors} onChange={change} />
-        </Card>
-        <Card className={styles.card ?? ""}>
-          <h2>Start it</h2>
-          <Stack gap="md">
-            <Checkbox label="Begin with other units than the attempt before" description="Else the same units have it first again." checked={freshCohort} onChange={(event) => setFreshCohort(event.currentTarget.checked)} />
-            {queried ? (
-              <Checkbox
-                label="Start although a query has no number yet"
-                description="For a metric that only begins with the release. It holds at its first step until there is a number."
-                checked={allowNoData}
-                onChange={(event) => setAllowNoData(event.currentTarget.checked)}
-              />
-            ) : null}
-            <Textarea label="Reason" description="Kept in the audit log." autosize minRows={2} maxRows={5} maxLength={1000} value={reason} onChange={(event) => setReason(event.currentTarget.value)} />
-            {start.error ? <ProblemAlert error={start.error} /> : null}
-            <Group justify="space-between">
-              <Text size="sm" c="dimmed">
-                {variant} goes out; where harm is found, {baseline} comes back by itself.
-              </Text>
-              <Tooltip label={mayNot} disabled={mayNot === null}>
-                <Button type="submit" loading={start.isPending} aria-disabled={mayNot !== null || undefined} data-disabled={mayNot !== null || undefined} aria-description={mayNot ?? undefined}>
+    <>
+      <form onSubmit={submit} className={styles.layout}>
+        <Stack gap={18} miw={0}>
+          <Card className={styles.card ?? ""}>
+            <h2>From a template</h2>
+            <div className={styles.templates} role="group" aria-label="Templates">
+              {templates.map((template) => (
+                <TemplateButton key={template.key} template={template} pressed={template.key === chosen && isAsIn(template, spec)} onTake={() => take(template)} />
+              ))}
+            </div>
+            {others.length > 1 ? <Select mt="md" maw={320} label="New variant" data={others} value={variant} onChange={(value) => setVariant(value ?? variant)} allowDeselect={false} /> : null}
+          </Card>
+          <Card className={styles.card ?? ""}>
+            <h2>What it does</h2>
+            <SpecEditor project={project} spec={spec} segments={segments} errors={errors} onChange={change} />
+            <Guarded refusal={refusalWords(refusal, "Changing templates")} variant="default" size="compact-sm" mt="md" onClick={() => setSaving(true)}>
+              Save as template…
+            </Guarded>
+          </Card>
+          <Card className={styles.card ?? ""}>
+            <h2>Start it</h2>
+            <Stack gap="md">
+              <Checkbox label="Begin with other units than the attempt before" description="Else the same units have it first again." checked={freshCohort} onChange={(event) => setFreshCohort(event.currentTarget.checked)} />
+              {queried ? (
+                <Checkbox
+                  label="Start although a query has no number yet"
+                  description="For a metric that only begins with the release. It holds at its first step until there is a number."
+                  checked={allowNoData}
+                  onChange={(event) => setAllowNoData(event.currentTarget.checked)}
+                />
+              ) : null}
+              <Textarea label="Reason" description="Kept in the audit log." autosize minRows={2} maxRows={5} maxLength={1000} value={reason} onChange={(event) => setReason(event.currentTarget.value)} />
+              {start.error ? <ProblemAlert error={start.error} /> : null}
+              <Group justify="space-between">
+                <Text size="sm" c="dimmed">
+                  {variant} goes out; where harm is found, {baseline} comes back by itself.
+                </Text>
+                <Guarded refusal={mayNot} type="submit" loading={start.isPending}>
                   Start in {environment.name}
-                </Button>
-              </Tooltip>
-            </Group>
-          </Stack>
-        </Card>
-      </Stack>
-      <PreviewPanel spec={spec} preview={preview.data} pending={preview.pending} error={preview.pending ? null : preview.error} traffic={traffic} onTraffic={setTraffic} />
-    </form>
+                </Guarded>
+              </Group>
+            </Stack>
+          </Card>
+        </Stack>
+        <PreviewPanel spec={spec} preview={preview.data} pending={preview.pending} error={preview.pending ? null : preview.error} traffic={traffic} onTraffic={setTraffic} />
+      </form>
+      {saving ? <SaveTemplate project={project} spec={spec} onClose={() => setSaving(false)} onSaved={take} /> : null}
+    </>
+  );
+}
+
+/** Whether the spec says what the template says; one without gates leaves them open. */
+function isAsIn(template: RolloutTemplate, spec: RolloutSpec): boolean {
+  const gates = template.spec.gates?.length ? spec.gates : [];
+  return canonical(cleaned(template.spec)) === canonical(cleaned({ ...spec, gates: gates ?? [] }));
+}
+
+function TemplateButton({ template, pressed, onTake }: { template: RolloutTemplate; pressed: boolean; onTake(): void }) {
+  return (
+    <button type="button" className={styles.template} aria-pressed={pressed} onClick={onTake}>
+      <strong>
+        {template.name}
+        {pressed ? <CheckIcon size={15} /> : null}
+      </strong>
+      <span>{template.description}</span>
+    </button>
   );
 }
