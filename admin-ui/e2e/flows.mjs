@@ -470,6 +470,54 @@ async function startRollout(flag, fill) {
   await page.waitForURL(/\/rollouts\/[0-9A-Z]+/);
 }
 
+await fact("a rollout’s spec becomes a template, and a taken key is named at its field", async () => {
+  watch.expected.add(422);
+  await startRollout(FLAG, async () => {
+    await page.getByRole("button", { name: "Save as template…" }).click();
+    await dialog(page).getByRole("textbox", { name: "Name" }).fill("Default");
+    await dialog(page).getByRole("button", { name: "Save template" }).click();
+    await dialog(page).getByRole("alert").waitFor();
+    assert.equal(await dialog(page).getByRole("textbox", { name: "Key" }).getAttribute("aria-invalid"), "true");
+    await watch.accessible(page, "a template with a taken key");
+    await dialog(page).getByRole("textbox", { name: "Key" }).fill("of-the-flow");
+    await dialog(page).getByRole("textbox", { name: "Name" }).fill("Of the flow");
+    await dialog(page).getByRole("button", { name: "Save template" }).click();
+    await dialog(page).waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Of the flow", pressed: true }).waitFor();
+  });
+  watch.expected.delete(422);
+});
+
+await fact("a change of a flag under rollout begins the rollout anew, and says so before", async () => {
+  const path = `/projects/${project}/flags/${FLAG}/environments/development`;
+  await atShare("10");
+  const { body: before } = await call(page, "GET", path);
+  const rule = `rule ${before.rules.length + 1}`;
+  await page.goto(`${base}/projects/${project}/flags/${FLAG}?environment=development`);
+  await page.getByRole("button", { name: /^Edit the targeting/ }).click();
+  await page.getByRole("button", { name: "Rule", exact: true }).click();
+  await page.getByRole("combobox", { name: `Attribute of condition 1 of ${rule}` }).fill("email");
+  const values = page.getByRole("combobox", { name: `Values of condition 1 of ${rule}`, exact: true });
+  await values.fill("ada@example.org");
+  await values.press("Enter");
+  await page.getByRole("button", { name: "Save and restart the rollout…" }).click();
+  await dialog(page).getByRole("region", { name: "What changes for whom" }).waitFor();
+  await dialog(page).getByText(/The 10.% of units that have “off” by it get “on” again/).waitFor();
+  await watch.accessible(page, "the restart of a rollout");
+  await dialog(page).getByRole("textbox", { name: "Reason" }).fill("Ada first");
+  await dialog(page).getByRole("button", { name: "Save and restart" }).click();
+  await dialog(page).waitFor({ state: "detached" });
+  const { body: after } = await call(page, "GET", path);
+  assert.ok(after.rollout && after.rollout !== before.rollout, JSON.stringify(after));
+  assert.equal(after.rules.length, before.rules.length + 1);
+  await page.getByRole("navigation", { name: "Parts of the flag" }).getByRole("link", { name: /^Rollout/ }).click();
+  await page.getByRole("list", { name: "Past rollouts" }).getByText("Rolled back").first().waitFor();
+  await page.getByRole("button", { name: "Roll back…" }).click();
+  await dialog(page).getByRole("textbox", { name: "Reason" }).fill("the flow is over");
+  await dialog(page).getByRole("button", { name: "Roll back" }).click();
+  await page.getByRole("button", { name: "Roll out another variant…" }).waitFor();
+});
+
 await fact("a rollout goes to 100 % by a person's hand, with a reason for each step", async () => {
   await startRollout(FLAG, async () => {});
   for (const share of ["10", "25", "50", "100"]) {

@@ -100,5 +100,5 @@ export function RestartDialog({ project, flag, environment, config, rollout, ver
 
 /** What happens at once to those who have the new variant. */
 function lossWords({ share, variant, baseline }: Pick<Rollout, "share" | "variant" | "baseline">): string {
-  return share > 0 ? `The ${percent(share)} of units that have ${variant} by it get ${baseline} again, at once.` : `Nobody has ${variant} by it yet.`;
+  return share > 0 ? `The ${percent(share)} of units that have “${variant}” by it get “${baseline}” again, at once.` : `Nobody has “${variant}” by it yet.`;
 }

@@ -205,7 +205,7 @@ it("restarts the rollout that moves the flag, once somebody has read what that m
   const { user, backend, region, dialog } = await editUnderRollout();
   // The flag as it is without the rollout.
   expect(within(region).getByRole("combobox", { name: "What the default serves" })).toHaveValue("on");
-  expect(dialog).toHaveTextContent(/The 25.% of units that have off by it get on again, at once\..*begins from its first step with the changed flag/);
+  expect(dialog).toHaveTextContent(/The 25.% of units that have “off” by it get “on” again, at once\..*begins from its first step with the changed flag/);
   const save = within(dialog).getByRole("button", { name: "Save and restart" });
   expect(save).toBeDisabled();
   await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "pro first");

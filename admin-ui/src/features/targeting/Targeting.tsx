@@ -45,7 +45,7 @@ export function Targeting({ project, flag, environment, config }: TargetingProps
       {config.rollout ? (
         <Alert color="gray" variant="outline" icon={<RolloutIcon />} title="A rollout moves this flag" mb="md" className={styles.moved ?? ""}>
           What it has measured would mean nothing after a change. So a change of the targeting ends it, and begins it anew. Else{" "}
-          <TextLink to="." search={(search) => ({ ...search, tab: "rollout" })} replace resetScroll={false} size="sm">
+          <TextLink to="." search={(search) => ({ ...search, tab: "rollout" })} replace resetScroll={false} size="sm" underline="always">
             let it complete, or roll it back
           </TextLink>{" "}
           first. Switching the flag off and killing it are possible at any time.

@@ -179,7 +179,7 @@ export function TargetingEditor({ project, flag, environment, config, rollout, d
 function Restarts({ rollout: { variant, baseline } }: { rollout: Rollout }) {
   return (
     <Alert color="yellow" icon={<RolloutIcon />} title="A rollout moves this flag">
-      Saving ends it: everyone gets {baseline} again by default, and it begins anew with the changed flag, from its first step to {variant}. Here is the flag as it is without it.
+      Saving ends it: everyone gets “{baseline}” again by default, and it begins anew with the changed flag, from its first step to “{variant}”. Here is the flag as it is without it.
     </Alert>
   );
 }
@@ -209,7 +209,7 @@ function Form({ draft, rollout, onEdit }: { draft: Targeting; rollout: Rollout |
       </Part>
       <Part
         title={draft.rules.length + draft.targets.length + draft.prerequisites.length === 0 ? "Everyone gets" : "Everyone else gets"}
-        lead={rollout ? `One variant other than ${rollout.variant}, for the rollout to begin from.` : undefined}
+        lead={rollout ? `One variant other than “${rollout.variant}”, for the rollout to begin from.` : undefined}
       >
         <ServeFields serve={draft.default} onChange={(serve) => set({ default: serve })} at="/default" of="the default" />
       </Part>
