@@ -176,11 +176,13 @@ await fact("a change that overtakes is refused and shown, never overwritten", as
   watch.expected.delete(412);
 });
 
-await fact("a kill needs a reason, is everywhere at once, and a restore takes it back", async () => {
+await fact("a kill needs a reason and in production the key, is everywhere at once, and a restore takes it back", async () => {
   await rowMenu(page, OTHER, "Kill in Production…");
   const kill = dialog(page).getByRole("button", { name: "Kill in Production" });
   assert.ok(await kill.isDisabled());
   await dialog(page).getByLabel(/Reason/).fill("couriers are on strike");
+  assert.ok(await kill.isDisabled());
+  await dialog(page).getByLabel(`Type ${OTHER} to confirm`).fill(OTHER);
   await watch.accessible(page, "the kill, light");
   const killed = (of) =>
     of.waitForFunction((flag) => {

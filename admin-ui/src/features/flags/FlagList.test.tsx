@@ -134,7 +134,7 @@ it("asks about a stale toggle outside of production as well", async () => {
   expect(within(dialog).getByRole("button", { name: "Turn on in Staging" })).toBeDisabled();
 });
 
-it("kills for a reason only", async () => {
+it("kills in production for a reason only, once the key is typed", async () => {
   const backend = serve(createBackend());
   const { user } = renderAt(LIST);
   await user.click(await screen.findByRole("button", { name: "Actions for payments-v2" }));
@@ -144,10 +144,24 @@ it("kills for a reason only", async () => {
   expect(kill).toBeDisabled();
   expect(await within(dialog).findByText(/everyone in Production gets/)).toHaveTextContent("off (false)");
   await user.type(within(dialog).getByLabelText(/Reason/), "declines doubled");
+  expect(kill).toBeDisabled();
+  await user.type(within(dialog).getByLabelText(/^Type payments-v2 to confirm/), "payments-v2");
   await user.click(kill);
   expect(await screen.findByText("payments-v2 is killed in Production")).toBeVisible();
   expect(await screen.findByText("Applied on 3 of 3 SDKs, slowest 38 ms")).toBeVisible();
   expect(backend.config("payments-v2", "production")).toMatchObject({ killed: true, kill: { reason: "declines doubled" } });
+});
+
+it("kills elsewhere for a reason alone", async () => {
+  const backend = serve(createBackend());
+  const { user } = renderAt(LIST);
+  await user.click(await screen.findByRole("button", { name: "Actions for payments-v2" }));
+  await user.click(await screen.findByRole("menuitem", { name: "Kill in Staging…" }));
+  const dialog = await screen.findByRole("dialog");
+  await user.type(within(dialog).getByLabelText(/Reason/), "a drill");
+  expect(within(dialog).queryByLabelText(/to confirm/)).toBeNull();
+  await user.click(within(dialog).getByRole("button", { name: "Kill in Staging" }));
+  await waitFor(() => expect(backend.config("payments-v2", "staging").killed).toBe(true));
 });
 
 it("restores from the same place", async () => {

@@ -11,6 +11,7 @@ import { EnvironmentName } from "../../components/EnvironmentName";
 import { KillIcon, RestoreIcon } from "../../components/icons";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
+import { TypedConfirmation } from "../../components/TypedConfirmation";
 import { offWords, serveWords } from "../../lib/words";
 import { ReceiptsLine } from "../environments/ReceiptsLine";
 import styles from "./Dialogs.module.css";
@@ -30,9 +31,12 @@ interface KillProps extends ProposedKill {
 
 const RECEIPTS_MS = 8_000;
 
-/** Kills a flag in an environment, or lifts the kill: one reason, one click, no approval. */
+/** Kills a flag in an environment, or lifts the kill: one reason, in production the flag’s key, no approval. */
 export function KillDialog({ project, flag, environment, restore, onClose, onDone }: KillProps) {
   const [reason, setReason] = useState("");
+  const [typed, setTyped] = useState("");
+  const isTyping = environment.production && !restore;
+  const isReady = reason.trim() !== "" && (!isTyping || typed === flag.key);
   const config = useQuery(queries.config(project, flag.key, environment.key));
   const act = useMutation({
     mutationFn: (): Promise<unknown> => (restore ? api.restore : api.kill)(project, environment.key, flag.key, reason.trim()),
@@ -48,7 +52,7 @@ export function KillDialog({ project, flag, environment, restore, onClose, onDon
   });
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (reason.trim() !== "") act.mutate();
+    if (isReady) act.mutate();
   };
   const verb = restore ? "Restore" : "Kill";
   return (
@@ -77,6 +81,7 @@ export function KillDialog({ project, flag, environment, restore, onClose, onDon
           ) : null}
           {act.error ? <ProblemAlert error={act.error} /> : null}
           <ReasonField value={reason} onChange={setReason} />
+          {isTyping ? <TypedConfirmation word={flag.key} typed={typed} onChange={setTyped} /> : null}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Cancel
@@ -86,7 +91,7 @@ export function KillDialog({ project, flag, environment, restore, onClose, onDon
               color={restore ? "tide" : "buoy"}
               leftSection={restore ? <RestoreIcon /> : <KillIcon />}
               loading={act.isPending}
-              disabled={reason.trim() === ""}
+              disabled={!isReady}
             >
               {verb} in {environment.name}
             </Button>

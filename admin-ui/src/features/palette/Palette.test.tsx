@@ -28,7 +28,7 @@ it("opens by Ctrl+K from anywhere, opens the flag that is meant, and gives the f
   await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/flags/payments-v2"));
 });
 
-it("kills by its verb: a reason first, then on how many SDKs it is applied; the focus goes back behind both dialogs", async () => {
+it("kills by its verb: a reason and the key first, then on how many SDKs it is applied; the focus goes back behind both dialogs", async () => {
   const backend = serve(createBackend());
   const { user } = renderAt(FLAGS);
   const opener = await screen.findByRole("button", { name: "New flag" });
@@ -39,6 +39,7 @@ it("kills by its verb: a reason first, then on how many SDKs it is applied; the 
   const dialog = await screen.findByRole("dialog", { name: "Kill payments-v2 in Production?" });
   expect(within(dialog).getByRole("button", { name: "Kill in Production" })).toBeDisabled();
   await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "payments fail");
+  await user.type(within(dialog).getByLabelText(/^Type payments-v2 to confirm/), "payments-v2");
   await user.click(within(dialog).getByRole("button", { name: "Kill in Production" }));
   expect(await screen.findByText("Applied on 3 of 3 SDKs, slowest 38 ms")).toBeInTheDocument();
   expect(backend.config("payments-v2", "production").killed).toBe(true);
