@@ -12,6 +12,7 @@ import { Dialog } from "../../components/Dialog";
 import { Guarded } from "../../components/Guarded";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
+import { TypedConfirmation } from "../../components/TypedConfirmation";
 import { canonical } from "../../lib/json";
 import { useKept } from "../../lib/kept";
 import { useFlagActions } from "./FlagActions";
@@ -179,7 +180,7 @@ function ArchiveFlag({ project, flag, onClose }: SettingsProps & { onClose(): vo
             Applications that still ask for it get their own default, in every environment. Take it out of their code first. The key can never be used again.
           </Text>
           <ReasonField value={reason} onChange={setReason} />
-          <TextInput label={`Type ${flag.key} to confirm`} required autoComplete="off" value={typed} onChange={(event) => setTyped(event.currentTarget.value)} />
+          <TypedConfirmation word={flag.key} typed={typed} onChange={setTyped} />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Cancel
