@@ -580,7 +580,8 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       if (rest[3] === "insights") {
         const minute = (ago: number) => new Date(Math.floor(now().getTime() / 60_000 - ago) * 60_000).toISOString();
         const served = Array.from({ length: 40 }, (_, n) => ({ at: minute(40 - n), variants: { on: 30 + ((n * 7) % 20), off: 60 + ((n * 11) % 30) } }));
-        return json({ lastAt: now().toISOString(), minutes: served });
+        const rules = Object.fromEntries(backend.config(key, environment).rules.map(({ id }) => [id, 240]));
+        return json({ lastAt: now().toISOString(), minutes: served, rules });
       }
       const config = backend.config(key, environment);
       if (method === "GET") return json(config, 200, config.version);

@@ -10,9 +10,12 @@ import { Dialog } from "../../components/Dialog";
 import { Diff } from "../../components/Diff";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { TypedConfirmation } from "../../components/TypedConfirmation";
 import { canonical } from "../../lib/json";
 import { offWords, serveWords } from "../../lib/words";
 import styles from "./Dialogs.module.css";
+import { newForEveryone } from "./reach";
+import { estimateWords } from "./served";
 
 export interface ProposedChange {
   flag: FlagHead;
@@ -63,7 +66,9 @@ export function ConfirmChange({ project, change, stale, onClose, onDone }: Confi
   const { flag, environment, patch } = change;
   const queryClient = useQueryClient();
   const [reason, setReason] = useState(change.reason ?? "");
+  const [typed, setTyped] = useState("");
   const [overtaken, setOvertaken] = useState(stale);
+  const insights = useQuery(queries.insights(project, flag.key, environment.key)).data;
   const read = useQuery({ ...queries.config(project, flag.key, environment.key), staleTime: 0 });
   const current = read.data;
   const preview = useQuery({
@@ -102,11 +107,13 @@ export function ConfirmChange({ project, change, stale, onClose, onDone }: Confi
   }, [overtakenDraft, onClose]);
 
   const unchanged = shown !== undefined && canonical(compared(shown.before)) === canonical(compared(shown.after));
+  const forEveryone = shown && environment.production ? newForEveryone(shown.before, shown.after) : null;
+  const isReady = shown !== undefined && !unchanged && (forEveryone === null || typed === flag.key);
   const previewIsStale = isProblem(preview.error, "stale");
   const failed = read.error ?? (previewIsStale ? null : preview.error) ?? (isProblem(save.error, "stale") ? null : save.error);
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (shown && !unchanged) save.mutate(shown.before.version);
+    if (isReady) save.mutate(shown.before.version);
   };
 
   return (
@@ -133,6 +140,7 @@ export function ConfirmChange({ project, change, stale, onClose, onDone }: Confi
                 <dt>Then</dt>
                 <dd data-new>{effect(shown.after, flag)}</dd>
               </dl>
+              {insights && !unchanged ? <Text size="sm">{estimateWords(insights, shown.after)}</Text> : null}
               {unchanged ? (
                 <Text size="sm">It is like that already: there is nothing to change.</Text>
               ) : (
@@ -158,11 +166,14 @@ export function ConfirmChange({ project, change, stale, onClose, onDone }: Confi
             value={reason}
             onChange={(event) => setReason(event.currentTarget.value)}
           />
+          {forEveryone === null ? null : (
+            <TypedConfirmation word={flag.key} description={`From then on, everyone gets ${forEveryone} by default.`} typed={typed} onChange={setTyped} />
+          )}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               {unchanged ? "Close" : "Cancel"}
             </Button>
-            <Button type="submit" loading={save.isPending} disabled={!shown || unchanged}>
+            <Button type="submit" loading={save.isPending} disabled={!isReady}>
               {change.verb} in {environment.name}
             </Button>
           </Group>

@@ -118,6 +118,9 @@ it("says that somebody else was first, and shows the new difference", async () =
   expect(await within(dialog).findByText("Somebody else changed this flag meanwhile")).toBeVisible();
   expect(backend.config("passkeys", "production").enabled).toBe(false);
   await waitFor(() => expect(within(dialog).getByRole("region")).toHaveTextContent('"variant": "on"'));
+  // With that, it reaches everyone.
+  expect(within(dialog).getByRole("button", { name: "Turn on in Production" })).toBeDisabled();
+  await user.type(within(dialog).getByLabelText(/^Type passkeys to confirm/), "passkeys");
   await user.click(within(dialog).getByRole("button", { name: "Turn on in Production" }));
   await waitFor(() => expect(backend.config("passkeys", "production").enabled).toBe(true));
   expect(backend.config("passkeys", "production").default).toEqual({ variant: "on" });

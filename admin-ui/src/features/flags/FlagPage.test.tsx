@@ -82,6 +82,24 @@ it("changes the share of a boolean flag through the same confirmation", async ()
   await waitFor(() => expect(shareOf({ ...FLAG, key: "new-checkout" }, backend.config("new-checkout", "production"))).toBe(40_000));
 });
 
+it("says how many a change reaches, and takes the key for one that reaches everyone in production", async () => {
+  const backend = serve(createBackend());
+  const { user } = renderAt("/projects/shop/flags/dark-mode?environment=production");
+  const field = await screen.findByRole("textbox", { name: "Percentage that gets on" });
+  await user.clear(field);
+  await user.type(field, "100");
+  await user.click(screen.getByRole("button", { name: "Review…" }));
+  const dialog = await screen.findByRole("dialog");
+  expect(await within(dialog).findByText(/^In the last hour it was evaluated [\d,]+ times here: .*Then: about 100.% on\.$/)).toBeVisible();
+  const save = within(dialog).getByRole("button", { name: /in Production$/ });
+  const typed = within(dialog).getByLabelText(/^Type dark-mode to confirm/);
+  expect(typed).toHaveAccessibleDescription("From then on, everyone gets on by default.");
+  await user.type(typed, "dark-mod");
+  expect(save).toBeDisabled();
+  await user.type(typed, "e{Enter}");
+  await waitFor(() => expect(shareOf({ ...FLAG, key: "dark-mode" }, backend.config("dark-mode", "production"))).toBe(100_000));
+});
+
 it("says what is missing", async () => {
   renderAt("/projects/shop/flags/nothing");
   expect(await screen.findByRole("alert")).toHaveTextContent("there is no flag `nothing`");

@@ -3,8 +3,8 @@ import { useQuery } from "@tanstack/react-query";
 import { queries } from "../../api/queries";
 import type { FlagInsights } from "../../api/types";
 import { Ago, useNow } from "../../components/Ago";
-import { percent, WHOLE } from "../../lib/words";
 import styles from "./Insights.module.css";
+import { portion, summed, variantWords } from "./served";
 
 const LOOK_MS = 15_000;
 const MINUTE_MS = 60_000;
@@ -42,8 +42,8 @@ export function Insights({ project, flag, environment }: { project: string; flag
           <tbody>
             {sums.map(([variant, n]) => (
               <tr key={variant}>
-                <th scope="row">{variant === "" ? "the caller’s default" : variant}</th>
-                <td className={styles.number}>{percent(Math.round((n / total) * 1_000) * (WHOLE / 1_000))}</td>
+                <th scope="row">{variantWords(variant)}</th>
+                <td className={styles.number}>{portion(n, total)}</td>
                 <td className={styles.number}>{n.toLocaleString("en")}</td>
                 <td>
                   <Minutes found={found} variant={variant} now={now} />
@@ -55,15 +55,6 @@ export function Insights({ project, flag, environment }: { project: string; flag
       ) : null}
     </>
   );
-}
-
-/** By variant, the most frequent first. */
-export function summed({ minutes }: FlagInsights): [string, number][] {
-  const sums = new Map<string, number>();
-  for (const { variants } of minutes) {
-    for (const [variant, n] of Object.entries(variants)) sums.set(variant, (sums.get(variant) ?? 0) + n);
-  }
-  return [...sums].toSorted(([a, n], [b, m]) => m - n || a.localeCompare(b));
 }
 
 /** Bars of an hour, as high as the highest of any variant. */
