@@ -9,7 +9,8 @@ import type { Environment, Rollout, RolloutAction } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
-import { percent } from "../../lib/words";
+import { TypedConfirmation } from "../../components/TypedConfirmation";
+import { percent, WHOLE } from "../../lib/words";
 import { stepWords } from "./rolloutWords";
 
 /** What is done to a rollout, and to which of its gates. */
@@ -51,6 +52,14 @@ const DONE: Record<RolloutAction, string> = {
 /** Nobody gets a variant by it who did not have it: it need not have seen the rollout's last move. */
 const LOWERS: ReadonlySet<RolloutAction> = new Set(["pause", "rollBack", "heed"]);
 
+/** Whether a person’s move gives everybody the new variant who did not have it; what the gates allow later is theirs. */
+export function reachesEveryone({ action }: RolloutMove, { share, status, spec }: Pick<Rollout, "share" | "status" | "spec">): boolean {
+  if (action !== "skip" || share === WHOLE) return false;
+  const next = spec.steps[(status.step ?? -1) + 1];
+  // After its last step, a rollout ends with the new variant for everybody.
+  return next === undefined || next.share === WHOLE;
+}
+
 function meaning({ action, gate }: RolloutMove, { share, variant, baseline, status, spec }: Rollout): string {
   const present = status.step ?? -1;
   const next = spec.steps[present + 1];
@@ -81,6 +90,9 @@ function meaning({ action, gate }: RolloutMove, { share, variant, baseline, stat
 /** Moves a rollout: with a reason, which the audit log keeps beside what the gates said. */
 export function MoveDialog({ project, environment, rollout, move, onClose }: MoveProps) {
   const [reason, setReason] = useState("");
+  const [typed, setTyped] = useState("");
+  const isTyping = environment.production && reachesEveryone(move, rollout);
+  const isReady = reason.trim() !== "" && (!isTyping || typed === rollout.flag);
   const queryClient = useQueryClient();
   const refresh = () => queryClient.invalidateQueries({ queryKey: ["project", project] });
   const moving = useMutation({
@@ -107,7 +119,7 @@ export function MoveDialog({ project, environment, rollout, move, onClose }: Mov
   });
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (reason.trim() !== "") moving.mutate();
+    if (isReady) moving.mutate();
   };
   return (
     <Dialog onClose={onClose} size={520} title={`${VERBS[move.action]}: ${move.gate ?? rollout.flag} in ${environment.name}`}>
@@ -122,11 +134,12 @@ export function MoveDialog({ project, environment, rollout, move, onClose }: Mov
           ) : null}
           <Text size="sm">{meaning(move, rollout)}</Text>
           <ReasonField value={reason} onChange={setReason} />
+          {isTyping ? <TypedConfirmation word={rollout.flag} description={`From then on, everyone gets ${rollout.variant} by default.`} typed={typed} onChange={setTyped} /> : null}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Cancel
             </Button>
-            <Button type="submit" color={move.action === "rollBack" ? "buoy" : "tide"} loading={moving.isPending} disabled={reason.trim() === ""}>
+            <Button type="submit" color={move.action === "rollBack" ? "buoy" : "tide"} loading={moving.isPending} disabled={!isReady}>
               {VERBS[move.action]}
             </Button>
           </Group>
