@@ -6,7 +6,7 @@ import { renderAt } from "../../../tests/render";
 import { serve } from "../../../tests/setup";
 import type { AuditRow } from "../../api/types";
 import { csvOf, matches } from "./filter";
-import { wantedSegment } from "./Revert";
+import { wantedSegment } from "./wayBack";
 
 it("tells every change as a sentence, newest first", async () => {
   renderAt("/projects/shop/audit");
@@ -85,14 +85,25 @@ it("reverts a configuration by another change, with what is stored now and a rea
   const dialog = await screen.findByRole("dialog", { name: "Revert change 4?" });
   const diff = await within(dialog).findByRole("region", { name: "What reverting changes" });
   expect(diff).toHaveTextContent('removed: "enabled": true');
-  const button = within(dialog).getByRole("button", { name: "Revert in Production" });
-  expect(button).toBeDisabled();
-  await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "too early");
-  await user.click(button);
+  const reason = within(dialog).getByRole("textbox", { name: "Reason" });
+  expect(reason).toHaveValue("Undoes change 4");
+  await user.type(reason, ": too early");
+  await user.click(within(dialog).getByRole("button", { name: "Revert in Production" }));
   await waitFor(() => expect(backend.config("new-checkout", "production").enabled).toBe(false));
   const patch = backend.requests.findLast(({ method }) => method === "PATCH");
   expect(patch?.headers.get("if-match")).toBe('"3"');
-  expect(patch?.body).toEqual({ enabled: false, reason: "too early (reverts change 4)" });
+  expect(patch?.body).toEqual({ enabled: false, reason: "Undoes change 4: too early" });
+});
+
+it("takes the key where reverting in production reaches everyone", async () => {
+  const backend = serve(createBackend());
+  backend.meddle("payments-v2", "production", { enabled: false });
+  const { user } = renderAt("/projects/shop/audit");
+  await user.click(await screen.findByRole("button", { name: /turned off payments-v2 in Production/ }));
+  await user.click(await screen.findByRole("button", { name: "Revert…" }));
+  const dialog = await screen.findByRole("dialog");
+  await user.type(await within(dialog).findByLabelText(/^Type payments-v2 to confirm/), "payments-v2{Enter}");
+  await waitFor(() => expect(backend.config("payments-v2", "production").enabled).toBe(true));
 });
 
 it("reverts nothing that is not valid any more, and says what is wrong", async () => {
@@ -107,7 +118,6 @@ it("reverts nothing that is not valid any more, and says what is wrong", async (
   await user.click(await screen.findByRole("button", { name: "Revert…" }));
   const dialog = await screen.findByRole("dialog");
   expect(await within(dialog).findByRole("alert")).toHaveTextContent("flag `gone` is not there");
-  await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "x");
   expect(within(dialog).getByRole("button", { name: "Revert in Production" })).toBeDisabled();
 });
 

@@ -19,9 +19,10 @@ import { useFlagActions } from "../flags/FlagActions";
 import styles from "./Audit.module.css";
 import { Export } from "./Export";
 import { ACTIONS, isLocal, isPast, matches } from "./filter";
-import { Revert, revertible } from "./Revert";
+import { Revert } from "./Revert";
 import { Sentence } from "./Sentence";
 import { SideDiff } from "./SideDiff";
+import { revertible } from "./wayBack";
 
 const TYPING_MS = 250;
 /** What is shown at first, and more with each click. */
@@ -261,6 +262,7 @@ function Details({ project, row, environments }: { project: string; row: AuditRo
   const [reverting, setReverting] = useState(false);
   const mayNot = useFlagActions().refusal("edit");
   const environment = environments.find(({ key }) => key === row.environment);
+  const target = revertible(row);
   const search = row.environment ? { environment: row.environment } : {};
   const label = `What change ${row.sequence} changed`;
   const link = `${window.location.origin}/projects/${encodeURIComponent(project)}/audit?row=${row.sequence}`;
@@ -316,7 +318,7 @@ function Details({ project, row, environments }: { project: string; row: AuditRo
               </Button>
             )}
           </CopyButton>
-          {revertible(row) && environment ? (
+          {target && environment ? (
             <Button size="compact-sm" variant="default" leftSection={<RestoreIcon size={15} />} disabled={mayNot !== null} title={mayNot ?? undefined} onClick={() => setReverting(true)}>
               Revert…
             </Button>
@@ -324,7 +326,7 @@ function Details({ project, row, environments }: { project: string; row: AuditRo
         </Group>
       </div>
       {view === "sides" ? <SideDiff before={row.before} after={row.after} label={label} /> : <Diff before={row.before} after={row.after} label={label} />}
-      {reverting && environment ? <Revert project={project} row={row} environment={environment} onClose={() => setReverting(false)} /> : null}
+      {reverting && target && environment ? <Revert project={project} row={row} target={target} environment={environment} onClose={() => setReverting(false)} /> : null}
     </>
   );
 }

@@ -11,57 +11,12 @@ import { Dialog } from "../../components/Dialog";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
+import { TypedConfirmation } from "../../components/TypedConfirmation";
 import { canonical } from "../../lib/json";
+import { newForEveryone } from "../flags/reach";
 import styles from "./Audit.module.css";
 import { SideDiff } from "./SideDiff";
-
-const CONFIG_FIELDS = ["enabled", "offVariant", "prerequisites", "targets", "rules", "default", "availability"] as const;
-const SEGMENT_FIELDS = ["name", "description", "included", "excluded", "rules"] as const;
-
-type Kind = "flag" | "segment";
-type Body = Record<string, unknown>;
-
-/** What a row can be taken back to: a flag's configuration or a segment, as it was before; null where there is no such thing. */
-export function revertible(row: AuditRow): { kind: Kind; key: string; environment: string } | null {
-  const [kind, key] = [row.resource.slice(0, row.resource.indexOf("/")), row.resource.slice(row.resource.indexOf("/") + 1)];
-  if (!row.environment || row.before === null || typeof row.before !== "object" || row.after === null) return null;
-  // A rollout's moves are the controller's: taking one back is rolling back.
-  if (kind === "flag" && row.action === "flag.configure") return { kind, key, environment: row.environment };
-  if (kind === "segment" && row.action === "segment.update") return { kind, key, environment: row.environment };
-  return null;
-}
-
-/** The fields that people change, as they are in a body; what is not there is at its default. */
-function fieldsOf(kind: Kind, body: unknown): Body {
-  const members = body as Body;
-  const empty = (field: string) => (field === "rules" || field === "targets" || field === "prerequisites" || field === "included" || field === "excluded" ? [] : null);
-  return Object.fromEntries((kind === "flag" ? CONFIG_FIELDS : SEGMENT_FIELDS).map((field) => [field, members[field] ?? (field === "description" ? "" : field === "enabled" ? false : field === "availability" ? "private" : empty(field))]));
-}
-
-/** Of long lists the log keeps only what a change added and took out, and of that not more than so much. */
-interface KeptMembers {
-  count: number;
-  countOnlyHere: number;
-  onlyHere: string[];
-}
-
-const isKept = (value: unknown): value is KeptMembers => value !== null && typeof value === "object" && "onlyHere" in value;
-
-/** How a segment was, by what is now and what the change did; or why that is not known. */
-export function wantedSegment(before: unknown, after: unknown, now: Body): Body | string {
-  const [was, became] = [fieldsOf("segment", before), fieldsOf("segment", after)];
-  const wanted = { ...was };
-  for (const list of ["included", "excluded"] as const) {
-    const [from, to] = [was[list], became[list]];
-    if (!isKept(from)) continue;
-    if (!isKept(to) || from.countOnlyHere > from.onlyHere.length || to.countOnlyHere > to.onlyHere.length) {
-      return `The log does not hold all members that this change added or took out, so that ${list} cannot be brought back from it.`;
-    }
-    const out = new Set(to.onlyHere);
-    wanted[list] = [...new Set([...(now[list] as string[]).filter((member) => !out.has(member)), ...from.onlyHere])].toSorted((a, b) => (a < b ? -1 : 1));
-  }
-  return wanted;
-}
+import { type Body, revertReason, sendBack, type Target, wayBack } from "./wayBack";
 
 const LONG_LIST = 200;
 
@@ -81,43 +36,39 @@ function shownSides(before: Body, after: Body): [Body, Body] {
 interface RevertProps {
   project: string;
   row: AuditRow;
+  /** What the row can be taken back for. */
+  target: Target;
   environment: Environment;
   onClose(): void;
 }
 
 /** Takes a change back by another one, to how it was before; shows what that changes now, first. */
-export function Revert({ project, row, environment, onClose }: RevertProps) {
-  const target = revertible(row);
-  const kind = target?.kind ?? "flag";
-  const key = target?.key ?? "";
+export function Revert({ project, row, target, environment, onClose }: RevertProps) {
+  const { kind, key } = target;
   const queryClient = useQueryClient();
-  const [reason, setReason] = useState("");
+  const [reason, setReason] = useState(revertReason(row));
+  const [typed, setTyped] = useState("");
   const [moved, setMoved] = useState(false);
   const config = useQuery({ ...queries.config(project, key, environment.key), staleTime: 0, enabled: kind === "flag" });
   const segment = useQuery({ ...queries.segment(project, environment.key, key), staleTime: 0, enabled: kind === "segment" });
   const read = kind === "flag" ? config : segment;
   const current = read.data;
-  const now = current ? fieldsOf(kind, current) : null;
-  const wanted = now === null ? {} : kind === "flag" ? fieldsOf(kind, row.before) : wantedSegment(row.before, row.after, now);
-  const unknown = typeof wanted === "string" ? wanted : null;
-  const patch: Body = now && typeof wanted !== "string" ? Object.fromEntries(Object.entries(wanted).filter(([field, value]) => canonical(value) !== canonical(now[field]))) : {};
-  const nothing = now !== null && unknown === null && Object.keys(patch).length === 0;
+  const found = current ? wayBack(row, target, current) : null;
+  const unknown = typeof found === "string" ? found : null;
+  const way = typeof found === "string" ? null : found;
+  const patch = way?.patch ?? {};
+  const nothing = way !== null && Object.keys(patch).length === 0;
 
   // The server's word on a flag, before anything is written. Segments have no such question: they are refused when saved.
   const preview = useQuery({
     queryKey: ["preview", project, key, environment.key, current?.version, canonical(patch)],
     queryFn: () => api.previewConfig(project, key, environment.key, current?.version ?? 0, patch as ConfigPatch),
-    enabled: kind === "flag" && current !== undefined && !nothing,
+    enabled: kind === "flag" && way !== null && !nothing,
     retry: false,
     gcTime: 0,
   });
   const save = useMutation({
-    mutationFn: async (version: number): Promise<unknown> => {
-      const because = `${reason.trim()} (reverts change ${row.sequence})`;
-      return kind === "flag"
-        ? api.patchConfig(project, key, environment.key, version, patch as ConfigPatch, because)
-        : api.updateSegment(project, environment.key, key, version, patch, because);
-    },
+    mutationFn: (version: number) => sendBack(project, target, version, patch, reason.trim()),
     onSuccess: async () => {
       onClose();
       notifications.show({ color: "tide", message: `${key} in ${environment.name} is as it was before change ${row.sequence}` });
@@ -129,14 +80,14 @@ export function Revert({ project, row, environment, onClose }: RevertProps) {
       await read.refetch();
     },
   });
-  const after = fieldsOf(kind, row.after);
-  const since = now !== null && Object.entries(after).some(([field, value]) => !isKept(value) && canonical(value) !== canonical(now[field]));
-  const [left, right] = now && typeof wanted !== "string" ? shownSides(now, wanted) : [{}, {}];
+  const [left, right] = way ? shownSides(way.now, way.wanted) : [{}, {}];
   const refused = (kind === "flag" && !isProblem(preview.error, "stale") ? preview.error : null) ?? (isProblem(save.error, "stale") ? null : save.error);
-  const waiting = !current || (kind === "flag" && !nothing && preview.isPending);
+  const waiting = !current || (kind === "flag" && unknown === null && !nothing && preview.isPending);
+  const forEveryone = environment.production && config.data && preview.data ? newForEveryone(config.data, preview.data) : null;
+  const isReady = !waiting && !nothing && unknown === null && !refused && reason.trim() !== "" && (forEveryone === null || typed === key);
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (current && !nothing && unknown === null && !refused && reason.trim() !== "") save.mutate(current.version);
+    if (current && isReady) save.mutate(current.version);
   };
   return (
     <Dialog onClose={onClose} size={860} title={`Revert change ${row.sequence}?`}>
@@ -169,22 +120,25 @@ export function Revert({ project, row, environment, onClose }: RevertProps) {
               {unknown} Its page still changes it by hand.
             </Alert>
           ) : null}
-          {now && !nothing && unknown === null ? (
+          {way && !nothing ? (
             <>
               <Text size="sm">
-                {since
+                {way.isOvertaken
                   ? "It was changed again since then. All of that goes back, too: look at what differs from now."
                   : "It goes back to how it was right before this change. That is another change, with a row of its own."}
               </Text>
               <SideDiff before={left} after={right} label="What reverting changes" titles={["Now", "Then"]} />
               <ReasonField value={reason} onChange={setReason} />
+              {forEveryone === null ? null : (
+                <TypedConfirmation word={key} description={`From then on, everyone gets ${forEveryone} by default.`} typed={typed} onChange={setTyped} />
+              )}
             </>
           ) : null}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               {nothing ? "Close" : "Cancel"}
             </Button>
-            <Button type="submit" loading={save.isPending} disabled={waiting || nothing || unknown !== null || Boolean(refused) || reason.trim() === ""}>
+            <Button type="submit" loading={save.isPending} disabled={!isReady}>
               Revert in {environment.name}
             </Button>
           </Group>
