@@ -25,10 +25,10 @@ export function Dialog({ size = 460, ...props }: DialogProps) {
   return <Modal opened size={size} attributes={{ header: { role: "none" } }} {...props} />;
 }
 
-/** What has the focus; of a menu, that will be gone, the button that opened it. */
+/** What has the focus, if anything; of a menu, that will be gone, the button that opened it. */
 function openerOfDialog(): HTMLElement | null {
   const focused = document.activeElement;
-  if (!(focused instanceof HTMLElement)) return null;
+  if (!(focused instanceof HTMLElement) || focused === document.body) return null;
   const menu = focused.closest('[role="menu"]');
   return menu ? document.getElementById(menu.getAttribute("aria-labelledby") ?? "") : focused;
 }
