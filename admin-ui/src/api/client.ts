@@ -149,6 +149,6 @@ export const api = {
 
   audit: (
     query: { project?: string; environment?: string; resource?: string; actor?: string; cursor?: string; limit: number },
-    signal: AbortSignal,
+    signal: AbortSignal | null = null,
   ) => settled(sdk.listAudit({ query, signal })),
 };

@@ -34,7 +34,7 @@ export interface AdminDeps {
   problem(status: number, code: string, detail: string, more?: object): Response;
   json(value: unknown, status?: number, version?: number): Response;
   page<T>(items: T[], url: URL): Response;
-  record(action: string, resource: string, environment: string | null, before: unknown, after: unknown, reason: string): void;
+  record(at: Date, action: string, resource: string, environment: string | null, before: unknown, after: unknown, reason: string): void;
   /** Flags and segments whose rules use it. */
   flagFile(environment: string): { flags: { key: string; rules?: unknown[] }[] };
   rollouts(environment: string): Rollout[];
@@ -120,6 +120,7 @@ const uses = (rules: unknown, key: string) => new RegExp(`"operator":"segment"[^
 /** The answer, or null where the request is of another part. */
 export function handleAdmin(state: AdminState, deps: AdminDeps, request: AdminRequest): Response | null {
   const { json, page, problem, record } = deps;
+  const moment = deps.now();
   const { at, body, ifMatch, instanceAdmin, method, rank, url } = request;
   const reason = String(body["reason"] ?? url.searchParams.get("reason") ?? "");
   const checked = (version: number, what: string): Response | null => {
@@ -184,7 +185,7 @@ export function handleAdmin(state: AdminState, deps: AdminDeps, request: AdminRe
     const { shop: had, ...others } = user.roles;
     const next: User = { ...user, version: user.version + 1, roles: method === "DELETE" ? others : { ...others, shop: body["role"] as Member["role"] } };
     state.users.set(user.id, next);
-    record(method === "DELETE" ? "member.remove" : "member.set", `member/${user.id}`, null, had ? { role: had } : null, method === "DELETE" ? null : { role: body["role"] }, reason);
+    record(moment, method === "DELETE" ? "member.remove" : "member.set", `member/${user.id}`, null, had ? { role: had } : null, method === "DELETE" ? null : { role: body["role"] }, reason);
     return method === "DELETE" ? json(null, 204) : json(member(next), 200, next.version);
   }
   if (kind !== "environments") return null;
@@ -260,7 +261,7 @@ export function handleAdmin(state: AdminState, deps: AdminDeps, request: AdminRe
       if (refused) return refused;
       const made = { ...segment(key, "", "", given as Partial<Segment>), version: 1 };
       state.segments.set(`${environment}/${key}`, made);
-      record("segment.create", `segment/${key}`, environment, null, made, reason);
+      record(moment, "segment.create", `segment/${key}`, environment, null, made, reason);
       return json(made, 201, 1);
     }
     const found = state.segments.get(`${environment}/${id}`);
@@ -275,12 +276,12 @@ export function handleAdmin(state: AdminState, deps: AdminDeps, request: AdminRe
       ];
       if (users.length > 0) return problem(409, "in_use", `segment \`${id}\` is used by ${users.join(", ")}: take it out there first`);
       state.segments.delete(`${environment}/${id}`);
-      record("segment.archive", `segment/${id}`, environment, found, null, reason);
+      record(moment, "segment.archive", `segment/${id}`, environment, found, null, reason);
       return json(null, 204);
     }
-    const next = { ...found, ...given, version: found.version + 1 } as Segment;
+    const next = { ...found, ...given, version: found.version + 1, updatedAt: moment.toISOString() } as Segment;
     state.segments.set(`${environment}/${id}`, next);
-    record("segment.update", `segment/${id}`, environment, found, next, reason);
+    record(moment, "segment.update", `segment/${id}`, environment, found, next, reason);
     return json(next, 200, next.version);
   }
   return null;

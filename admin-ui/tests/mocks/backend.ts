@@ -362,9 +362,10 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
 
   function store(flag: string, environment: string, next: FlagConfig, action: string, reason: string, actorName: string): FlagConfig {
     const before = backend.config(flag, environment);
-    const after = { ...next, version: before.version + 1 };
+    const at = now();
+    const after = { ...next, version: before.version + 1, updatedAt: at.toISOString() };
     configs.set(`${flag}/${environment}`, after);
-    record(now(), action, `flag/${flag}`, environment, before, after, reason, actorName);
+    record(at, action, `flag/${flag}`, environment, before, after, reason, actorName);
     const row = environments.find(({ key }) => key === environment);
     if (row) row.revision++;
     for (const tell of listeners) tell(environment);
@@ -469,7 +470,7 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
         problem,
         json,
         page,
-        record: (action, resource, environment, before, after, because) => record(now(), action, resource, environment, before, after, because, me.user.name),
+        record: (moment, action, resource, environment, before, after, because) => record(moment, action, resource, environment, before, after, because, me.user.name),
         flagFile: (environment) => ({ flags: flagFile(environment).flags ?? [] }),
         rollouts: (environment) =>
           [...backend.rollouts.values()]

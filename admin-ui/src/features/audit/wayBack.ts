@@ -90,9 +90,7 @@ export function sendBack(project: string, { kind, key, environment }: Target, ve
 }
 
 /** Takes a change back without asking, where nothing came after it; says whether it did. */
-export async function revertAtOnce(project: string, row: AuditRow): Promise<boolean> {
-  const target = revertible(row);
-  if (!target) return false;
+export async function revertAtOnce(project: string, row: AuditRow, target: Target): Promise<boolean> {
   const { kind, key, environment } = target;
   const current = await (kind === "flag" ? api.config(project, key, environment) : api.segment(project, environment, key));
   const way = wayBack(row, target, current);

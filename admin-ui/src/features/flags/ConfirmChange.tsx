@@ -25,8 +25,6 @@ export interface ProposedChange {
   verb: string;
   /** What to say once it is done. */
   done: string;
-  /** The change that takes it back; null where none is offered. */
-  undo: ConfigPatch | null;
   /** Why, as far as it was said already. */
   reason?: string;
   /** Where the change was made from a version that a person has looked at, and is lost on another. */

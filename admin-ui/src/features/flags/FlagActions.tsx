@@ -1,6 +1,5 @@
 /** What changes flags, from any screen: switches, kills, restores, and the dialogs in front of them. */
 
-import { Button, Group } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { MutationObserver, useIsMutating, useQueryClient } from "@tanstack/react-query";
 import { createContext, useCallback, useContext, useMemo, useState, type ReactNode } from "react";
@@ -9,8 +8,9 @@ import { api } from "../../api/client";
 import { changeState, invalidateAllButList, invalidateProject, keepConfig } from "../../api/listed";
 import { isProblem, problemOf } from "../../api/problem";
 import { queries } from "../../api/queries";
-import type { ConfigPatch, Environment, FlagConfig, FlagHead, FlagState, Me } from "../../api/types";
+import type { Environment, FlagConfig, FlagHead, FlagState, Me } from "../../api/types";
 import { refusal, type Ability } from "../../lib/access";
+import { useUndo, type StoredChange } from "../audit/useUndo";
 import { ConfirmChange, type ProposedChange } from "./ConfirmChange";
 import { KillDialog, type ProposedKill } from "./KillDialog";
 
@@ -22,6 +22,8 @@ interface Actions {
   change(change: ProposedChange, version: number): Promise<void>;
   kill(flag: FlagHead, environment: Environment): void;
   restore(flag: FlagHead, environment: Environment): void;
+  /** Tells of a change that was stored, with the way back. */
+  announce(change: StoredChange): void;
 }
 
 const ActionsContext = createContext<Actions | null>(null);
@@ -38,8 +40,6 @@ export function useIsChanging(flag: string, environment: string): boolean {
   return useIsMutating({ mutationKey: queries.config(project, flag, environment).queryKey }) > 0;
 }
 
-const UNDO_MS = 8_000;
-
 /** The change that switches a flag on or off. */
 export function toggle(flag: FlagHead, environment: Environment, enabled: boolean): ProposedChange {
   return {
@@ -48,14 +48,17 @@ export function toggle(flag: FlagHead, environment: Environment, enabled: boolea
     patch: { enabled },
     verb: enabled ? "Turn on" : "Turn off",
     done: `${flag.key} is ${enabled ? "on" : "off"} in ${environment.name}`,
-    undo: { enabled: !enabled },
   };
 }
+
+const changed = ({ flag, environment, done }: ProposedChange, stored: FlagConfig): StoredChange => ({ resource: `flag/${flag.key}`, environment, stored, done });
 
 export function FlagActions({ project, me, children }: { project: string; me: Me; children: ReactNode }) {
   const queryClient = useQueryClient();
   const [confirming, setConfirming] = useState<{ change: ProposedChange; stale: boolean } | null>(null);
   const [killing, setKilling] = useState<ProposedKill | null>(null);
+
+  const { announce, dialog } = useUndo(project);
 
   const refresh = useCallback(() => invalidateProject(queryClient, project), [queryClient, project]);
 
@@ -66,52 +69,6 @@ export function FlagActions({ project, me, children }: { project: string; me: Me
       return invalidateAllButList(queryClient, project);
     },
     [queryClient, project],
-  );
-
-  const undo = useCallback(
-    async ({ flag, environment }: ProposedChange, patch: ConfigPatch, version: number) => {
-      try {
-        const stored = await api.patchConfig(project, flag.key, environment.key, version, patch, "Undone at once");
-        notifications.show({ message: `Undone: ${flag.key} in ${environment.name} is as before`, color: "tide", autoClose: 4_000 });
-        await keep(stored);
-      } catch (error) {
-        const { title, message } = problemOf(error);
-        notifications.show({ title: `Not undone: ${title.toLowerCase()}`, message, color: "buoy", autoClose: 10_000 });
-        await refresh();
-      }
-    },
-    [keep, project, refresh],
-  );
-
-  /** Tells of a change, with the way back where there is one. */
-  const announce = useCallback(
-    (change: ProposedChange, version: number) => {
-      const id = `undo-${change.flag.key}-${change.environment.key}-${version}`;
-      const back = change.undo;
-      notifications.show({
-        id,
-        color: "tide",
-        autoClose: back ? UNDO_MS : 4_000,
-        message: (
-          <Group justify="space-between" wrap="nowrap" gap="sm">
-            <span>{change.done}</span>
-            {back ? (
-              <Button
-                size="compact-sm"
-                variant="light"
-                onClick={() => {
-                  notifications.hide(id);
-                  void undo(change, back, version);
-                }}
-              >
-                Undo
-              </Button>
-            ) : null}
-          </Group>
-        ),
-      });
-    },
-    [undo],
   );
 
   /** Changes at once. The switch moves before the server has answered; an error takes it back. */
@@ -126,7 +83,7 @@ export function FlagActions({ project, me, children }: { project: string; me: Me
         const stored = await api.patchConfig(project, flag.key, environment.key, version, patch, proposed.reason ?? "");
         await keep(stored);
         proposed.draft?.onSaved();
-        announce(proposed, stored.version);
+        announce(changed(proposed, stored));
       } catch (error) {
         if (before) changeState(queryClient, project, flag.key, environment.key, () => before);
         await refresh();
@@ -167,8 +124,9 @@ export function FlagActions({ project, me, children }: { project: string; me: Me
       change,
       kill: (flag, environment) => setKilling({ flag, environment, restore: false }),
       restore: (flag, environment) => setKilling({ flag, environment, restore: true }),
+      announce,
     }),
-    [change, me, project],
+    [announce, change, me, project],
   );
 
   return (
@@ -184,7 +142,7 @@ export function FlagActions({ project, me, children }: { project: string; me: Me
             setConfirming(null);
             await keep(stored);
             proposed.draft?.onSaved();
-            announce(proposed.environment.production ? { ...proposed, undo: null } : proposed, stored.version);
+            announce(changed(proposed, stored));
           }}
         />
       ) : null}
@@ -199,6 +157,7 @@ export function FlagActions({ project, me, children }: { project: string; me: Me
           }}
         />
       ) : null}
+      {dialog}
     </ActionsContext>
   );
 }

@@ -41,7 +41,7 @@ it("toggles at once outside of production, and takes it back", async () => {
   await user.click(screen.getByRole("button", { name: "Undo" }));
   await screen.findByText(/^Undone: express-shipping in Staging/);
   expect(backend.config("express-shipping", "staging").enabled).toBe(false);
-  expect(backend.audit.at(-1)?.reason).toBe("Undone at once");
+  expect(backend.audit.at(-1)?.reason).toBe("Undoes change 8");
 });
 
 it("moves the switch before the server has answered, and reads the list not again for it, whoever tells of the change", async () => {

@@ -63,7 +63,6 @@ export function ShareEditor({ flag, environment, config }: { flag: FlagHead; env
         patch: { default: withShare(flag, config, weight) },
         verb: `Serve ${name} to ${percent(weight)} of`,
         done: `${flag.key} serves ${name} to ${percent(weight)} by default in ${environment.name}`,
-        undo: { default: config.default },
       },
       config.version,
     );

@@ -10,6 +10,7 @@ import { Dialog } from "../../components/Dialog";
 import { Diff } from "../../components/Diff";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { useFlagActions } from "../flags/FlagActions";
 import { changesOf, draftOf, FIELDS, type Draft } from "./members";
 import styles from "./Segments.module.css";
 import type { User } from "./usage";
@@ -30,6 +31,7 @@ interface SaveProps {
 /** Shows what a change of a segment is, and whom it reaches, before it is made. */
 export function SaveSegment({ project, environment, base, draft, moved, users, onClose, onSaved }: SaveProps) {
   const queryClient = useQueryClient();
+  const { announce } = useFlagActions();
   const [reason, setReason] = useState("");
   const stored = draftOf(base);
   const changes = changesOf(stored, draft);
@@ -38,6 +40,7 @@ export function SaveSegment({ project, environment, base, draft, moved, users, o
     onSuccess: async (next) => {
       queryClient.setQueryData(queries.segment(project, environment.key, base.key).queryKey, next);
       onSaved(next);
+      announce({ resource: `segment/${next.key}`, environment, stored: next, done: `${next.key} is changed in ${environment.name}` });
       await queryClient.invalidateQueries({ queryKey: ["project", project] });
     },
     onError: async (error) => {

@@ -1,7 +1,7 @@
 import { Alert, Button, SegmentedControl, Textarea, TextInput } from "@mantine/core";
 import { useDeferredValue, useEffect, useId, useMemo, useState, type ReactNode } from "react";
 
-import type { CompileIssue, ConfigPatch, Environment, Flag, FlagConfig, Rollout } from "../../api/types";
+import type { CompileIssue, Environment, Flag, FlagConfig, Rollout } from "../../api/types";
 import { RolloutIcon, WarningIcon } from "../../components/icons";
 import { canonical } from "../../lib/json";
 import { WHOLE } from "../../lib/words";
@@ -75,7 +75,6 @@ export function TargetingEditor({ project, flag, environment, config, rollout, d
         patch,
         verb: "Change",
         done: `${flag.key}: ${changed.map((field) => NAMES[field]).join(", ")} changed in ${environment.name}`,
-        undo: Object.fromEntries(changed.map((field) => [field, base[field]])) as ConfigPatch,
         reason: reason.trim(),
         draft: { version, onSaved: onEnd, onOvertaken: () => setAsking("merge") },
       },
