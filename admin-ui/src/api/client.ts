@@ -87,6 +87,7 @@ export const api = {
   system: () => settled(sdk.getSystem()),
   verifyAudit: () => settled(sdk.verifyAudit()),
   insights: (project: string, flag: string, environment: string) => settled(sdk.getFlagInsights({ path: { project, flag, environment } })),
+  environmentInsights: (project: string, environment: string) => settled(sdk.getEnvironmentInsights({ path: { project, environment } })),
   receipts: (project: string, environment: string) => settled(sdk.getReceipts({ path: { project, environment } })),
 
   flags: (project: string, query: { search?: string; cursor?: string }, signal: AbortSignal) =>

@@ -71,6 +71,11 @@ export const queries = {
       queryKey: ["project", project, "insights", flag, environment],
       queryFn: () => api.insights(project, flag, environment),
     }),
+  environmentInsights: (project: string, environment: string) =>
+    queryOptions({
+      queryKey: ["project", project, "environmentInsights", environment],
+      queryFn: () => api.environmentInsights(project, environment),
+    }),
   receipts: (project: string, environment: string) =>
     queryOptions({
       queryKey: ["project", project, "receipts", environment],

@@ -490,6 +490,8 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       if (environment === undefined) return json({ items: environments });
       if (what === "flag-file") return json(flagFile(environment));
       if (what === "receipts") return json({ epoch: "e1", revision: backend.revision(environment), changedAt: now().getTime(), connected: 3, applied: 3, behind: [], slowestMs: 38 });
+      // Nobody asks for it any more.
+      if (what === "insights") return json({ lastAt: Object.fromEntries([...flags.keys()].filter((key) => key !== "legacy-invoices").map((key) => [key, now().toISOString()])) });
       if (what === "keys") {
         if (method === "POST") return json({ id: "k2", ...body, key: "tgs_abcdefghijklmnop_0123456789abcdef_a1b2c3" }, 201);
         return json({ items: [{ id: "k1", name: "checkout service", kind: "server", version: 1, project, environment, createdAt: LONG_AGO.createdAt }] });

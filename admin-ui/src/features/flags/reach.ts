@@ -14,7 +14,7 @@ export function wholeVariant(serve: Serve): string | null {
 }
 
 /** What everybody gets whom no target and no rule decides for; null where that is not one variant. */
-function servedToAll({ enabled, killed, offVariant, default: serve }: Served): string | null {
+export function servedToAll({ enabled, killed, offVariant, default: serve }: Served): string | null {
   return enabled && !killed ? wholeVariant(serve) : (offVariant ?? null);
 }
 

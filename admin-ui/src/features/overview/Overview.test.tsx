@@ -1,5 +1,5 @@
 import { screen, waitFor, within } from "@testing-library/react";
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { createBackend } from "../../../tests/mocks/backend";
 import { renderAt } from "../../../tests/render";
@@ -68,6 +68,47 @@ it("names what needs somebody, each with its link, and the flags are one click a
   await router.navigate({ to: "/projects/$project", params: { project: "shop" } });
   await user.click(await screen.findByRole("link", { name: "All 10 flags" }));
   await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/flags"));
+});
+
+describe("flags that are ready to clean up", () => {
+  const section = () => screen.findByRole("region", { name: "Ready to clean up" });
+  const names = async () => within(await section()).getAllByRole("link").map(({ textContent }) => textContent);
+
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ["Date"], now: NOW });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it("are named with why, and with the safe order", async () => {
+    const backend = serve(createBackend());
+    // Changed just now, it is no more left alone.
+    backend.meddle("home-hero", "production", { availability: "values" });
+    const { user, router } = renderAt("/projects/shop");
+    expect(await section()).toHaveTextContent(/out of the code.*Deploy.*Archive/);
+    await waitFor(async () => expect(await names()).toEqual(["payments-v2", "api-rate-limit", "express-shipping", "legacy-invoices", "passkeys"]));
+    const [first, , , unasked] = within(await section()).getAllByRole("listitem").slice(3);
+    expect(first).toHaveTextContent("on for everyone, last changed 10 months ago; last evaluated just now");
+    expect(unasked).toHaveTextContent("not asked for since the server started 10 months ago");
+    await user.click(within(await section()).getByRole("link", { name: "legacy-invoices" }));
+    await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/flags/legacy-invoices"));
+  });
+
+  it("are those that configurations tell, for whom may not ask how long the server is up", async () => {
+    const backend = serve(createBackend({ role: "viewer" }));
+    renderAt("/projects/shop");
+    await waitFor(async () => expect(await names()).toContain("payments-v2"));
+    expect(await names()).not.toContain("legacy-invoices");
+    expect(backend.requests.some(({ path }) => path === "/system")).toBe(false);
+  });
+
+  it("are shown some at first", async () => {
+    serve(createBackend({ more: 4 }));
+    const { user } = renderAt("/projects/shop");
+    await user.click(await screen.findByRole("button", { name: "Show all 10" }));
+    expect(await names()).toHaveLength(10);
+  });
 });
 
 it("says that all is calm", async () => {

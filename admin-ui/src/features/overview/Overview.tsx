@@ -21,6 +21,7 @@ import audit from "../audit/Audit.module.css";
 import { ReceiptsLine } from "../environments/ReceiptsLine";
 import { useAllFlags } from "../flags/useAllFlags";
 import { attention, killedPlaces, placeOf, underWay, type InEnvironment, type Item, type Kill } from "./attention";
+import { CleanUp } from "./CleanUp";
 import styles from "./Overview.module.css";
 
 /** Rollouts move by themselves; so does this page, while it is looked at. */
@@ -119,6 +120,7 @@ export function Overview() {
               </Card>
             </section>
           ) : null}
+          {flags.data ? <CleanUp project={project} flags={flags.data} environments={environments} /> : null}
         </div>
         <div className={styles.stack}>
           <section aria-label="Environments">
