@@ -25,6 +25,14 @@ it("opens a row to what differed", async () => {
   expect(screen.queryByRole("region", { name: /What change/ })).toBeNull();
 });
 
+it("leads from a flag's row to the playground, there where the change was made", async () => {
+  const { user, router } = renderAt("/projects/shop/audit");
+  await user.click(await screen.findByRole("button", { name: /turned off express-shipping in Staging/ }));
+  await user.click(await screen.findByRole("link", { name: "Try it: express-shipping" }));
+  await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/playground"));
+  expect(router.state.location.search).toMatchObject({ environment: "staging", flag: "express-shipping" });
+});
+
 it("filters by flag, environment and person through the URL", async () => {
   const { user, router } = renderAt("/projects/shop/audit");
   await user.type(await screen.findByLabelText("Flag or resource"), "new-checkout");

@@ -16,6 +16,7 @@ import { remember, remembered } from "../../lib/storage";
 import { clockTime, day, exactly } from "../../lib/time";
 import { auditWords } from "../../lib/words";
 import { useFlagActions } from "../flags/FlagActions";
+import { TryLink } from "../playground/TryLink";
 import styles from "./Audit.module.css";
 import { Export } from "./Export";
 import { ACTIONS, isLocal, isPast, matches } from "./filter";
@@ -311,6 +312,7 @@ function Details({ project, row, environments }: { project: string; row: AuditRo
           ]}
         />
         <Group gap="xs">
+          {words.kind === "flag" && row.environment ? <TryLink project={project} environment={row.environment} flag={words.subject} of={words.subject} /> : null}
           <CopyButton value={link}>
             {({ copied, copy }) => (
               <Button size="compact-sm" variant="default" onClick={copy} leftSection={copied ? <CheckIcon size={15} /> : <LinkIcon size={15} />}>

@@ -5,6 +5,7 @@ import { queries } from "../../api/queries";
 import { Ago } from "../../components/Ago";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { TextLink } from "../../components/TextLink";
+import { TryLink } from "../playground/TryLink";
 import styles from "./Audit.module.css";
 import { Sentence } from "./Sentence";
 
@@ -17,6 +18,7 @@ export function History({ project, resource }: { project: string; resource: stri
   if (audit.error && !audit.data) return <ProblemAlert error={audit.error} onRetry={() => void audit.refetch()} />;
   if (!audit.data) return <Loader size="sm" type="dots" aria-label="Loading the history" />;
   const rows = audit.data.pages[0]?.items ?? [];
+  const flag = resource.startsWith("flag/") ? resource.slice("flag/".length) : null;
   if (rows.length === 0) {
     return (
       <Text size="sm" c="dimmed">
@@ -31,6 +33,7 @@ export function History({ project, resource }: { project: string; resource: stri
           <li key={row.sequence}>
             <span className={styles.time}>
               <Ago at={row.at} />
+              {flag && row.environment ? <TryLink project={project} environment={row.environment} flag={flag} of={`${flag} in ${row.environment}`} size="xs" /> : null}
             </span>
             <Sentence row={row} environments={environments} withSubject={false} />
           </li>

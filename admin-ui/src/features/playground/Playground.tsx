@@ -19,13 +19,11 @@ import { attributesAskedFor, formOf } from "./context";
 import { ContextFields, readDraft, type ContextDraft } from "./ContextCard";
 import { NoEvaluator, type EvaluationContext } from "./evaluator";
 import styles from "./Playground.module.css";
+import { SOMEBODY } from "./sample";
 import { Sentence } from "./Sentence";
 import { Trace } from "./Trace";
 import { sameAnswer, whyWords } from "./trace";
 import { useEnvironment, type LoadedEnvironment } from "./useEnvironment";
-
-/** What the playground starts with: somebody, of whom nothing is known. */
-const SOMEBODY: EvaluationContext = { targetingKey: "user-1" };
 
 function draftOf(context: EvaluationContext): ContextDraft {
   const form = formOf(context);
