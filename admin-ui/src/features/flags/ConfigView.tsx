@@ -5,17 +5,20 @@ import type { Environment, FlagHead, FlagConfig, Serve } from "../../api/types";
 import { WarningIcon } from "../../components/icons";
 import { brief, canonical } from "../../lib/json";
 import { conditionWords, serveWords, shares } from "../../lib/words";
+import { somebodyFor } from "../playground/sample";
+import { TryLink } from "../playground/TryLink";
 import styles from "./FlagPage.module.css";
 import { shareOf, ShareEditor } from "./ShareEditor";
 
 interface ConfigProps {
+  project: string;
   flag: FlagHead;
   environment: Environment;
   config: FlagConfig;
 }
 
 /** How an evaluation goes, step by step, or the same as it is stored. */
-export function ConfigView({ flag, environment, config, actions }: ConfigProps & { actions?: ReactNode }) {
+export function ConfigView({ project, flag, environment, config, actions }: ConfigProps & { actions?: ReactNode }) {
   const [view, setView] = useState("steps");
   return (
     <section aria-labelledby="serving">
@@ -49,13 +52,13 @@ export function ConfigView({ flag, environment, config, actions }: ConfigProps &
           {canonical(config)}
         </pre>
       ) : (
-        <Steps flag={flag} environment={environment} config={config} />
+        <Steps project={project} flag={flag} environment={environment} config={config} />
       )}
     </section>
   );
 }
 
-function Steps({ flag, environment, config }: ConfigProps) {
+function Steps({ project, flag, environment, config }: ConfigProps) {
   const idle = config.killed || !config.enabled;
   const { prerequisites, targets, rules } = config;
   return (
@@ -89,6 +92,7 @@ function Steps({ flag, environment, config }: ConfigProps) {
             {(rule.conditions ?? []).length === 0 ? <li>everybody</li> : null}
           </ul>
           <ServeLine serve={rule.serve} flag={flag} />
+          <TryLink project={project} environment={environment.key} flag={flag.key} context={somebodyFor(rule.conditions ?? [])} of={`rule ${at + 1}`} size="xs" />
         </Step>
       ))}
       <Step title={prerequisites.length + targets.length + rules.length === 0 ? "Everyone gets" : "Everyone else gets"}>

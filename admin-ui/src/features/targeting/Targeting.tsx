@@ -52,6 +52,7 @@ export function Targeting({ project, flag, environment, config }: TargetingProps
         </Alert>
       ) : null}
       <ConfigView
+        project={project}
         flag={flag}
         environment={environment}
         config={config}
