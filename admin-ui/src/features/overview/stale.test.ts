@@ -17,13 +17,13 @@ const production = (eu: FlagConfig, us: FlagConfig, more: Partial<Production> = 
     ["us/f", us],
   ]),
   heard: new Map([
-    ["eu", { lastAt: {} }],
-    ["us", { lastAt: {} }],
+    ["eu", { lastAt: { other: daysAgo(1) } }],
+    ["us", { lastAt: { other: daysAgo(1) } }],
   ]),
   heardSince: null,
   ...more,
 });
-const heard = (eu: Record<string, string>, us: Record<string, string> = {}) => ({
+const heard = (eu: Record<string, string>, us: Record<string, string> = { other: daysAgo(1) }) => ({
   heard: new Map([
     ["eu", { lastAt: eu }],
     ["us", { lastAt: us }],
@@ -51,6 +51,7 @@ describe("a stale flag", () => {
     ["not heard of by a server that started lately", production(config({ default: split }), config(), { heardSince: daysAgo(9) })],
     ["asked for long ago, as far as one server of many knows", production(config({ rules: [{}] }), config(), heard({ f: daysAgo(40) }))],
     ["not known", production(config(), config(), { configs: new Map() })],
+    ["not heard of where nothing was heard at all", production(config({ default: split }), config(), { ...heard({}), heardSince: daysAgo(90) })],
     ["not heard of where that is not known", production(config({ default: split }), config(), { heard: new Map(), heardSince: daysAgo(90) })],
     ["in no production", { ...production(config(), config()), environments: [] }],
   ])("is none that is %s", (_, of) => expect(why(of)).toEqual([]));

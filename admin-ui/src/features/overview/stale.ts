@@ -63,8 +63,8 @@ function askedFor(flag: ListedFlag, { environments, heard, heardSince }: Product
   const of = environments.map((key) => heard.get(key));
   const last = latest(of.flatMap((each) => each?.lastAt[flag.key] ?? []));
   if (last && !isOld(last, now)) return { words: `last evaluated ${ago(last, now)}`, isLongAgo: false };
-  // What this server has not heard lately, another may have.
-  if (heardSince === null || of.includes(undefined)) return null;
+  // What this server has not heard lately, another may have; and where it heard of nothing at all, applications may not tell.
+  if (heardSince === null || of.some((each) => !each || Object.keys(each.lastAt).length === 0)) return null;
   if (last) return { words: `last evaluated ${ago(last, now)}`, isLongAgo: true };
   return { words: `not asked for since the server started ${ago(heardSince, now)}`, isLongAgo: isOld(heardSince, now) };
 }
