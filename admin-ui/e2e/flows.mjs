@@ -204,7 +204,7 @@ await fact("a kill needs a reason and in production the key, is everywhere at on
   return seen;
 });
 
-await fact("the share of a flag is changed through the same confirmation", async () => {
+await fact("the share of a flag is changed through the same confirmation, and the change undone by a revert", async () => {
   await page.goto(`${base}/projects/${project}/flags/${FLAG}?environment=production`);
   const field = page.getByRole("textbox", { name: "Percentage that gets on" });
   await field.fill("40");
@@ -214,7 +214,13 @@ await fact("the share of a flag is changed through the same confirmation", async
   await dialog(page).getByRole("button", { name: /in Production$/ }).click();
   // The dialog says so, too, before it is saved.
   await dialog(page).waitFor({ state: "detached" });
-  await page.getByText(/on 40.%, off 60.%/).first().waitFor();
+  await toast(page, `${FLAG} serves on to 40`).getByRole("button", { name: "Undo…" }).click();
+  await dialog(page).getByRole("region", { name: "What reverting changes" }).waitFor();
+  assert.match(await dialog(page).getByLabel(/Reason/).inputValue(), /^Undoes change \d+$/);
+  await watch.accessible(page, "the way back, light");
+  await dialog(page).getByRole("button", { name: "Revert in Production" }).click();
+  await dialog(page).waitFor({ state: "detached" });
+  await page.getByText(/on 25.%, off 75.%/).first().waitFor();
 });
 
 await fact("the audit log tells all of it, and what differed", async () => {
