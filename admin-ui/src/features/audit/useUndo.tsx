@@ -72,8 +72,9 @@ export function useUndo(project: string): { announce(change: StoredChange): void
         autoClose: UNDO_MS,
         message: (
           <Group justify="space-between" wrap="nowrap" gap="sm">
-            <span>{done}</span>
+            <span style={{ overflowWrap: "anywhere" }}>{done}</span>
             <Button
+              flex="none"
               size="compact-sm"
               variant="light"
               onClick={() => {
