@@ -25,7 +25,7 @@ it("leads from nothing to the first SDK, and then to the flags", async () => {
   await screen.findByRole("heading", { name: "Connect an application" });
   expect(backend.config("new-checkout", "development").enabled).toBe(true);
   await user.click(screen.getByRole("button", { name: "Make a key for Development" }));
-  expect(await screen.findByLabelText("Code in Rust")).toHaveTextContent(/tgs_.*new-checkout/s);
+  expect(await screen.findByLabelText("Code: Rust")).toHaveTextContent(/tgs_.*new-checkout/s);
   await screen.findByText(/Waiting for the first SDK/);
   backend.admin.receipts.set("development", { connected: 1, applied: 1 });
   await user.click(await screen.findByRole("button", { name: "To the flags" }));

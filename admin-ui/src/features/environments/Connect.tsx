@@ -8,17 +8,10 @@ import type { Environment, ListedFlag, SdkKeyKind } from "../../api/types";
 import { CopyValue } from "../../components/CopyValue";
 import { CheckIcon } from "../../components/icons";
 import styles from "./Environments.module.css";
+import { SNIPPETS } from "./snippets";
 
 /** While the first SDK is waited for, ask this often. */
 const WAITING_MS = 1_000;
-
-type Language = "rust" | "javascript" | "ofrep";
-
-const LANGUAGES: { value: Language; label: string; kinds: SdkKeyKind[] }[] = [
-  { value: "rust", label: "Rust", kinds: ["server"] },
-  { value: "javascript", label: "JavaScript", kinds: ["server", "client"] },
-  { value: "ofrep", label: "OFREP", kinds: ["server", "client"] },
-];
 
 interface ConnectProps {
   project: string;
@@ -33,21 +26,23 @@ interface ConnectProps {
 
 /** The lines that connect an application, and whether one has. */
 export function Connect({ project, environment, sdkKey, kind, flag, onConnected }: ConnectProps) {
-  const offered = LANGUAGES.filter(({ kinds }) => kinds.includes(kind));
-  const [language, setLanguage] = useState<Language>(kind === "server" ? "rust" : "javascript");
+  const offered = SNIPPETS.filter(({ kinds }) => kinds.includes(kind));
+  const [label, setLabel] = useState(offered[0]?.label);
+  const snippet = offered.find((each) => each.label === label);
   const flags = useInfiniteQuery({ ...queries.allFlags(project), enabled: flag === undefined }).data;
   const first = flags?.pages.flatMap(({ items }) => items).find((each): each is ListedFlag => !isBroken(each) && each.kind === "boolean");
-  const text = snippet(language, { url: window.location.origin, key: sdkKey, flag: flag ?? first?.key ?? "new-checkout", kind });
+  if (!snippet) return null;
+  const code = snippet.code({ url: window.location.origin, key: sdkKey, flag: flag ?? first?.key ?? "new-checkout", kind });
   return (
     <section aria-label="Connect an application" className={styles.connect}>
       <div className={styles.connectHead}>
-        <SegmentedControl size="xs" aria-label="Language" value={language} onChange={(value) => setLanguage(value as Language)} data={offered.map(({ value, label }) => ({ value, label }))} />
-        <CopyValue value={text} label="Copy the code" />
+        <SegmentedControl size="xs" aria-label="Language" value={snippet.label} onChange={setLabel} data={offered.map((each) => each.label)} />
+        <CopyValue value={code} label="Copy the code" />
       </div>
-      <pre className={styles.code} tabIndex={0} aria-label={`Code in ${LANGUAGES.find(({ value }) => value === language)?.label ?? language}`}>
-        {text}
+      <pre className={styles.code} tabIndex={0} aria-label={`Code: ${snippet.label}`}>
+        {code}
       </pre>
-      {language === "ofrep" ? <p className={styles.note}>OFREP asks for each answer over HTTP and holds no connection, so it is not counted here.</p> : null}
+      <p className={styles.note}>{snippet.note}</p>
       <Connection project={project} environment={environment} {...(onConnected ? { onConnected } : {})} />
     </section>
   );
@@ -85,54 +80,4 @@ export function Connection({ project, environment, onConnected }: { project: str
       {words}
     </p>
   );
-}
-
-export function snippet(language: Language, { url, key, flag, kind }: { url: string; key: string; flag: string; kind: SdkKeyKind }): string {
-  const [quotedFlag, quotedKey, quotedUrl] = [flag, key, url].map((each) => JSON.stringify(each));
-  if (language === "rust") {
-    return `use std::time::Duration;
-use tidegate::{Client, Context};
-
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let key = ${quotedKey};
-    let flags = Client::builder(${quotedUrl}, key).connect()?;
-    let _ = flags.wait_ready(Duration::from_secs(2)).await;
-
-    let ctx = Context::new("user-42");
-    println!("{}", flags.bool(${quotedFlag}, false, &ctx));
-
-    tokio::signal::ctrl_c().await?;
-    flags.close().await;
-    Ok(())
-}
-`;
-  }
-  if (language === "javascript" && kind === "client") {
-    return `import { createClient } from "tidegate";
-
-const flags = createClient({
-  url: ${quotedUrl},
-  key: ${quotedKey},
-  context: { targetingKey: "user-42" },
-});
-await flags.ready(2_000).catch((error) => console.warn(error.message));
-console.log(flags.boolean(${quotedFlag}, false));
-`;
-  }
-  if (language === "javascript") {
-    return `import { createClient } from "tidegate";
-
-const flags = createClient({
-  url: ${quotedUrl},
-  key: ${quotedKey},
-});
-await flags.ready(2_000).catch((error) => console.warn(error.message));
-console.log(flags.boolean(${quotedFlag}, false, { targetingKey: "user-42" }));
-`;
-  }
-  return `curl -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' \\
-  ${url}/ofrep/v1/evaluate/flags/${encodeURIComponent(flag)} \\
-  -d '{"context": {"targetingKey": "user-42"}}'
-`;
 }

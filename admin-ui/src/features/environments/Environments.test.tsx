@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { createBackend } from "../../../tests/mocks/backend";
 import { renderAt } from "../../../tests/render";
 import { serve } from "../../../tests/setup";
-import { snippet } from "./Connect";
+import { SNIPPETS } from "./snippets";
 
 const PATH = "/projects/shop/environments";
 
@@ -49,7 +49,7 @@ it("makes a client key for some sites, shows it and its secret once, and turns g
   expect(backend.requests.findLast(({ method }) => method === "POST")?.body).toEqual({ name: "web", kind: "client", secureMode: true, allowedOrigins: ["https://a.example", "https://b.example"] });
   expect(within(shown).getByText("tgc_abcdefghijklmnop_0123456789abcdef_a1b2c3")).toBeVisible();
   expect(within(shown).getByText("tgsig_fedcba9876543210")).toBeVisible();
-  expect(within(shown).getByLabelText("Code in JavaScript")).toHaveTextContent('key: "tgc_abcdefghijklmnop_0123456789abcdef_a1b2c3"');
+  expect(within(shown).getByLabelText("Code: JavaScript")).toHaveTextContent('key: "tgc_abcdefghijklmnop_0123456789abcdef_a1b2c3"');
   expect(within(shown).queryByText("Rust")).toBeNull();
   const status = within(shown).getByText(/Waiting for the first SDK to connect to Staging/);
   expect(status).not.toHaveAttribute("data-connected");
@@ -83,7 +83,10 @@ it("shows editors the environments, and why they change nothing", async () => {
 });
 
 it("writes code that asks for the flag with the key", () => {
-  const given = { url: "https://flags.example.com", key: "tgs_x", flag: "a b", kind: "server" as const };
-  expect(snippet("rust", given)).toMatch(/let key = "tgs_x";\n.*Client::builder\("https:\/\/flags\.example\.com", key\)/);
-  expect(snippet("ofrep", given)).toContain("https://flags.example.com/ofrep/v1/evaluate/flags/a%20b");
+  const code = (label: string, kind: "server" | "client") =>
+    SNIPPETS.find((each) => each.label === label)?.code({ url: "https://flags.example.com", key: "tgs_x", flag: "a b", kind });
+  expect(code("Rust", "server")).toMatch(/let key = "tgs_x";\n.*Client::builder\("https:\/\/flags\.example\.com", key\)/);
+  expect(code("JavaScript", "server")).toContain('flags.boolean("a b", false, { targetingKey: "user-42" })');
+  expect(code("JavaScript", "client")).toMatch(/key: "tgs_x",\n {2}context: \{ targetingKey: "user-42" \},\n\}\);[^]*flags\.boolean\("a b", false\)/);
+  expect(code("OFREP", "server")).toContain("https://flags.example.com/ofrep/v1/evaluate/flags/a%20b");
 });
