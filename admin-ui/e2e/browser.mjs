@@ -75,4 +75,11 @@ export class Watch {
       this.troubles.push(`axe on ${what}: ${id}, ${help}\n      ${where.join("\n      ")}`);
     }
   }
+
+  async accessibleInBoth(page, what) {
+    for (const scheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme: scheme });
+      await this.accessible(page, `${what}, ${scheme}`);
+    }
+  }
 }

@@ -2,75 +2,29 @@
 //
 //   TIDEGATE_LINK=http://127.0.0.1:8420/#/link/… npm run e2e
 //
-// TIDEGATE_FAILURES names a folder for a picture of what went wrong.
-// Prints a line per fact that held; ends with 1 and a picture where one did not.
+// Prints a line per fact that held; ends with 1 and pictures where one did not.
 
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 
-import { launch, Watch } from "./browser.mjs";
+import { runCheckout } from "./application.mjs";
+import { base, browser, call, control, dialog, end, fact, flip, link, live, makeKey, toast, watch } from "./flow.mjs";
 
-const link = process.env.TIDEGATE_LINK;
-if (!link) throw new Error("TIDEGATE_LINK: the one-time link that the server printed");
-const base = new URL(link).origin;
-/** Where a picture of a failure goes. */
-const failures = process.env.TIDEGATE_FAILURES ?? "e2e/failures";
 /** Whether the UI was built with its evaluator: without Rust's wasm32 target, `cargo xtask` leaves it out, and says so. */
 const hasEvaluator = existsSync(new URL("../src/wasm/evaluator_bg.wasm", import.meta.url));
 const FLAG = "new-checkout";
 const OTHER = "express-delivery";
 const FAILING = "payment-fallback";
 
-const browser = await launch();
-const watch = new Watch();
 const context = await watch.context(browser, { colorScheme: "light" });
-let current = null;
 
 /** Another page of the same session, in a window of its own: Chromium draws a tab behind another twice a second. */
 const another = async () => (await watch.context(browser, { storageState: await context.storageState() })).newPage();
 
-/** A fact; what goes wrong in it names it. */
-async function fact(what, check) {
-  const began = performance.now();
-  try {
-    const said = await check();
-    assert.deepEqual(watch.troubles, []);
-    console.log(`ok  ${what}${said ? ` (${said})` : ""}, ${Math.round(performance.now() - began)} ms`);
-  } catch (error) {
-    await mkdir(failures, { recursive: true });
-    await current?.screenshot({ path: `${failures}/failure.png` });
-    console.error(`NOT ${what}\n${error.stack}\n${watch.troubles.join("\n")}\nat ${current?.url()}; picture: ${failures}/failure.png`);
-    await browser.close();
-    process.exit(1);
-  }
-}
-
-const control = (page, flag, environment) => page.getByRole("switch", { name: new RegExp(`^${flag} in ${environment}:`) });
-/** Clicks where a person does: on the track, which lies over the input that is named. */
-const flip = (page, flag, environment) => control(page, flag, environment).locator("xpath=following-sibling::*[1]").click();
-const dialog = (page) => page.getByRole("dialog");
-const toast = (page, text) => page.getByRole("alert").filter({ hasText: text });
 const rowMenu = async (page, flag, item) => {
   await page.getByRole("button", { name: `Actions for ${flag}`, exact: true }).click();
   await page.getByRole("menuitem", { name: item }).click();
 };
-const live = (page) => page.locator('[data-phase="live"]:visible').waitFor();
-
-/** Calls the API as the page's person does. */
-const call = (page, method, path, body, headers = {}) =>
-  page.evaluate(
-    async ([verb, url, text, more]) => {
-      const response = await fetch(`/api/v1${url}`, {
-        method: verb,
-        headers: { "x-tidegate-csrf": "1", ...(text ? { "content-type": "application/json" } : {}), ...more },
-        ...(text ? { body: text } : {}),
-      });
-      const answer = await response.text();
-      return { status: response.status, body: answer === "" ? null : JSON.parse(answer) };
-    },
-    [method, path, body === undefined ? "" : JSON.stringify(body), headers],
-  );
 
 /** How long after the next click on `from` the element is on `to`, in milliseconds, by the pages' own clocks. */
 async function latency(from, to, selector, doing) {
@@ -91,7 +45,6 @@ async function latency(from, to, selector, doing) {
 }
 
 const page = await context.newPage();
-current = page;
 let project = "";
 
 await fact("a one-time link signs in and is gone from the address", async () => {
@@ -157,7 +110,6 @@ await fact("a change that overtakes is refused and shown, never overwritten", as
   const path = `/projects/${project}/flags/${FLAG}/environments/production`;
   // The stream is held back, so that the page knows of nothing.
   const blind = await another();
-  current = blind;
   await blind.routeWebSocket(/\/stream/, () => {});
   await blind.goto(`${base}/projects/${project}/flags`);
   await flip(blind, FLAG, "Production");
@@ -172,7 +124,6 @@ await fact("a change that overtakes is refused and shown, never overwritten", as
   const after = await call(second, "GET", path);
   assert.deepEqual([after.body.enabled, after.body.availability], [true, "private"]);
   await blind.context().close();
-  current = page;
   watch.expected.delete(412);
 });
 
@@ -276,18 +227,26 @@ await fact("flags are tagged together, found by that tag, and untagged", async (
   }
 });
 
-await fact("an SDK key is made and shown once", async () => {
+await fact("a key is changed for another under a running application", async () => {
   await page.goto(`${base}/projects/${project}/environments`);
-  await page.getByRole("button", { name: "New SDK key" }).first().click();
-  await dialog(page).getByLabel(/Name/).fill("browser test");
-  await dialog(page).getByRole("button", { name: "Create key" }).click();
-  await dialog(page).getByText(/^tgs_/).waitFor();
-  await dialog(page).getByRole("button", { name: "Done" }).click();
-  await page.getByRole("cell", { name: "browser test", exact: true }).waitFor();
-  await page.getByRole("button", { name: "Revoke browser test" }).click();
-  await dialog(page).getByLabel("Reason").fill("the flow is over");
+  const before = runCheckout(base, await makeKey(page, "Development", "the old key"));
+  await before.says(/connected/);
+  const after = runCheckout(base, await makeKey(page, "Development", "the new key"));
+  await after.says(/connected/);
+  await page.getByRole("button", { name: "Revoke the old key" }).click();
+  await dialog(page).getByText("1 SDK is connected with this key now").waitFor();
+  await dialog(page).getByLabel("Reason").fill("a key a year");
+  await watch.accessible(page, "the revocation");
   await dialog(page).getByRole("button", { name: "Revoke", exact: true }).click();
-  await page.getByRole("cell", { name: "browser test", exact: true }).waitFor({ state: "detached" });
+  await before.says(/the server refuses the key/);
+  await page.getByRole("cell", { name: "the old key", exact: true }).waitFor({ state: "detached" });
+  await call(page, "POST", `/projects/${project}/environments/development/kill`, { flag: FLAG, reason: "does the new key hear of it?" });
+  await after.says(/KILLED.*new-checkout/);
+  await call(page, "POST", `/projects/${project}/environments/development/restore`, { flag: FLAG, reason: "it does" });
+  await Promise.all([before.stop(), after.stop()]);
+  await page.goto(`${base}/projects/${project}/audit`);
+  await page.getByRole("button", { name: /created.*the old key/s }).waitFor();
+  await page.getByRole("button", { name: /revoked.*the old key.*a key a year/s }).waitFor();
 });
 
 await fact("a flag is made, and a taken key is named at its field", async () => {
@@ -375,7 +334,6 @@ await fact("a viewer sees everything, is told why nothing can be changed, and th
   assert.ok(invited.body?.link, JSON.stringify(invited));
   const theirs = await watch.context(browser);
   const viewer = await theirs.newPage();
-  current = viewer;
   await viewer.goto(invited.body.link.replace(/^https?:\/\/[^/]+/, base));
   await viewer.getByRole("link", { name: /^All \d+ flags$/ }).click();
   const disabled = viewer.getByRole("switch", { name: /needs the role editor; you are a viewer here/ }).first();
@@ -387,7 +345,6 @@ await fact("a viewer sees everything, is told why nothing can be changed, and th
   const refused = await call(viewer, "PATCH", path, { enabled: !body.enabled }, { "if-match": `"${body.version}"` });
   assert.deepEqual([refused.status, refused.body.code], [403, "forbidden"]);
   await theirs.close();
-  current = page;
   watch.expected.delete(403);
 });
 
@@ -684,10 +641,7 @@ await fact("signing out ends the session, and the sign-in is accessible in both 
   await page.waitForURL(/\/sign-in/);
   // The other page is of the same session.
   await second.waitForURL(/\/sign-in/);
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme: scheme });
-    await watch.accessible(page, `the sign-in, ${scheme}`);
-  }
+  await watch.accessibleInBoth(page, "the sign-in");
   assert.equal((await call(page, "GET", "/session")).status, 401);
   await page.getByLabel(/Email/).fill("robin@harbor-goods.example");
   await page.locator('input[type="password"]').fill("not the password");
@@ -695,5 +649,4 @@ await fact("signing out ends the session, and the sign-in is accessible in both 
   await page.getByRole("alert").waitFor();
 });
 
-await browser.close();
-console.log("all flows held: no console error, no broken policy, no answer of 500, no violation that axe knows");
+await end();

@@ -1,6 +1,6 @@
-//! The admin UI in a real browser, on the real server with the demo project.
+//! The admin UI in a real browser, on the real server.
 //!
-//! What the flows are is told in `admin-ui/e2e/flows.mjs`; a failure shows the step, and leaves a picture.
+//! What the flows are is told in `admin-ui/e2e`; a failure shows the step, and leaves pictures.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,21 +9,23 @@ use std::{
 
 use crate::support::binary::Server;
 
-#[test]
-fn the_admin_ui_carries_the_main_flows() {
+/// Runs a flow against a new server with those arguments.
+#[track_caller]
+fn check(flow: &str, args: &[&str]) {
     let ui = ui();
     let data = tempfile::tempdir().unwrap();
-    let server = Server::start(data.path(), &["--demo"]);
-    let failures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");
-    let flows = Command::new("node")
-        .arg("e2e/flows.mjs")
+    let server = Server::start(data.path(), args);
+    let failures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser").join(flow);
+    let run = Command::new("node")
+        .arg(format!("e2e/{flow}.mjs"))
         .current_dir(&ui)
         .env("TIDEGATE_LINK", server.link())
         .env("TIDEGATE_FAILURES", &failures)
+        .env("TIDEGATE_CHECKOUT", env!("CARGO_BIN_EXE_checkout-under-test"))
         .output()
         .expect("please install Node.js 20.19 or newer: it drives the browser");
-    let (stdout, stderr) = (String::from_utf8_lossy(&flows.stdout), String::from_utf8_lossy(&flows.stderr));
-    assert!(flows.status.success(), "{stdout}\n{stderr}\nserver:\n{}", server.log());
+    let (stdout, stderr) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{stdout}\n{stderr}\nserver:\n{}", server.log());
     println!("{stdout}");
 }
 
@@ -37,4 +39,14 @@ fn ui() -> PathBuf {
         );
     }
     ui
+}
+
+#[test]
+fn an_empty_server_leads_to_an_application_that_follows_a_flag() {
+    check("first-run", &[]);
+}
+
+#[test]
+fn the_admin_ui_carries_the_main_flows() {
+    check("flows", &["--demo"]);
 }
