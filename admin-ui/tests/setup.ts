@@ -21,6 +21,20 @@ configure({
 });
 vi.setConfig({ testTimeout: 30_000 });
 
+// There is no canvas here: what is drawn is looked at in a browser.
+vi.mock("uplot", () => ({
+  default: class {
+    height = 1;
+    cursor = {};
+    scales = {};
+    setData() {}
+    setSize() {}
+    setCursor() {}
+    valToPos = () => 0;
+    destroy() {}
+  },
+}));
+
 let current: Backend = createBackend();
 
 /** Puts another backend behind the API for this test. */

@@ -1,24 +1,10 @@
 import { screen, waitFor, within } from "@testing-library/react";
 import type { UserEvent } from "@testing-library/user-event";
-import { expect, it, vi } from "vitest";
+import { expect, it } from "vitest";
 
 import { createBackend, type Backend } from "../../../tests/mocks/backend";
 import { renderAt } from "../../../tests/render";
 import { serve } from "../../../tests/setup";
-
-// There is no canvas here: what is drawn is looked at in a browser.
-vi.mock("uplot", () => ({
-  default: class {
-    height = 1;
-    cursor = {};
-    scales = {};
-    setData() {}
-    setSize() {}
-    setCursor() {}
-    valToPos = () => 0;
-    destroy() {}
-  },
-}));
 
 /** The whole form is drawn many times, perhaps on a machine that is busy elsewhere. */
 const FORM_MS = 90_000;
