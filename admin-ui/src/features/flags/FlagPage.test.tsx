@@ -23,8 +23,9 @@ it("tells how a flag is evaluated, in order", async () => {
 });
 
 it("tries a rule with somebody for whom it holds, and the flag from its history", async () => {
-  const { user, router } = renderAt("/projects/shop/flags/new-checkout?environment=production");
+  const { user, router } = renderAt("/projects/shop/flags/new-checkout?environment=production&tab=history");
   expect((await screen.findAllByRole("link", { name: "Try it: new-checkout in production" }))[0]).toHaveAttribute("href", expect.stringMatching(/\/playground\?environment=production&flag=new-checkout$/));
+  await user.click(within(parts()).getByRole("link", { name: "Targeting" }));
   await user.click(await screen.findByRole("link", { name: "Try it: rule 2" }));
   await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/playground"));
   expect(router.state.location.search).toEqual({ environment: "production", flag: "new-checkout", context: { targetingKey: "user-1", country: "DE" } });
