@@ -148,8 +148,6 @@ export const api = {
   revokeToken: (token: Pick<sdk.Token, "id" | "version">, reason: string) =>
     settled(sdk.revokeToken({ path: { token: token.id }, headers: ifMatch(token.version), query: because(reason) })),
 
-  audit: (
-    query: { project?: string; environment?: string; resource?: string; actor?: string; cursor?: string; limit: number },
-    signal: AbortSignal | null = null,
-  ) => settled(sdk.listAudit({ query, signal })),
+  audit: (query: NonNullable<sdk.ListAuditData["query"]>, signal: AbortSignal | null = null) => settled(sdk.listAudit({ query, signal })),
+  auditRow: (sequence: number) => settled(sdk.getAuditRow({ path: { sequence } })),
 };

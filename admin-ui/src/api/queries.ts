@@ -6,11 +6,15 @@ import { api } from "./client";
 import { given } from "../lib/given";
 import { isProblem } from "./problem";
 
+/** As the server filters: see its list of the audit log. */
 export interface AuditFilter {
-  project?: string | undefined;
-  environment?: string | undefined;
-  resource?: string | undefined;
-  actor?: string | undefined;
+  project?: string;
+  environment?: string;
+  resource?: string;
+  actor?: string;
+  action?: string;
+  since?: string;
+  until?: string;
 }
 
 export const queries = {
@@ -90,14 +94,18 @@ export const queries = {
       getNextPageParam: (page) => page.nextCursor ?? undefined,
       placeholderData: (previous) => previous,
     }),
-  /** One row of the log: rows never change. */
+  /** One row of the log: rows never change. Null where the project has none of that number. */
   auditRow: (project: string, sequence: number) =>
     queryOptions({
       queryKey: ["auditRow", project, sequence],
-      // Newest first, and the cursor is the row before whose successors are left out.
-      queryFn: async ({ signal }) => {
-        const { items } = await api.audit({ project, cursor: String(sequence + 1), limit: 1 }, signal);
-        return items.find((row) => row.sequence === sequence) ?? null;
+      queryFn: async () => {
+        try {
+          const row = await api.auditRow(sequence);
+          return row.project === project ? row : null;
+        } catch (error) {
+          if (isProblem(error, "not_found")) return null;
+          throw error;
+        }
       },
       staleTime: Number.POSITIVE_INFINITY,
     }),

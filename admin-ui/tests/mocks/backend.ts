@@ -446,13 +446,19 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       const controller = { holder: "01JDA7", epoch: 3, since: now().toISOString(), renewedAt: now().toISOString() };
       return json({ version: "0.1.0", startedAt: LONG_AGO.createdAt, now: now().toISOString(), epoch: "e1", isShared: false, databaseBytes: 12_400_000, controller });
     }
+    if (path.startsWith("/audit/")) {
+      const row = backend.audit.find(({ sequence }) => path === `/audit/${sequence}`);
+      return row ? json(row) : problem(404, "not_found", "there is no such row");
+    }
     if (path === "/audit") {
-      const wanted = (name: "environment" | "resource" | "actor") => url.searchParams.get(name);
+      const wanted = (name: "environment" | "resource" | "actor" | "action" | "since" | "until") => url.searchParams.get(name);
+      const [since, until] = [wanted("since") ?? "", wanted("until") ?? "9999"];
       // The cursor is a row's number: what follows is older.
       const before = Number(url.searchParams.get("cursor") ?? Number.POSITIVE_INFINITY);
       const limit = Number(url.searchParams.get("limit") ?? 50);
       const found = backend.audit
         .filter((row) => row.sequence < before)
+        .filter((row) => row.action.startsWith(wanted("action") ?? "") && row.at >= since && row.at < until)
         .filter((row) => (["environment", "resource", "actor"] as const).every((name) => wanted(name) === null || row[name] === wanted(name)))
         .toReversed();
       const items = found.slice(0, limit);

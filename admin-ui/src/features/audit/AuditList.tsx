@@ -1,8 +1,8 @@
-import { Button, CopyButton, Group, Loader, NativeSelect, SegmentedControl, Text, TextInput } from "@mantine/core";
+import { Button, CopyButton, Group, Loader, NativeSelect, SegmentedControl, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { createContext, Fragment, useContext, useEffect, useMemo, useState } from "react";
+import { createContext, Fragment, useContext, useMemo, useState } from "react";
 
 import { queries } from "../../api/queries";
 import type { AuditRow, Environment } from "../../api/types";
@@ -19,18 +19,13 @@ import { useFlagActions } from "../flags/FlagActions";
 import { TryLink } from "../playground/TryLink";
 import styles from "./Audit.module.css";
 import { Export } from "./Export";
-import { ACTIONS, isLocal, isPast, matches } from "./filter";
+import { ACTIONS, filterOf } from "./filter";
 import { Revert } from "./Revert";
 import { Sentence } from "./Sentence";
 import { SideDiff } from "./SideDiff";
 import { revertible } from "./wayBack";
 
 const TYPING_MS = 250;
-/** What is shown at first, and more with each click. */
-const SHOWN = 50;
-const PAGE = 200;
-/** So many rows are looked through for a match before somebody has to ask for more. */
-const LOOKED_AT_ONCE = 4_000;
 
 type FilterName = "environment" | "resource" | "actor" | "action" | "since" | "until";
 
@@ -88,40 +83,27 @@ function One({ project, sequence }: { project: string; sequence: number }) {
 
 function Log({ project }: { project: string }) {
   const { row: _, ...search } = useSearch({ from: "/projects/$project/audit" });
-  const { environment, resource, actor, ...local } = search;
-  const filter = given({ project, environment, resource, actor });
+  const { environment, resource, actor, action, since, until } = search;
+  const filter = filterOf(project, search);
   const navigate = useNavigate({ from: "/projects/$project/audit" });
   const environments = useQuery(queries.environments(project)).data ?? [];
-  const filtersHere = isLocal(local);
-  const audit = useInfiniteQuery(queries.audit(filter, filtersHere ? PAGE : SHOWN));
-  const read = audit.data?.pages.flatMap((page) => page.items) ?? [];
-  const rows = filtersHere ? read.filter((each) => matches(each, local)) : read;
+  const audit = useInfiniteQuery(queries.audit(filter));
+  const rows = audit.data?.pages.flatMap((page) => page.items) ?? [];
   const now = useNow();
-
-  // Where the browser filters, pages are read until there is something to show, or a lot was looked through.
-  const asked = JSON.stringify(search);
-  const [more, setMore] = useState({ of: asked, clicks: 1 });
-  if (more.of !== asked) setMore({ of: asked, clicks: 1 });
-  const atEnd = !audit.hasNextPage || (filtersHere && isPast(read.at(-1), local));
-  const looking = filtersHere && !atEnd && rows.length < SHOWN * more.clicks && read.length < LOOKED_AT_ONCE * more.clicks;
-  const { fetchNextPage, isFetching, isError } = audit;
-  useEffect(() => {
-    if (looking && !isFetching && !isError) void fetchNextPage();
-  }, [fetchNextPage, isError, isFetching, looking]);
 
   const set = (name: FilterName, value: string) =>
     void navigate({ search: ({ [name]: __, ...rest }) => (value === "" ? rest : { ...rest, [name]: value }), replace: true });
   const setLater = useDebouncedCallback(set, TYPING_MS);
   // Flags are asked for by their key alone.
   const [typed, setTyped] = useState(resource?.replace(/^flag\//, "") ?? "");
-  const people = [...new Map(read.map((each) => [each.actor, each.actorName || each.actor]))];
-  const known = ACTIONS.some(({ items }) => items.some(([value]) => value === local.action));
+  const people = [...new Map(rows.map((each) => [each.actor, each.actorName || each.actor]))];
+  const known = ACTIONS.some(({ items }) => items.some(([value]) => value === action));
 
   return (
     <Page
       title="Audit log"
       lead="Every change with its reason, in one chain: no row can be edited or taken out without showing."
-      actions={<Export filter={filter} local={local} />}
+      actions={<Export filter={filter} />}
     >
       <div role="search" className={styles.filters}>
         <NativeSelect
@@ -151,9 +133,9 @@ function Log({ project }: { project: string }) {
             ...(actor !== undefined && !people.some(([each]) => each === actor) ? [{ value: actor, label: actor }] : []),
           ]}
         />
-        <NativeSelect label="What was done" value={local.action ?? ""} onChange={(event) => set("action", event.currentTarget.value)}>
+        <NativeSelect label="What was done" value={action ?? ""} onChange={(event) => set("action", event.currentTarget.value)}>
           <option value="">Anything</option>
-          {local.action !== undefined && !known ? <option value={local.action}>{local.action}</option> : null}
+          {action !== undefined && !known ? <option value={action}>{action}</option> : null}
           {ACTIONS.map(({ group, items }) => (
             <optgroup key={group} label={group}>
               {items.map(([value, label]) => (
@@ -164,9 +146,9 @@ function Log({ project }: { project: string }) {
             </optgroup>
           ))}
         </NativeSelect>
-        <TextInput type="date" label="From" value={local.since ?? ""} max={local.until ?? ""} onChange={(event) => set("since", event.currentTarget.value)} />
-        <TextInput type="date" label="To" value={local.until ?? ""} min={local.since ?? ""} onChange={(event) => set("until", event.currentTarget.value)} />
-        {asked === "{}" ? null : (
+        <TextInput type="date" label="From" value={since ?? ""} max={until ?? ""} onChange={(event) => set("since", event.currentTarget.value)} />
+        <TextInput type="date" label="To" value={until ?? ""} min={since ?? ""} onChange={(event) => set("until", event.currentTarget.value)} />
+        {Object.keys(given(search)).length === 0 ? null : (
           <Button
             variant="default"
             className={styles.clear ?? ""}
@@ -181,11 +163,9 @@ function Log({ project }: { project: string }) {
       </div>
       {audit.error ? <ProblemAlert error={audit.error} onRetry={() => void (audit.data ? audit.fetchNextPage() : audit.refetch())} /> : null}
       {audit.isPending ? <Loader type="dots" aria-label="Loading the audit log" /> : null}
-      {audit.data && rows.length === 0 && !looking ? (
+      {audit.data && rows.length === 0 ? (
         <Card>
-          <Empty title="No change matches">
-            {atEnd ? null : <p>{read.length.toLocaleString("en")} changes were looked through so far.</p>}
-          </Empty>
+          <Empty title="No change matches" />
         </Card>
       ) : null}
       {days(rows, now).map(({ name, rows: ofDay }) => (
@@ -200,25 +180,11 @@ function Log({ project }: { project: string }) {
           </Card>
         </Fragment>
       ))}
-      {atEnd || audit.isPending ? null : (
-        <Group mt="md">
-          <Button
-            variant="default"
-            loading={audit.isFetchingNextPage || looking}
-            onClick={() => {
-              setMore({ of: asked, clicks: more.clicks + 1 });
-              if (!filtersHere) void audit.fetchNextPage();
-            }}
-          >
-            Older changes
-          </Button>
-          {filtersHere ? (
-            <Text size="sm" c="dimmed" role="status">
-              {read.length.toLocaleString("en")} looked through{looking ? "…" : ""}
-            </Text>
-          ) : null}
-        </Group>
-      )}
+      {audit.hasNextPage ? (
+        <Button mt="md" variant="default" loading={audit.isFetchingNextPage} onClick={() => void audit.fetchNextPage()}>
+          Older changes
+        </Button>
+      ) : null}
     </Page>
   );
 }

@@ -7,19 +7,14 @@ import type { AuditFilter } from "../../api/queries";
 import type { AuditRow } from "../../api/types";
 import { DownloadIcon } from "../../components/icons";
 import { given } from "../../lib/given";
-import { csvOf, isPast, jsonLinesOf, matches, type LocalFilter } from "./filter";
+import { csvOf, jsonLinesOf } from "./filter";
 
 const PAGE = 200;
 
-interface ExportProps {
-  filter: AuditFilter;
-  local: LocalFilter;
-}
-
-type State = { phase: "idle" } | { phase: "busy"; read: number; found: number } | { phase: "failed"; detail: string } | { phase: "done"; found: number };
+type State = { phase: "idle" } | { phase: "busy"; found: number } | { phase: "failed"; detail: string } | { phase: "done"; found: number };
 
 /** All that is filtered, every page of it, as a file. */
-export function Export({ filter, local }: ExportProps) {
+export function Export({ filter }: { filter: AuditFilter }) {
   const [state, setState] = useState<State>({ phase: "idle" });
   const abort = useRef<AbortController | null>(null);
 
@@ -27,17 +22,15 @@ export function Export({ filter, local }: ExportProps) {
     const controller = new AbortController();
     abort.current = controller;
     const rows: AuditRow[] = [];
-    let read = 0;
     let cursor: string | undefined;
-    setState({ phase: "busy", read, found: 0 });
+    setState({ phase: "busy", found: 0 });
     try {
       do {
         // oxlint-disable-next-line no-await-in-loop -- each page names the next
         const page = await api.audit({ ...given({ ...filter, cursor }), limit: PAGE }, controller.signal);
-        read += page.items.length;
-        rows.push(...page.items.filter((row) => matches(row, local)));
-        setState({ phase: "busy", read, found: rows.length });
-        cursor = isPast(page.items.at(-1), local) ? undefined : (page.nextCursor ?? undefined);
+        rows.push(...page.items);
+        setState({ phase: "busy", found: rows.length });
+        cursor = page.nextCursor ?? undefined;
       } while (cursor !== undefined);
     } catch (error) {
       setState(controller.signal.aborted ? { phase: "idle" } : { phase: "failed", detail: problemOf(error).message });
@@ -51,7 +44,7 @@ export function Export({ filter, local }: ExportProps) {
   return (
     <Group gap="sm">
       <Text size="sm" c={state.phase === "failed" ? "var(--mantine-color-error)" : "dimmed"} role="status">
-        {state.phase === "busy" ? `${state.found.toLocaleString("en")} of ${state.read.toLocaleString("en")} read so far` : null}
+        {state.phase === "busy" ? `${state.found.toLocaleString("en")} read so far` : null}
         {state.phase === "failed" ? `Not exported: ${state.detail}` : null}
         {state.phase === "done" ? `${state.found.toLocaleString("en")} ${state.found === 1 ? "change" : "changes"} exported` : null}
       </Text>

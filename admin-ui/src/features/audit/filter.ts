@@ -1,8 +1,14 @@
-/** What is filtered in the browser, because the server's list has no filter for it; and the files that are made of it. */
+/** What the audit log is filtered by, and the files that are made of it. */
 
+import type { AuditFilter } from "../../api/queries";
 import type { AuditRow } from "../../api/types";
+import { given } from "../../lib/given";
 
-export interface LocalFilter {
+/** What the address says. */
+export interface AuditSearch {
+  environment?: string | undefined;
+  resource?: string | undefined;
+  actor?: string | undefined;
   /** Like `flag.kill`, or `rollout.*`. */
   action?: string | undefined;
   /** Days of the reader's calendar, like `2026-11-20`; both are within. */
@@ -12,30 +18,18 @@ export interface LocalFilter {
 
 const DAY = /^(\d{4})-(\d{2})-(\d{2})$/;
 
-/** When a day begins here; null where the text is no day. */
-export function startOfDay(text: string | undefined, plusDays = 0): number | null {
+/** When a day begins here; undefined where the text is no day. */
+function startOfDay(text: string | undefined, plusDays = 0): string | undefined {
   const match = DAY.exec(text ?? "");
-  if (!match) return null;
+  if (!match) return undefined;
   const [year, month, date] = match.slice(1).map(Number) as [number, number, number];
-  const at = new Date(year, month - 1, date + plusDays).getTime();
-  return Number.isNaN(at) ? null : at;
+  const at = new Date(year, month - 1, date + plusDays);
+  return Number.isNaN(at.getTime()) ? undefined : at.toISOString();
 }
 
-export function isLocal({ action, since, until }: LocalFilter): boolean {
-  return action !== undefined || startOfDay(since) !== null || startOfDay(until) !== null;
-}
-
-export function matches(row: Pick<AuditRow, "action" | "at">, { action, since, until }: LocalFilter): boolean {
-  if (action !== undefined && (action.endsWith(".*") ? !row.action.startsWith(action.slice(0, -1)) : row.action !== action)) return false;
-  const at = Date.parse(row.at);
-  const [from, to] = [startOfDay(since), startOfDay(until, 1)];
-  return (from === null || at >= from) && (to === null || at < to);
-}
-
-/** Whether nothing older can match: the log is in the order of time. */
-export function isPast(row: Pick<AuditRow, "at"> | undefined, { since }: LocalFilter): boolean {
-  const from = startOfDay(since);
-  return row !== undefined && from !== null && Date.parse(row.at) < from;
+/** What the server is asked for: it takes the beginnings of actions, and times. */
+export function filterOf(project: string, { action, since, until, ...rest }: AuditSearch): AuditFilter {
+  return given({ project, ...rest, action: action?.replace(/\*$/, ""), since: startOfDay(since), until: startOfDay(until, 1) });
 }
 
 export const ACTIONS: { group: string; items: [string, string][] }[] = [
