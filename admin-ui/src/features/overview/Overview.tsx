@@ -120,7 +120,7 @@ export function Overview() {
               </Card>
             </section>
           ) : null}
-          {flags.data ? <CleanUp project={project} flags={flags.data} environments={environments} /> : null}
+          {flags.isWhole && flags.data ? <CleanUp project={project} flags={flags.data} environments={environments} /> : null}
         </div>
         <div className={styles.stack}>
           <section aria-label="Environments">
