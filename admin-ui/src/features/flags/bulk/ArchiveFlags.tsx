@@ -1,7 +1,8 @@
-import { Text, TextInput } from "@mantine/core";
+import { Text } from "@mantine/core";
 import { useState } from "react";
 
 import { api } from "../../../api/client";
+import { TypedConfirmation } from "../../../components/TypedConfirmation";
 import { BulkDialog, flagsWords } from "./BulkDialog";
 import type { ChangeProps } from "./TagFlags";
 
@@ -25,7 +26,7 @@ export function ArchiveFlags({ project, flags, ...props }: ChangeProps) {
         Applications that still ask for them get their own default, in every environment. Take them out of their code first. The keys can never be used again. A flag
         that others need, or that a rollout moves, stays.
       </Text>
-      <TextInput label={`Type ${confirmation} to confirm`} required autoComplete="off" data-autofocus value={typed} onChange={(event) => setTyped(event.currentTarget.value)} />
+      <TypedConfirmation word={confirmation} typed={typed} onChange={setTyped} />
     </BulkDialog>
   );
 }
