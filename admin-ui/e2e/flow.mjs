@@ -52,7 +52,11 @@ export const live = (page) => page.locator('[data-phase="live"]:visible').waitFo
 /** The switch of a flag in an environment. */
 export const control = (page, flag, environment) => page.getByRole("switch", { name: new RegExp(`^${flag} in ${environment}:`) });
 /** Clicks where a person does: on the track, which lies over the input that is named. */
-export const flip = (page, flag, environment) => control(page, flag, environment).locator("xpath=following-sibling::*[1]").click();
+export const flip = async (page, flag, environment) => {
+  // While a change is on its way, the switch does nothing.
+  await page.locator(`[role="switch"][aria-label^="${flag} in ${environment}:"]:not([data-busy])`).waitFor();
+  await control(page, flag, environment).locator("xpath=following-sibling::*[1]").click();
+};
 
 /** Calls the API as the page's person does. */
 export const call = (page, method, path, body, headers = {}) =>
