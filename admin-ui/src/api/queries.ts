@@ -7,6 +7,9 @@ import { given } from "../lib/given";
 import { isProblem } from "./problem";
 
 /** As the server filters: see its list of the audit log. */
+/** The stream tells of flags, not of who listens: SDKs that come and go are asked for this often. */
+export const RECEIPTS_MS = 10_000;
+
 export interface AuditFilter {
   project?: string;
   environment?: string;
@@ -84,6 +87,7 @@ export const queries = {
     queryOptions({
       queryKey: ["project", project, "receipts", environment],
       queryFn: () => api.receipts(project, environment),
+      refetchInterval: RECEIPTS_MS,
       retry: false,
     }),
   audit: (filter: AuditFilter, limit = 50) =>

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 
-import { queries } from "../../api/queries";
+import { queries, RECEIPTS_MS } from "../../api/queries";
 
 /** While SDKs are still to confirm, ask again this often. */
 const CATCHING_UP_MS = 500;
@@ -16,7 +16,7 @@ interface LineProps {
 export function ReceiptsLine({ project, environment, applied: ofChange = false }: LineProps) {
   const receipts = useQuery({
     ...queries.receipts(project, environment),
-    refetchInterval: ({ state: { data } }) => (data && data.applied < data.connected ? CATCHING_UP_MS : false),
+    refetchInterval: ({ state: { data } }) => (data && data.applied < data.connected ? CATCHING_UP_MS : RECEIPTS_MS),
   });
   if (!receipts.data) return null;
   const { applied, connected, slowestMs } = receipts.data;
