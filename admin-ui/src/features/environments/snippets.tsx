@@ -1,5 +1,7 @@
 /** The lines that connect an application, as they run: an application that tells a flag's value, and each change of it. */
 
+import type { ReactNode } from "react";
+
 import type { SdkKeyKind } from "../../api/types";
 
 interface Given {
@@ -13,7 +15,7 @@ export interface Snippet {
   label: string;
   kinds: SdkKeyKind[];
   /** What it needs, and what is to be expected of it. */
-  note: string;
+  note: ReactNode;
   code(given: Given): string;
 }
 
@@ -24,7 +26,11 @@ export const SNIPPETS: Snippet[] = [
   {
     label: "Rust",
     kinds: ["server"],
-    note: "Needs tidegate, the folder sdk-rust of Tidegate’s repository, and tokio with its feature full.",
+    note: (
+      <>
+        Needs <code>tidegate</code>, the folder <code>sdk-rust</code> of Tidegate’s repository, and <code>tokio</code> with its feature <code>full</code>.
+      </>
+    ),
     code: ({ url, key, flag }) => `use std::time::Duration;
 use tidegate::{Client, Context};
 
@@ -47,7 +53,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
   {
     label: "JavaScript",
     kinds: ["server", "client"],
-    note: "Not on npm yet: cargo xtask wasm builds the package in Tidegate’s repository, and npm install path/to/tidegate/sdk-wasm takes it from there. Node.js runs the code from a file like app.mjs.",
+    note: (
+      <>
+        Not on npm yet: <code>cargo xtask wasm</code> builds the package in Tidegate’s repository, and <code>npm install path/to/tidegate/sdk-wasm</code> takes it from
+        there. Node.js runs the code from a file like <code>app.mjs</code>.
+      </>
+    ),
     code: ({ url, key, flag, kind }) => `import { createClient } from "tidegate";
 
 const flags = createClient({
@@ -73,7 +84,11 @@ flags.onChange(tell);
   {
     label: "Example",
     kinds: ["server"],
-    note: "A shop for trying things out. Run this in Tidegate’s repository: it asks new-checkout and two more flags for its customers, and says when an answer changes.",
+    note: (
+      <>
+        A shop for trying things out, run in Tidegate’s repository: it asks <code>new-checkout</code> and two more flags for its customers, and says when an answer changes.
+      </>
+    ),
     code: ({ url, key }) => `TIDEGATE_URL=${url} \\
 TIDEGATE_SDK_KEY=${key} \\
 cargo run --example checkout
