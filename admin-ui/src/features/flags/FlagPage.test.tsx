@@ -171,7 +171,8 @@ it("makes a flag, and shows what is wrong at the field", async () => {
   expect(await within(dialog).findByRole("alert")).toHaveTextContent("/key");
   await user.type(within(dialog).getByLabelText(/^Name/), " two!");
   expect(within(dialog).getByLabelText(/^Key/)).toHaveValue("dark-mode-two");
+  await user.selectOptions(within(dialog).getByLabelText("Once it is on, everyone gets"), "off");
   await user.click(within(dialog).getByRole("button", { name: "Create flag" }));
   await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/flags/dark-mode-two"));
-  expect(backend.config("dark-mode-two", "production").enabled).toBe(false);
+  expect(backend.config("dark-mode-two", "production")).toMatchObject({ enabled: false, default: { variant: "off" } });
 });

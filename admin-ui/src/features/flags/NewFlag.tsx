@@ -58,8 +58,12 @@ export function NewFlag({ project, onClose }: { project: string; onClose(): void
   const [tags, setTags] = useState<string[]>([]);
   const [kind, setKind] = useState<FlagKind>("boolean");
   const [text, setText] = useState(variantsText(STARTING_VARIANTS.boolean));
+  const [served, setServed] = useState<string | null>(null);
   const key = typedKey ?? keyFrom(name);
   const variants = parseVariants(text);
+  const keys = typeof variants === "string" ? [] : variants.map((variant) => variant.key);
+  // The one that was chosen may have been renamed since.
+  const defaultVariant = keys.find((each) => each === served) ?? keys[0];
   const queryClient = useQueryClient();
   const navigate = useNavigate();
   const create = useMutation({
@@ -73,7 +77,6 @@ export function NewFlag({ project, onClose }: { project: string; onClose(): void
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (typeof variants === "string") return;
-    const [first] = variants;
     const off = variants.at(-1);
     create.mutate({
       key,
@@ -83,7 +86,7 @@ export function NewFlag({ project, onClose }: { project: string; onClose(): void
       kind,
       variants,
       ...(off ? { offVariant: off.key } : {}),
-      ...(first ? { defaultVariant: first.key } : {}),
+      ...(defaultVariant ? { defaultVariant } : {}),
     });
   };
   return (
@@ -125,7 +128,7 @@ export function NewFlag({ project, onClose }: { project: string; onClose(): void
           ) : (
             <Textarea
               label="Variants"
-              description="One a line, key = value, the value in JSON. On, the flag serves the first to everyone; off, the last."
+              description="One a line, key = value, the value in JSON. Off, the flag serves the last."
               autosize
               minRows={2}
               maxRows={8}
@@ -135,6 +138,14 @@ export function NewFlag({ project, onClose }: { project: string; onClose(): void
               styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)", fontSize: 13 } }}
             />
           )}
+          <NativeSelect
+            label="Once it is on, everyone gets"
+            description="It starts off everywhere. For a rollout choose the old variant: the rollout brings the new one, step by step."
+            value={defaultVariant ?? ""}
+            disabled={keys.length === 0}
+            onChange={(event) => setServed(event.currentTarget.value)}
+            data={keys}
+          />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Cancel
