@@ -69,7 +69,16 @@ export function RolloutList() {
       {!pending && !failed && found.length === 0 ? (
         <Card>
           <Empty title={filtered ? "No rollout matches" : "No rollout yet"}>
-            <p>{filtered ? "Other words, or another environment, may find it." : "Start one on the page of a flag that is on and serves one variant to everybody."}</p>
+            {filtered ? (
+              <p>Other words, or another environment, may find it.</p>
+            ) : (
+              <>
+                <p>A rollout starts on the page of a flag that is on while everybody still gets the old variant: it brings another, step by step.</p>
+                <TextLink to="/projects/$project/flags" params={{ project }}>
+                  To the flags
+                </TextLink>
+              </>
+            )}
           </Empty>
         </Card>
       ) : null}
