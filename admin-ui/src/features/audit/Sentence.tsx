@@ -1,5 +1,6 @@
 import type { AuditRow, Environment } from "../../api/types";
 import { auditWords } from "../../lib/words";
+import { Said } from "../rollouts/Tag";
 import styles from "./Audit.module.css";
 
 /** An audit row as a sentence: who did what to what, where, and why. */
@@ -20,7 +21,11 @@ export function Sentence({ row, environments, withSubject }: { row: AuditRow; en
       )}
       {environment && words.kind !== "environment" ? ` in ${environment}` : ""}
       {words.detail ? <span className={styles.detail}>{words.detail}</span> : null}
-      {row.reason ? <span className={styles.reason}>“{row.reason}”</span> : null}
+      {row.reason ? (
+        <span className={styles.reason}>
+          “<Said>{row.reason}</Said>”
+        </span>
+      ) : null}
     </span>
   );
 }
