@@ -8,6 +8,7 @@ import { conditionWords, serveWords, shares } from "../../lib/words";
 import { somebodyFor } from "../playground/sample";
 import { TryLink } from "../playground/TryLink";
 import styles from "./FlagPage.module.css";
+import { Matched } from "./Matched";
 import { shareOf, ShareEditor } from "./ShareEditor";
 
 interface ConfigProps {
@@ -92,6 +93,7 @@ function Steps({ project, flag, environment, config }: ConfigProps) {
             {(rule.conditions ?? []).length === 0 ? <li>everybody</li> : null}
           </ul>
           <ServeLine serve={rule.serve} flag={flag} />
+          <Matched project={project} flag={flag.key} environment={environment.key} rule={rule.id} />
           <TryLink project={project} environment={environment.key} flag={flag.key} context={somebodyFor(rule.conditions ?? [])} of={`rule ${at + 1}`} size="xs" />
         </Step>
       ))}

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import type { ServedMinute } from "../../api/generated";
 import type { FlagConfig, Serve } from "../../api/types";
-import { estimateWords, summed } from "./served";
+import { estimateWords, matchedWords, summed } from "./served";
 
 it("adds variants up over the minutes, the most frequent first", () => {
   const minutes: ServedMinute[] = [
@@ -33,4 +33,11 @@ describe("an estimate", () => {
     [heard({ off: 2 }), config({ distribution: { weights: [{ variant: "on", weight: 100_000 }], rollout: { share: 5_000 } } }), "In the last hour it was evaluated 2 times here: 100 % off. Then: about on for 5 % of units."],
     [heard({}), config(split), "In the last hour, nothing was heard of evaluations here: how many this reaches is not known."],
   ])("of %j", (found, after, words) => expect(estimateWords(found, after).replaceAll("\u202f", " ")).toBe(words));
+});
+
+it("says to how many a rule applied, where something was heard", () => {
+  const found = { minutes: [{ at: "2026-11-21T09:30:00Z", variants: { on: 1_240, off: 2_060 } }], rules: { beta: 1_240 } };
+  expect(matchedWords(found, "beta")?.replaceAll("\u202f", " ")).toBe("It applied to 1,240 of 3,300 evaluations in the last hour: 37.6 %");
+  expect(matchedWords(found, "staff")).toBe("It applied to none of 3,300 evaluations in the last hour");
+  expect(matchedWords({ minutes: [], rules: {} }, "beta")).toBeNull();
 });

@@ -20,10 +20,21 @@ export function summed({ minutes }: FlagInsights): [string, number][] {
 /** Like “12.5 %”, of counts. */
 export const portion = (n: number, total: number) => percent(Math.round((n / total) * 1_000) * (WHOLE / 1_000));
 
+/** How many evaluations of the last hour a rule decided, of all; null where nothing was heard. */
+export function matchedWords(found: FlagInsights, rule: string): string | null {
+  const total = totalOf(found);
+  if (total === 0) return null;
+  const n = found.rules[rule] ?? 0;
+  const of = `of ${total.toLocaleString("en")} evaluations in the last hour`;
+  return n === 0 ? `It applied to none ${of}` : `It applied to ${n.toLocaleString("en")} ${of}: ${portion(n, total)}`;
+}
+
+const totalOf = (found: FlagInsights) => summed(found).reduce((sum, [, n]) => sum + n, 0);
+
 /** What was served in the last hour, and about what would be, like “Then: about 40 % on, 60 % off.” */
 export function estimateWords(found: FlagInsights, after: FlagConfig): string {
   const sums = summed(found);
-  const total = sums.reduce((sum, [, n]) => sum + n, 0);
+  const total = totalOf(found);
   if (total === 0) return "In the last hour, nothing was heard of evaluations here: how many this reaches is not known.";
   const times = `${total.toLocaleString("en")} ${total === 1 ? "time" : "times"}`;
   const now = sums.map(([variant, n]) => `${portion(n, total)} ${variantWords(variant)}`).join(", ");

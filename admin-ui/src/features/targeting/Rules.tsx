@@ -4,6 +4,7 @@ import { useState, type KeyboardEvent } from "react";
 import type { Rule } from "../../api/types";
 import { BinIcon, ChevronIcon, CopyIcon, DownIcon, PlusIcon, UpIcon, WarningIcon } from "../../components/icons";
 import { conditionWords, serveWords } from "../../lib/words";
+import { Matched } from "../flags/Matched";
 import { Conditions } from "./Conditions";
 import { useIssue, useSurroundings } from "./context";
 import { duplicated, moved, NEW_TEST, replaced, without } from "./draft";
@@ -96,6 +97,7 @@ function RuleCard({ rule, place, last, open, onToggle, onChange, onMove, onDupli
   const inside = useIssue(at);
   const idIssue = useIssue(`${at}/id`);
   const issue = useIssue(at, "at");
+  const { project, environment, flag } = useSurroundings();
   const conditions = rule.conditions ?? [];
   const keys = (event: KeyboardEvent) => {
     if (!event.altKey || (event.key !== "ArrowUp" && event.key !== "ArrowDown")) return;
@@ -141,6 +143,7 @@ function RuleCard({ rule, place, last, open, onToggle, onChange, onMove, onDupli
         {open ? (
           <>
             {issue ? <p className={styles.issue}>{issue}</p> : null}
+            <Matched project={project} flag={flag.key} environment={environment} rule={rule.id} />
             <div>
               <h4>{conditions.length === 0 ? "For everybody" : conditions.length === 1 ? "If this holds" : "If all of these hold"}</h4>
               <Conditions conditions={conditions} onChange={(next) => onChange({ ...rule, conditions: next })} at={`${at}/conditions`} of={`rule ${number}`} />

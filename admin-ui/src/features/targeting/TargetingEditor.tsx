@@ -47,7 +47,7 @@ export function TargetingEditor({ project, flag, environment, config, rollout, d
   const [asking, setAsking] = useState<"merge" | "restart" | null>(null);
   const deferred = useDeferredValue(draft);
   const verdict = useMemo(() => (loaded ? judge(loaded, flag, config, deferred) : null), [loaded, flag, config, deferred]);
-  const surroundings = useMemo(() => surroundingsOf(flag, loaded, verdict?.issues ?? []), [flag, loaded, verdict]);
+  const surroundings = useMemo(() => surroundingsOf({ project, environment: environment.key, flag }, loaded, verdict?.issues ?? []), [project, environment, flag, loaded, verdict]);
 
   const overtaken = config.version !== version;
   const stored = targetingOf(config, rollout);
@@ -267,13 +267,13 @@ function Issues({ verdict }: { verdict: Verdict | null }) {
   );
 }
 
-function surroundingsOf(flag: Flag, loaded: LoadedEnvironment | null, issues: CompileIssue[]): Surroundings {
+function surroundingsOf(of: Pick<Surroundings, "project" | "environment" | "flag">, loaded: LoadedEnvironment | null, issues: CompileIssue[]): Surroundings {
   const file = loaded?.file ?? {};
   return {
-    flag,
+    ...of,
     issues,
     attributes: ["targetingKey", ...attributesAskedFor(file).map(({ name }) => name)],
     segments: (file.segments ?? []).map(({ key }) => key),
-    flags: (file.flags ?? []).filter(({ key }) => key !== flag.key).map(({ key, variants }) => ({ key, variants })),
+    flags: (file.flags ?? []).filter(({ key }) => key !== of.flag.key).map(({ key, variants }) => ({ key, variants })),
   };
 }

@@ -4,6 +4,8 @@ import type { CompileIssue, Flag, Variant } from "../../api/types";
 
 /** What the fields of the editor know beside their value. */
 export interface Surroundings {
+  project: string;
+  environment: string;
   flag: Pick<Flag, "key" | "kind" | "variants">;
   /** Attributes that rules of the environment look at. */
   attributes: string[];
@@ -14,7 +16,7 @@ export interface Surroundings {
   issues: CompileIssue[];
 }
 
-export const SurroundingsContext = createContext<Surroundings>({ flag: { key: "", kind: "boolean", variants: [] }, attributes: [], segments: [], flags: [], issues: [] });
+export const SurroundingsContext = createContext<Surroundings>({ project: "", environment: "", flag: { key: "", kind: "boolean", variants: [] }, attributes: [], segments: [], flags: [], issues: [] });
 
 export const useSurroundings = () => useContext(SurroundingsContext);
 
