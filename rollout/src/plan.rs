@@ -79,6 +79,7 @@ pub enum Decision {
 
 /// Why something is to be done, or why nothing is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RolloutReason))]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "code")]
 pub enum Reason {
     /// The rollout begins.

@@ -401,7 +401,8 @@ async fn the_audit_log_has_before_and_after() {
     shop.flag("checkout", &[]).await;
     shop.configure("checkout", 0, json!({"enabled": true, "reason": "launch"})).await.expect(StatusCode::OK);
     shop.configure("checkout", 1, json!({"enabled": false})).await.expect(StatusCode::OK);
-    shop.patch("/flags/checkout", 1, json!({"name": "Pay"})).send().await.expect(StatusCode::OK);
+    shop.patch("/flags/checkout", 1, json!({"name": "Pay", "permanent": true})).send().await.expect(StatusCode::OK);
+    assert_eq!(shop.get("/flags/checkout").send().await.body["permanent"], json!(true));
     shop.delete("/flags/checkout", 2).send().await.expect(StatusCode::NO_CONTENT);
 
     let query = AuditQuery { project: Some("shop".to_owned()), limit: 5, ..AuditQuery::default() };

@@ -130,7 +130,7 @@ interface RolloutSeed {
   minutes: number;
   reason?: string;
   gates?: GateJudgement[];
-  evidence?: unknown;
+  evidence?: Rollout["evidence"];
 }
 
 /** One of each kind that there is something to see of. */

@@ -443,6 +443,7 @@ fn new_flag(config: &FlagConfig, salt: String) -> Result<Flag, AppError> {
         name: config.key.to_string(),
         description: String::new(),
         tags: Vec::new(),
+        permanent: false,
         kind: config.kind,
         variants,
         off_variant: config.off_variant.clone(),

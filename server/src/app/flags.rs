@@ -40,6 +40,9 @@ pub struct CreateFlag {
     /// For finding it, and for killing all flags with a tag at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Whether it is meant to stay, like a kill switch: it is never called ready to clean up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub permanent: bool,
     /// What kind of value every variant has.
     pub kind: FlagKind,
     /// At least one; a boolean flag may leave them out and gets `on` and `off`.
@@ -93,7 +96,7 @@ pub struct FlagStatus {
 }
 
 const PATCHABLE: Patchable = Patchable {
-    fields: &["name", "description", "tags", "variants", "offVariant", "defaultVariant"],
+    fields: &["name", "description", "tags", "permanent", "variants", "offVariant", "defaultVariant"],
     fixed: &[
         ("key", "a flag's key never changes: create another flag and archive this one"),
         ("kind", "a flag's kind never changes: create another flag and archive this one"),
@@ -107,7 +110,17 @@ const CHUNK: u32 = 1_000;
 impl CreateFlag {
     /// The flag as it is stored: tags sorted, what was left out filled in.
     fn into_flag(self, salt: String) -> Result<Flag, AppError> {
-        let Self { key: _, name, description, tags, kind, mut variants, mut off_variant, mut default_variant } = self;
+        let Self {
+            key: _,
+            name,
+            description,
+            tags,
+            permanent,
+            kind,
+            mut variants,
+            mut off_variant,
+            mut default_variant,
+        } = self;
         if kind == FlagKind::Boolean {
             if variants.is_empty() {
                 variants = boolean_variants()?;
@@ -122,7 +135,7 @@ impl CreateFlag {
         else {
             return Err(AppError::invalid("/variants", "a flag has at least one variant"));
         };
-        let flag = Flag { name, description, tags, kind, variants, off_variant, default_variant, salt };
+        let flag = Flag { name, description, tags, permanent, kind, variants, off_variant, default_variant, salt };
         Ok(tidy(flag))
     }
 }

@@ -54,6 +54,9 @@ pub struct Flag {
     /// For finding it, and for killing all flags with a tag at once; sorted, without repeats.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Whether it is meant to stay, like a kill switch: it is never called ready to clean up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub permanent: bool,
     /// What kind of value every variant has; never changes.
     pub kind: FlagKind,
     /// At least one; keys are unique.

@@ -141,6 +141,7 @@ pub struct RolloutView {
     /// When it was started.
     pub started_at: Moment,
     /// Why it was moved last, with the numbers; absent where a person moved it.
+    #[schema(value_type = Option<tidegate_rollout::plan::Reason>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Json>,
     /// What the controller saw when it looked last, on whichever server; absent: it has not looked yet, or the rollout has ended.

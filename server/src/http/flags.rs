@@ -101,6 +101,8 @@ struct UpdateFlag {
     description: Option<String>,
     /// For finding it, and for killing all flags with a tag at once. Replaced as a whole.
     tags: Option<Vec<String>>,
+    /// Whether it is meant to stay, like a kill switch: it is never called ready to clean up.
+    permanent: Option<bool>,
     /// Replaced as a whole; every environment's configuration must compile with the new ones.
     variants: Option<Vec<FlagVariant>>,
     /// What it serves where it is off and was never configured.

@@ -475,6 +475,10 @@ export type CreateFlag = {
     name: string;
     offVariant?: VariantKey | null;
     /**
+     * Whether it is meant to stay, like a kill switch: it is never called ready to clean up.
+     */
+    permanent?: boolean;
+    /**
      * For finding it, and for killing all flags with a tag at once.
      */
     tags?: Array<string>;
@@ -881,6 +885,10 @@ export type Flag = {
      */
     name: string;
     offVariant?: VariantKey | null;
+    /**
+     * Whether it is meant to stay, like a kill switch: it is never called ready to clean up.
+     */
+    permanent?: boolean;
     /**
      * Random, made with the flag: every environment's first salt comes from it. Never changes.
      */
@@ -2252,7 +2260,7 @@ export type PageRolloutView = {
          * The variant that everybody had before.
          */
         baseline: VariantKey;
-        evidence?: Value | null;
+        evidence?: RolloutReason | null;
         /**
          * The flag.
          */
@@ -2700,6 +2708,10 @@ export type ReasonedCreateFlag = {
     name: string;
     offVariant?: VariantKey | null;
     /**
+     * Whether it is meant to stay, like a kill switch: it is never called ready to clean up.
+     */
+    permanent?: boolean;
+    /**
      * For finding it, and for killing all flags with a tag at once.
      */
     tags?: Array<string>;
@@ -3081,6 +3093,10 @@ export type ReasonedUpdateFlag = {
     name?: string | null;
     offVariant?: VariantKey | null;
     /**
+     * Whether it is meant to stay, like a kill switch: it is never called ready to clean up.
+     */
+    permanent?: boolean | null;
+    /**
      * For finding it, and for killing all flags with a tag at once. Replaced as a whole.
      */
     tags?: Array<string> | null;
@@ -3335,6 +3351,10 @@ export type ResourceFlag = {
      */
     name: string;
     offVariant?: VariantKey | null;
+    /**
+     * Whether it is meant to stay, like a kill switch: it is never called ready to clean up.
+     */
+    permanent?: boolean;
     /**
      * Random, made with the flag: every environment's first salt comes from it. Never changes.
      */
@@ -3766,6 +3786,105 @@ export type RolloutPreview = {
 };
 
 /**
+ * Why something is to be done, or why nothing is.
+ */
+export type RolloutReason = {
+    code: 'begin';
+} | {
+    code: 'baked';
+} | {
+    code: 'skipped';
+} | {
+    code: 'guarded';
+} | (GateJudgement & {
+    code: 'harm';
+}) | {
+    code: 'ended';
+} | {
+    code: 'paused';
+} | {
+    /**
+     * When it begins.
+     */
+    at: Timestamp;
+    code: 'scheduled';
+} | {
+    code: 'frozen';
+    /**
+     * When the freeze ends.
+     */
+    until: Timestamp;
+} | {
+    code: 'window';
+    opens?: Timestamp | null;
+} | {
+    code: 'turn';
+    /**
+     * The flag of the rollout whose turn it is.
+     */
+    of: string;
+} | {
+    code: 'guarding';
+    /**
+     * For how much longer, in milliseconds.
+     */
+    left_ms: number;
+} | {
+    code: 'off';
+} | {
+    /**
+     * How many connected SDKs do not have the share yet.
+     */
+    behind: number;
+    code: 'converging';
+} | {
+    code: 'sampleRatio';
+    /**
+     * How strong the evidence is: so many to one. At most 10^12.
+     */
+    evidence: number;
+    /**
+     * The units seen.
+     */
+    units: RolloutArms;
+} | {
+    code: 'noTelemetry';
+    since?: Timestamp | null;
+} | {
+    code: 'lost';
+    /**
+     * The share of events that were lost, 0 to 1.
+     */
+    share: number;
+} | (GateJudgement & {
+    code: 'differs';
+}) | (GateJudgement & {
+    code: 'inconclusive';
+}) | (GateJudgement & {
+    code: 'suspect';
+}) | (GateJudgement & {
+    code: 'unproved';
+}) | {
+    code: 'baking';
+    /**
+     * How much is left, in milliseconds.
+     */
+    left_ms: number;
+} | {
+    code: 'units';
+    /**
+     * How many of each are needed.
+     */
+    needed: number;
+    /**
+     * The units seen at this step.
+     */
+    seen: RolloutArms;
+} | {
+    code: 'approval';
+};
+
+/**
  * What a rollout is to do: raise the share of a variant step by step, while its gates find no harm.
  *
  * A value of this type is valid: made by [`Spec::new`], and checked when it is deserialized.
@@ -3874,7 +3993,7 @@ export type RolloutView = {
      * The variant that everybody had before.
      */
     baseline: VariantKey;
-    evidence?: Value | null;
+    evidence?: RolloutReason | null;
     /**
      * The flag.
      */
@@ -4549,6 +4668,10 @@ export type UpdateFlag = {
      */
     name?: string | null;
     offVariant?: VariantKey | null;
+    /**
+     * Whether it is meant to stay, like a kill switch: it is never called ready to clean up.
+     */
+    permanent?: boolean | null;
     /**
      * For finding it, and for killing all flags with a tag at once. Replaced as a whole.
      */

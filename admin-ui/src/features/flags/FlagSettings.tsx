@@ -17,6 +17,7 @@ import { canonical } from "../../lib/json";
 import { useKept } from "../../lib/kept";
 import { useFlagActions } from "./FlagActions";
 import styles from "./FlagPage.module.css";
+import { Permanent } from "./Permanent";
 import { parseVariants, variantsText } from "./NewFlag";
 
 interface SettingsProps {
@@ -29,6 +30,7 @@ interface Fields {
   name: string;
   description: string;
   tags: string[];
+  permanent: boolean;
   variants: string;
 }
 
@@ -38,8 +40,8 @@ interface Draft {
   fields: Fields;
 }
 
-function fieldsOf({ name, description, tags, variants }: Flag): Fields {
-  return { name, description: description ?? "", tags: tags ?? [], variants: variantsText(variants) };
+function fieldsOf({ name, description, tags, permanent, variants }: Flag): Fields {
+  return { name, description: description ?? "", tags: tags ?? [], permanent: permanent ?? false, variants: variantsText(variants) };
 }
 
 const changesNothing = ({ opened, fields }: Draft) => canonical(fields) === canonical(fieldsOf(opened));
@@ -61,7 +63,7 @@ export function FlagSettings({ project, flag }: SettingsProps) {
   };
   const save = useMutation({
     mutationFn: (variants: Flag["variants"]) =>
-      api.updateFlag(project, flag.key, (theirs ?? opened).version, { name: fields.name.trim(), description: fields.description.trim(), tags: fields.tags, variants }),
+      api.updateFlag(project, flag.key, (theirs ?? opened).version, { name: fields.name.trim(), description: fields.description.trim(), tags: fields.tags, permanent: fields.permanent, variants }),
     onSuccess: async (saved) => {
       queryClient.setQueryData(queryKey, saved);
       end();
@@ -95,6 +97,7 @@ export function FlagSettings({ project, flag }: SettingsProps) {
             <TextInput label="Name" required value={fields.name} onChange={(event) => set({ name: event.currentTarget.value })} />
             <Textarea label="Description" autosize minRows={1} maxRows={6} value={fields.description} onChange={(event) => set({ description: event.currentTarget.value })} />
             <TagsInput label="Tags" value={fields.tags} onChange={(tags) => set({ tags })} disabled={mayNot !== null} clearable />
+            <Permanent checked={fields.permanent} onChange={(permanent) => set({ permanent })} />
             {flag.kind === "boolean" ? null : (
               <Textarea
                 label="Variants"
@@ -148,6 +151,7 @@ export function changed(before: Flag, after: Flag): string[] {
     ...said("name", before.name, after.name),
     ...said("description", before.description ?? "", after.description ?? ""),
     ...said("tags", (before.tags ?? []).join(", "), (after.tags ?? []).join(", ")),
+    ...said("meant to stay", before.permanent ? "yes" : "no", after.permanent ? "yes" : "no"),
     ...said("variants", variantsText(before.variants).replaceAll("\n", ", "), variantsText(after.variants).replaceAll("\n", ", ")),
   ];
 }

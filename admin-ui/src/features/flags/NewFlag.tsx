@@ -8,6 +8,7 @@ import type { FlagKind, NewFlag as Body, Variant } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { KEY, KEY_RULE, keyFrom } from "../../lib/keys";
+import { Permanent } from "./Permanent";
 
 const STARTING_VARIANTS: Record<FlagKind, Variant[]> = {
   boolean: [
@@ -56,6 +57,7 @@ export function NewFlag({ project, onClose }: { project: string; onClose(): void
   const [typedKey, setTypedKey] = useState<string | null>(null);
   const [description, setDescription] = useState("");
   const [tags, setTags] = useState<string[]>([]);
+  const [permanent, setPermanent] = useState(false);
   const [kind, setKind] = useState<FlagKind>("boolean");
   const [text, setText] = useState(variantsText(STARTING_VARIANTS.boolean));
   const [served, setServed] = useState<string | null>(null);
@@ -83,6 +85,7 @@ export function NewFlag({ project, onClose }: { project: string; onClose(): void
       name: name.trim(),
       description: description.trim(),
       tags,
+      permanent,
       kind,
       variants,
       ...(off ? { offVariant: off.key } : {}),
@@ -106,6 +109,7 @@ export function NewFlag({ project, onClose }: { project: string; onClose(): void
           />
           <Textarea label="Description" autosize minRows={1} maxRows={4} value={description} onChange={(event) => setDescription(event.currentTarget.value)} />
           <TagsInput label="Tags" value={tags} onChange={setTags} clearable />
+          <Permanent checked={permanent} onChange={setPermanent} />
           <NativeSelect
             label="Kind"
             value={kind}

@@ -56,8 +56,9 @@ describe("a stale flag", () => {
     ["in no production", { ...production(config(), config()), environments: [] }],
   ])("is none that is %s", (_, of) => expect(why(of)).toEqual([]));
 
-  it("is neither new, nor killed, nor unreadable", () => {
+  it("is neither new, nor meant to stay, nor killed, nor unreadable", () => {
     const of = production(config(), config());
+    expect(why(of, flag("f", { permanent: true }))).toEqual([]);
     expect(why(of, flag("f", { createdAt: daysAgo(29) }))).toEqual([]);
     expect(why(of, flag("f", {}, { killed: true }))).toEqual([]);
     expect(staleFlags([{ key: "f", broken: "no variants", version: 1 }], of, NOW)).toEqual([]);

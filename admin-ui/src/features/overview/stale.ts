@@ -34,6 +34,9 @@ export interface StaleFlag {
 const isOld = (at: string, now: number) => now - Date.parse(at) >= STALE_MS;
 const latest = (times: string[]) => times.toSorted((a, b) => Date.parse(a) - Date.parse(b)).at(-1);
 
+/** Whether a flag may be ready to clean up: it is old, and not meant to stay. */
+const mayGo = (flag: ListedFlag | Broken, now: number): flag is ListedFlag => !isBroken(flag) && !flag.permanent && isOld(flag.createdAt, now);
+
 /** Flags whose configurations are worth reading: old ones that seem to give everyone one variant; the oldest first. */
 export function candidates(flags: (ListedFlag | Broken)[], environments: string[], now: number): ListedFlag[] {
   const seemsConstant = (flag: ListedFlag) =>
@@ -42,7 +45,8 @@ export function candidates(flags: (ListedFlag | Broken)[], environments: string[
       return state && !state.broken && !state.killed && !/,|\/| of units/.test(state.summary);
     });
   return flags
-    .filter((flag): flag is ListedFlag => !isBroken(flag) && isOld(flag.createdAt, now) && seemsConstant(flag))
+    .filter((flag) => mayGo(flag, now))
+    .filter(seemsConstant)
     .toSorted((a, b) => Date.parse(a.createdAt) - Date.parse(b.createdAt));
 }
 
@@ -73,7 +77,7 @@ function askedFor(flag: ListedFlag, { environments, heard, heardSince }: Product
 export function staleFlags(flags: (ListedFlag | Broken)[], production: Production, now: number): StaleFlag[] {
   if (production.environments.length === 0) return [];
   return flags.flatMap((flag): StaleFlag[] => {
-    if (isBroken(flag) || !isOld(flag.createdAt, now)) return [];
+    if (!mayGo(flag, now)) return [];
     // Those have a section of their own.
     if (production.environments.some((key) => flag.environments[key]?.killed)) return [];
     const constant = constantOf(flag, production);

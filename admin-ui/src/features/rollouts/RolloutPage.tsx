@@ -225,8 +225,8 @@ function Times({ rollout }: { rollout: Rollout }) {
 
 function TurnOf({ rollout }: { rollout: Rollout }) {
   const { project } = useParams({ from: "/projects/$project/flags/$flag/rollouts/$rollout" });
-  const noted = rollout.evidence as { code?: unknown; of?: unknown } | null | undefined;
-  const of = noted?.code === "turn" && typeof noted.of === "string" ? noted.of : /`([^`]+)`/.exec(rollout.live?.reason ?? "")?.[1];
+  const { evidence } = rollout;
+  const of = evidence?.code === "turn" ? evidence.of : /`([^`]+)`/.exec(rollout.live?.reason ?? "")?.[1];
   if (!of) return <>It is another’s turn.</>;
   return (
     <>

@@ -38,18 +38,19 @@ const UNKNOWN: Partial<Record<NonNullable<Rollout["status"]["waiting"]>, string>
   approval: "somebody approves",
 };
 
-/** What the controller noted when it began to wait, where that is what it waits for now: with times as numbers. */
-function noted({ evidence, status }: Rollout): Record<string, unknown> {
-  const members = evidence !== null && typeof evidence === "object" ? (evidence as Record<string, unknown>) : {};
-  return members["code"] === status.waiting ? members : {};
+/** The time that the controller noted when it began to wait, where that is what it waits for now. */
+function noted({ evidence, status }: Rollout): number | null {
+  if (!evidence || evidence.code !== status.waiting) return null;
+  if (evidence.code === "scheduled") return evidence.at;
+  if (evidence.code === "frozen") return evidence.until;
+  return evidence.code === "window" ? (evidence.opens ?? null) : null;
 }
 
 /** The time that it waits for, where there is one: the schedule, the end of the freeze, the opening of the window. */
 export function waitsUntil(rollout: Rollout): number | null {
   const { waiting } = rollout.status;
-  const told = noted(rollout);
-  const time = { scheduled: told["at"], frozen: told["until"], window: told["opens"] }[waiting as "scheduled" | "frozen" | "window"];
-  if (typeof time === "number") return time;
+  const time = noted(rollout);
+  if (time !== null) return time;
   if (waiting === "scheduled" && rollout.spec.startAt) return Date.parse(rollout.spec.startAt);
   // The sentence says it, too.
   const said = waiting === "frozen" || waiting === "window" ? /\d{4}-\d\d-\d\dT[\d:.]+Z/.exec(rollout.live?.reason ?? "")?.[0] : undefined;
