@@ -9,9 +9,9 @@ use std::{
 
 use crate::support::binary::Server;
 
-/// Runs a flow against a new server with those arguments.
+/// Runs a flow against a new server with those arguments; what held, a line each.
 #[track_caller]
-fn check(flow: &str, args: &[&str]) {
+fn check(flow: &str, args: &[&str]) -> String {
     let ui = ui();
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), args);
@@ -26,7 +26,7 @@ fn check(flow: &str, args: &[&str]) {
         .expect("please install Node.js 20.19 or newer: it drives the browser");
     let (stdout, stderr) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{stdout}\n{stderr}\nserver:\n{}", server.log());
-    println!("{stdout}");
+    stdout.into_owned()
 }
 
 /// The UI's folder, once it is known to be built.
@@ -43,10 +43,10 @@ fn ui() -> PathBuf {
 
 #[test]
 fn an_empty_server_leads_to_an_application_that_follows_a_flag() {
-    check("first-run", &[]);
+    println!("{}", check("first-run", &[]));
 }
 
 #[test]
 fn the_admin_ui_carries_the_main_flows() {
-    check("flows", &["--demo"]);
+    println!("{}", check("flows", &["--demo"]));
 }
