@@ -34,7 +34,7 @@ export function Overview() {
   const environments = useQuery(queries.environments(project)).data ?? [];
   const flags = useAllFlags(project);
   const rollouts = useQueries({ queries: environments.map(({ key }) => ({ ...deliveryQueries.rollouts(project, key), refetchInterval: LOOK_MS })) });
-  const receipts = useQueries({ queries: environments.map(({ key }) => ({ ...queries.receipts(project, key), refetchInterval: LOOK_MS })) });
+  const receipts = useQueries({ queries: environments.map(({ key }) => queries.receipts(project, key)) });
   const segments = useQueries({ queries: environments.map(({ key }) => queries.segments(project, key)) });
   // Who killed and why is not in the list; of very many, the flags' own pages tell.
   const killed = killedPlaces(flags.data ?? [], environments).slice(0, TOLD_KILLS);
