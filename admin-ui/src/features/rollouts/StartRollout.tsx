@@ -10,7 +10,7 @@ import { refusalWords } from "./rolloutWords";
 export function startRefusal(flag: Pick<FlagHead, "variants">, config: FlagConfig): string | null {
   if (config.rollout) return "A rollout goes on already.";
   if (config.killed) return "The flag is killed.";
-  if (!config.enabled) return "The flag is off.";
+  if (!config.enabled) return "The flag is off: turn it on while everybody still gets the old variant.";
   if (flag.variants.length < 2) return "The flag has one variant only.";
   return "variant" in config.default ? null : "Its default does not serve one variant to everybody.";
 }
