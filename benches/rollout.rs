@@ -435,7 +435,16 @@ fn costs() {
     };
     let mut status = Status::new(Timestamp(0));
     status.step = Some(2);
-    let rollout = Rollout { flag, variant, baseline, salt: "salt".to_owned(), spec, status, evidence: None };
+    let rollout = Rollout {
+        flag,
+        variant,
+        baseline,
+        salt: "salt".to_owned(),
+        spec,
+        status,
+        evidence: None,
+        reason: String::new(),
+    };
     let mut watching = Watching::default();
     watching.add(Under::rollout("r"), &rollout);
     let scope = environment.scope();

@@ -217,7 +217,7 @@ async fn a_faulty_release_is_rolled_back_by_itself() {
     assert_eq!((&rollout["status"]["state"], &rollout["share"]), (&json!("rolledBack"), &json!(0)), "{rollout:#}");
     assert_eq!(shop.n_on().await, 0);
     let (action, reason) = shop.log(&id).await.pop().unwrap();
-    assert_eq!(action, "rollout.rollBack");
+    assert_eq!((action.as_str(), &rollout["reason"]), ("rollout.rollBack", &json!(reason)));
     assert!(reason.starts_with("harm: `errors` ") && reason.contains(" in control, evidence "), "{reason}");
     assert!(rollout["evidence"]["evidence"].as_f64().unwrap() >= 100.0, "{rollout:#}");
     // The next attempt is another rollout, and begins with the same units.

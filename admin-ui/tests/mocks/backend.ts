@@ -219,6 +219,7 @@ function rolloutOf(flag: string, variant: string, baseline: string, now: Date, s
     spec,
     status: { generation: 2, state: "running", step: 0, since: now.getTime(), bake: { doneMs: 0 }, waiting: "baking" },
     share: spec.steps[0]?.share ?? 0,
+    reason: "",
     startedAt: now.toISOString(),
     live: { at: now.toISOString(), share: spec.steps[0]?.share ?? 0, reason: "baking for another 12 min", units: { treatment: 420, control: 415 }, gates },
   };

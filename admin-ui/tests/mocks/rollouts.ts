@@ -170,6 +170,7 @@ export function seededRollouts(now: number): { environment: string; rollout: Rol
       spec,
       status: full,
       share,
+      reason: reason ?? "",
       startedAt: at(now - minutes * MINUTE_MS),
       live,
       ...(evidence === undefined ? {} : { evidence }),

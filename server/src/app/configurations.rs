@@ -320,7 +320,7 @@ impl App {
         let present = (before.document.as_ref(), &before.body);
         let stored = draft.configure(environment, flag, present, &after, "flag.configure");
         if let Some(restart) = restart {
-            restart.enter(&mut draft, environment);
+            restart.enter(&mut draft, environment, &request.reason);
         }
         self.commit(request, draft.into_commit()).await?;
         Ok(Configured::new(environment, before.flag, Some(stored)).into_view(key, issues))

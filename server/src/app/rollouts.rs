@@ -53,6 +53,9 @@ pub struct Rollout {
     /// Why it was moved last, with the numbers; absent: a person moved it, whose reason is in the audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Json>,
+    /// Why it was moved last, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 impl Body for Rollout {
@@ -144,6 +147,8 @@ pub struct RolloutView {
     #[schema(value_type = Option<tidegate_rollout::plan::Reason>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Json>,
+    /// Why it was moved last, in the words of the controller or of the person who did it; may be empty.
+    pub reason: String,
     /// What the controller saw when it looked last, on whichever server; absent: it has not looked yet, or the rollout has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<LiveRollout>,
@@ -269,6 +274,7 @@ impl App {
             spec,
             status: Status::new(draft.at()),
             evidence: None,
+            reason: request.reason.clone(),
         };
         draft.require(environment_id(&environment.project, &environment.environment), Expected::Live);
         draft.require(configured.flag.id.clone(), Expected::Version(configured.flag.version));
@@ -280,7 +286,9 @@ impl App {
         if let Some(guard) = &before.guard {
             let guarding = self.stored_rollout(environment, guard).await?;
             if let Ok(status) = guarding.body.status.completed(draft.at()) {
-                draft.end(&guarding, Rollout { status, evidence: None, ..guarding.body.clone() }, "rollout.complete");
+                let reason = format!("rollout `{id}` of the flag goes on instead");
+                let ended = Rollout { status, evidence: None, reason, ..guarding.body.clone() };
+                draft.end(&guarding, ended, "rollout.complete");
             }
         }
         let after = FlagEnvironment { rollout: Some(id.clone()), guard: None, ..before.clone() };
@@ -361,7 +369,8 @@ impl App {
                 return Err(AppError::Stale { what: format!("rollout `{id}`"), expected, actual: generation });
             }
             let (status, name) = moved(&before.body, wanted, self.clock.now())?;
-            let after = Rollout { status, evidence: None, ..before.body.clone() };
+            let reason = request.reason.clone();
+            let after = Rollout { status, evidence: None, reason, ..before.body.clone() };
             match self.put_rollout(request, environment, &before, after, name, How::default()).await {
                 // The controller noted what it waits for, in between: that is no reason to ask the person again.
                 Err(AppError::Stale { .. }) if n_attempts < MAX_ATTEMPTS => n_attempts += 1,
@@ -393,7 +402,8 @@ impl App {
             Decision::Kill => "rollout.kill",
         };
         let evidence = Some(serde_json::json!(plan.reason));
-        let after = Rollout { status: plan.status.clone(), evidence, ..before.body.clone() };
+        let (status, reason) = (plan.status.clone(), request.reason.clone());
+        let after = Rollout { status, evidence, reason, ..before.body.clone() };
         let kill = (plan.decision == Decision::Kill).then(|| Kill {
             reason: request.reason.clone(),
             actor_name: request.principal.actor.name.clone(),
@@ -626,12 +636,14 @@ pub(super) struct Restart {
 }
 
 impl Restart {
-    /// Into the commit that changes the flag.
-    pub fn enter(self, draft: &mut Draft<'_>, environment: &EnvironmentId) {
+    /// Into the commit that changes the flag, for that reason.
+    pub fn enter(self, draft: &mut Draft<'_>, environment: &EnvironmentId, reason: &str) {
         let Self { old, new, new_id } = self;
-        let ended = old.body.status.rolled_back(draft.at()).map(|status| Rollout { status, ..old.body.clone() });
-        draft.end(&old, ended.unwrap_or_else(|_| old.body.clone()), "rollout.restart");
-        draft.create(rollout_id(environment, &new_id), new, "rollout.start");
+        let status = old.body.status.rolled_back(draft.at()).unwrap_or_else(|_| old.body.status.clone());
+        let ended = Rollout { status, evidence: None, reason: reason.to_owned(), ..old.body.clone() };
+        draft.end(&old, ended, "rollout.restart");
+        let begun = Rollout { reason: reason.to_owned(), ..new };
+        draft.create(rollout_id(environment, &new_id), begun, "rollout.start");
     }
 }
 
@@ -774,7 +786,7 @@ pub(super) fn rollout_id(environment: &EnvironmentId, id: &str) -> DocumentId {
 fn view(stored: Stored<Rollout>, live: Option<LiveRollout>) -> RolloutView {
     let Stored { id, created_at, body, .. } = stored;
     let share = body.share();
-    let Rollout { flag, variant, baseline, salt, spec, status, evidence } = body;
+    let Rollout { flag, variant, baseline, salt, spec, status, evidence, reason } = body;
     let started_at = Moment(created_at);
-    RolloutView { id: id.key, flag, variant, baseline, salt, spec, status, share, started_at, evidence, live }
+    RolloutView { id: id.key, flag, variant, baseline, salt, spec, status, share, started_at, evidence, reason, live }
 }

@@ -2271,6 +2271,10 @@ export type PageRolloutView = {
         id: string;
         live?: LiveRollout | null;
         /**
+         * Why it was moved last, in the words of the controller or of the person who did it; may be empty.
+         */
+        reason: string;
+        /**
          * Decides who is in.
          */
         salt: string;
@@ -4003,6 +4007,10 @@ export type RolloutView = {
      */
     id: string;
     live?: LiveRollout | null;
+    /**
+     * Why it was moved last, in the words of the controller or of the person who did it; may be empty.
+     */
+    reason: string;
     /**
      * Decides who is in.
      */

@@ -80,7 +80,7 @@ export function Overview() {
             <Card className={styles.calm ?? ""}>
               <Logo size={44} />
               <h2>All calm</h2>
-              <p>No rollout waits for anybody, every SDK is up to date, no flag is killed, and everything can be read.</p>
+              <p>No rollout waits for anybody, no SDK is behind, no flag is killed, and everything can be read.</p>
             </Card>
           ) : null}
           {sections.map(({ title, items }) => (
@@ -105,7 +105,7 @@ export function Overview() {
                   {going.map(({ rollout, environment }) => (
                     <li key={rollout.id} className={styles.item}>
                       <span className={styles.what}>
-                        <Link to="/projects/$project/flags/$flag" params={{ project, flag: rollout.flag }} search={{ environment: environment.key }} className={styles.subject}>
+                        <Link to="/projects/$project/flags/$flag/rollouts/$rollout" params={{ project, flag: rollout.flag, rollout: rollout.id }} search={{ environment: environment.key }} className={styles.subject}>
                           {rollout.flag}
                         </Link>
                         <EnvironmentName environment={environment} />
@@ -162,6 +162,10 @@ function ItemRow({ project, item }: { project: string; item: Item }) {
         </span>
         {subject.kind === "flag" ? (
           <Link to="/projects/$project/flags/$flag" params={{ project, flag: subject.flag }} search={search} className={styles.subject}>
+            {item.title}
+          </Link>
+        ) : subject.kind === "rollout" ? (
+          <Link to="/projects/$project/flags/$flag/rollouts/$rollout" params={{ project, flag: subject.flag, rollout: subject.rollout }} search={search} className={styles.subject}>
             {item.title}
           </Link>
         ) : subject.kind === "segment" ? (
@@ -231,7 +235,7 @@ function Resume({ project }: { project: string }) {
   if (!here) return null;
   return (
     <Card className={styles.resume ?? ""}>
-      <Text size="sm">The set-up of this project is not finished: the first flag, and an application that asks for it.</Text>
+      <Text size="sm">The set-up of this project is not finished: it ends with an application that asks for a flag.</Text>
       <Group gap="xs">
         <Button
           variant="default"

@@ -13,6 +13,7 @@ export interface InEnvironment {
 
 export type Subject =
   | { kind: "flag"; flag: string }
+  | { kind: "rollout"; flag: string; rollout: string }
   | { kind: "segment"; segment: string }
   | { kind: "environment" };
 
@@ -70,7 +71,7 @@ const HELD: Partial<Record<RolloutWaiting, string>> = {
 /** Why a rollout needs somebody; null where it does not. */
 export function rolloutNeeds(rollout: Rollout, now: number): Pick<Item, "state" | "tone" | "detail"> | null {
   const { status, live, share, variant, baseline } = rollout;
-  const said = live?.reason;
+  const said = live?.reason ?? (rollout.reason || undefined);
   if (status.state === "rolledBack" || status.state === "killed") {
     if (now - status.since > LATELY_MS) return null;
     return status.state === "killed"
@@ -94,7 +95,7 @@ export function attention(flags: (ListedFlag | Broken)[], places: InEnvironment[
         ? [
             {
               id: `rollout ${environment.key} ${rollout.id}`,
-              subject: { kind: "flag", flag: rollout.flag },
+              subject: { kind: "rollout", flag: rollout.flag, rollout: rollout.id },
               title: rollout.flag,
               environment,
               since: new Date(rollout.status.since).toISOString(),

@@ -91,7 +91,7 @@ export function RolloutList() {
                 <th>Where</th>
                 <th>State</th>
                 <th>Share</th>
-                <th>What it waits for</th>
+                <th>What it waits for, or why it ended</th>
                 <th>Started</th>
               </tr>
             </thead>
@@ -140,7 +140,7 @@ function Row({ project, environment, rollout }: { project: string; environment: 
         </span>
       </td>
       <td className={styles.waits}>
-        <Said>{hasEnded(rollout) ? "—" : (rollout.live?.reason ?? "the controller has not looked at it yet").replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (at) => exactly(at))}</Said>
+        <Said>{(rollout.live?.reason ?? (rollout.reason || (hasEnded(rollout) ? "—" : "the controller has not looked at it yet"))).replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (at) => exactly(at))}</Said>
       </td>
       <td className={styles.started}>
         <Ago at={rollout.startedAt} />

@@ -89,7 +89,7 @@ function Body({ project, environment, rollout }: { project: string; environment:
   return (
     <div className={styles.page}>
       <Card className={styles.card ?? ""}>
-        <Verdict rollout={rollout} said={last?.reason} />
+        <Verdict project={project} environment={environment} rollout={rollout} said={rollout.reason || last?.reason} />
         <Weight rollout={rollout} />
         <Clock rollout={rollout} />
       </Card>
@@ -148,7 +148,7 @@ const ENDINGS: Partial<Record<Rollout["status"]["state"], (rollout: Rollout) => 
 };
 
 /** Where it stands, in one word and one sentence. */
-function Verdict({ rollout, said }: { rollout: Rollout; said: string | undefined }) {
+function Verdict({ project, environment, rollout, said }: { project: string; environment: Environment; rollout: Rollout; said: string | undefined }) {
   const now = useTick(5_000);
   const { status, live, spec } = rollout;
   const [word, tone] = STATES[status.state];
@@ -172,6 +172,14 @@ function Verdict({ rollout, said }: { rollout: Rollout; said: string | undefined
           <>
             {" "}
             <Said>{sentence(said)}</Said>
+          </>
+        ) : null}
+        {status.state === "rolledBack" ? (
+          <>
+            {" "}
+            <TextLink to="/projects/$project/flags/$flag/rollouts/new" params={{ project, flag: rollout.flag }} search={{ environment: environment.key }}>
+              Roll out again
+            </TextLink>
           </>
         ) : null}
         {aa ? " Both arms have the old variant: a difference means that assignment or telemetry is broken." : ""}
