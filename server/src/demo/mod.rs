@@ -139,7 +139,7 @@ struct Place {
 }
 
 /// How long before the first event the project was set up, in hours.
-const SET_UP_HOURS_AGO: i64 = 700;
+const SET_UP_HOURS_AGO: i64 = 1_900;
 
 const HOUR_MS: i64 = 3_600_000;
 

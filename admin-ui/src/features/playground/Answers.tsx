@@ -6,7 +6,7 @@ import type { Answer, Environment, FlagInFile } from "../../api/types";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { brief } from "../../lib/json";
 import styles from "./Playground.module.css";
-import { answerWords, reasonWords } from "./trace";
+import { answerWords, reasonWords } from "./traceWords";
 
 /** What one environment answers for one flag. */
 export interface Cell {

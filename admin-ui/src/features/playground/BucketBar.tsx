@@ -1,6 +1,6 @@
 import { percent, WHOLE } from "../../lib/words";
 import styles from "./Playground.module.css";
-import type { Draw } from "./trace";
+import type { Draw } from "./traceWords";
 
 const SHADES = ["tide-5", "tide-3", "tide-8", "tide-2", "tide-6", "gray-5"];
 

@@ -22,7 +22,7 @@ import styles from "./Playground.module.css";
 import { SOMEBODY } from "./sample";
 import { Sentence } from "./Sentence";
 import { Trace } from "./Trace";
-import { sameAnswer, whyWords } from "./trace";
+import { sameAnswer, whyWords } from "./traceWords";
 import { useEnvironment, type LoadedEnvironment } from "./useEnvironment";
 
 function draftOf(context: EvaluationContext): ContextDraft {

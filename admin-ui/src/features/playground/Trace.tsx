@@ -8,7 +8,7 @@ import { BucketBar } from "./BucketBar";
 import type { Compiled, EvaluationContext } from "./evaluator";
 import styles from "./Playground.module.css";
 import { Sentence } from "./Sentence";
-import { drawsOf, membersOf, Steps, type State } from "./trace";
+import { drawsOf, membersOf, Steps, type State } from "./traceWords";
 
 interface TraceProps {
   explained: Pick<Explained, "steps">;

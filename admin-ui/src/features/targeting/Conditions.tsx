@@ -4,7 +4,7 @@ import { useState } from "react";
 import type { Condition, Test } from "../../api/types";
 import { BinIcon, PlusIcon } from "../../components/icons";
 import { brief } from "../../lib/json";
-import { membersOf, type GroupKind } from "../playground/trace";
+import { membersOf, type GroupKind } from "../playground/traceWords";
 import { useIssue, useSurroundings } from "./context";
 import { CASED_OPERATORS, NEW_SEGMENT_TEST, NEW_TEST, replaced, valueKind, valuesFrom, withOperator, without, type ValueKind } from "./draft";
 import styles from "./Targeting.module.css";

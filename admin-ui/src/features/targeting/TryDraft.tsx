@@ -5,7 +5,7 @@ import { attributesAskedFor } from "../playground/context";
 import { ContextFields, readDraft, type ContextDraft } from "../playground/ContextCard";
 import type { Compiled, EvaluationContext } from "../playground/evaluator";
 import { Trace } from "../playground/Trace";
-import { sameAnswer, whyWords } from "../playground/trace";
+import { sameAnswer, whyWords } from "../playground/traceWords";
 import type { LoadedEnvironment } from "../playground/useEnvironment";
 import { inFile, settled, type Targeting } from "./draft";
 import styles from "./Targeting.module.css";

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 
 import type { Explained, FlagInFile } from "../../api/types";
 import { withTimes } from "./Sentence";
-import { drawsOf, reasonWords, sameAnswer, Steps, whyWords } from "./trace";
+import { drawsOf, reasonWords, sameAnswer, Steps, whyWords } from "./traceWords";
 
 const FLAG: FlagInFile = {
   key: "f",
