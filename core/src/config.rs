@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::{
+    bucket::BUCKETS,
     evaluation::{ErrorCode, Reason},
     key::{FlagKey, SegmentKey, VariantKey},
 };
@@ -140,6 +141,28 @@ pub enum Serve {
     Variant(VariantKey),
     /// A variant by the unit's bucket.
     Distribution(Distribution),
+}
+
+impl Serve {
+    /// The variant that every unit gets; none where there are several, or where some units are not served.
+    pub fn variant_for_all(&self) -> Option<&VariantKey> {
+        match self {
+            Self::Variant(variant) => Some(variant),
+            Self::Distribution(Distribution { rollout: Some(rollout), .. }) if rollout.share < BUCKETS => None,
+            Self::Distribution(Distribution { split: Split::Weights(weights), .. }) => {
+                only(weights.iter().filter(|part| part.weight > 0).map(|part| &part.variant))
+            }
+            Self::Distribution(Distribution { split: Split::Ranges(ranges), .. }) => {
+                only(ranges.iter().filter(|range| range.start < range.end).map(|range| &range.variant))
+            }
+        }
+    }
+}
+
+/// What all of them are.
+fn only<'v>(mut variants: impl Iterator<Item = &'v VariantKey>) -> Option<&'v VariantKey> {
+    let first = variants.next()?;
+    variants.all(|variant| variant == first).then_some(first)
 }
 
 /// Who is in (`rollout`), and which variant those get (`split`): two independent draws of the same unit.
@@ -393,5 +416,28 @@ mod schema {
             schemas.push((Test::name().into_owned(), Test::schema()));
             Test::schemas(schemas);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_serve_that_gives_everybody_one_variant_names_it() {
+        let check = |serve: Json, expected: Option<&str>| {
+            let read: Serve = serde_json::from_value(serve.clone()).unwrap();
+            assert_eq!(read.variant_for_all().map(VariantKey::as_str), expected, "{serve}");
+        };
+        check(json!({"variant": "on"}), Some("on"));
+        let weights = |on: u32| json!([{"variant": "on", "weight": on}, {"variant": "off", "weight": BUCKETS - on}]);
+        check(json!({"distribution": {"weights": weights(0)}}), Some("off"));
+        check(json!({"distribution": {"weights": weights(1)}}), None);
+        let ranges = json!([{"start": 0, "end": 7, "variant": "on"}, {"start": 7, "end": 100_000, "variant": "on"}]);
+        check(json!({"distribution": {"ranges": ranges}}), Some("on"));
+        check(json!({"distribution": {"ranges": ranges, "rollout": {"share": 99_999}}}), None);
+        check(json!({"distribution": {"ranges": ranges, "rollout": {"share": 100_000}}}), Some("on"));
     }
 }

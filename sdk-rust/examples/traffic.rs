@@ -1,10 +1,12 @@
-//! A shop with thousands of customers, for the demo: asks two flags that are being rolled out, and measures what goes wrong.
+//! A shop with thousands of customers: asks flags that are being rolled out, and measures what goes wrong.
 //!
 //! The new review summaries are as good as the old ones; the payment fallback is not. `cargo xtask run` starts it beside the server:
 //!
 //! ```text
 //! TIDEGATE_SDK_KEY=tgs_… cargo run --example traffic
 //! ```
+//!
+//! With `-- --faulty FLAG` it asks that flag instead, and a customer for whom it is on meets an `error` seven times as often.
 //!
 //! `TIDEGATE_URL` is `http://localhost:8580` unless set. It ends with its standard input: with the server that started it.
 
@@ -23,6 +25,15 @@ const AT_ONCE: u64 = 5;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::var("TIDEGATE_URL").unwrap_or_else(|_| "http://localhost:8580".to_owned());
     let key = std::env::var("TIDEGATE_SDK_KEY").map_err(|_| "set TIDEGATE_SDK_KEY to a server key (tgs_…)")?;
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let releases = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => vec![
+            Release::healthy("review-summaries", "summary-error"),
+            Release::faulty("payment-fallback", "payment-error"),
+        ],
+        ["--faulty", flag] => vec![Release::faulty(flag, "error")],
+        _ => return Err("nothing, or `--faulty FLAG`".into()),
+    };
     // Told every second, as the steps of the demo take half a minute.
     let flags = Client::builder(&url, &key).telemetry_interval(Duration::from_secs(1)).connect()?;
     std::thread::spawn(|| {
@@ -41,20 +52,38 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             let customer = usize::try_from(visits.wrapping_mul(1_999) % CUSTOMERS).ok().and_then(|n| customers.get(n));
             visits += 1;
             if let Some(customer) = customer {
-                visit(&flags, customer, visits);
+                releases.iter().for_each(|release| release.meet(&flags, customer, visits));
             }
         }
     }
 }
 
-fn visit(flags: &Client, customer: &Context, visit: u64) {
-    flags.bool("review-summaries", false, customer);
-    if goes_wrong("summary", visit, 20) {
-        flags.track("summary-error", customer, None);
+/// What is behind a flag.
+struct Release<'a> {
+    flag: &'a str,
+    /// What is measured when something goes wrong.
+    metric: &'a str,
+    /// So often something goes wrong with the new variant: of a thousand visits.
+    chance: u64,
+}
+
+/// So often something goes wrong with the old variant: of a thousand visits.
+const USUAL: u64 = 20;
+
+impl<'a> Release<'a> {
+    fn healthy(flag: &'a str, metric: &'a str) -> Self {
+        Self { flag, metric, chance: USUAL }
     }
-    let fallback = flags.bool("payment-fallback", false, customer);
-    if goes_wrong("payment", visit, if fallback { 150 } else { 20 }) {
-        flags.track("payment-error", customer, None);
+
+    fn faulty(flag: &'a str, metric: &'a str) -> Self {
+        Self { flag, metric, chance: 150 }
+    }
+
+    fn meet(&self, flags: &Client, customer: &Context, visit: u64) {
+        let chance = if flags.bool(self.flag, false, customer) { self.chance } else { USUAL };
+        if goes_wrong(self.metric, visit, chance) {
+            flags.track(self.metric, customer, None);
+        }
     }
 }
 

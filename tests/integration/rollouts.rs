@@ -209,6 +209,27 @@ async fn a_healthy_release_reaches_everybody() {
 }
 
 #[tokio::test]
+async fn a_split_that_gives_everybody_one_variant_is_rolled_out_from() {
+    let mut shop = Shop::new().await;
+    let split = |on: u32| {
+        let weights = json!([{ "variant": "on", "weight": on }, { "variant": "off", "weight": 100_000 - on }]);
+        json!({ "default": { "distribution": { "weights": weights } } })
+    };
+    shop.test.patch(FLAG, split(1_000)).by(&shop.operator).if_match(1).send().await.expect(StatusCode::OK);
+    let body = json!({ "flag": "checkout", "variant": "on", "spec": gated(), "reason": "new checkout" });
+    let refused = shop.test.post(ROLLOUTS, body).by(&shop.operator).send().await.expect_problem(409, "in_use");
+    assert!(refused.body["detail"].as_str().unwrap().contains("several variants"), "{}", refused.text);
+
+    shop.test.patch(FLAG, split(0)).by(&shop.operator).if_match(2).send().await.expect(StatusCode::OK);
+    let id = shop.start(gated()).await;
+    assert_eq!(shop.rollout(&id).await["share"], 10_000);
+    shop.pass(60, 200, (200, 10)).await;
+    assert_eq!(shop.rollout(&id).await["status"]["state"], "rolledBack");
+    let flag = shop.test.get(FLAG).by(&shop.operator).send().await.expect(StatusCode::OK).body;
+    assert_eq!(flag["default"], json!({ "variant": "off" }));
+}
+
+#[tokio::test]
 async fn a_faulty_release_is_rolled_back_by_itself() {
     let mut shop = Shop::new().await;
     let id = shop.start(gated()).await;

@@ -610,7 +610,7 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
       }
       if (running) {
         if (!("default" in patch)) next.default = { variant: running.baseline };
-        if (!("variant" in next.default)) return problem(409, "in_use", "the flag's default is a distribution: set it to the one variant that everybody has now");
+        if (!("variant" in next.default)) return problem(409, "in_use", "the flag's default serves several variants: set it to the one that everybody has now");
         if (next.default.variant === running.variant) return problem(422, "invalid", "the flag's default serves this variant to everybody already", { field: "/variant" });
         next.rules = next.rules.filter(({ id }) => id !== `rollout-${running.id}`);
         next.rollout = `${running.id}-again`;

@@ -291,7 +291,8 @@ impl App {
                 draft.end(&guarding, ended, "rollout.complete");
             }
         }
-        let after = FlagEnvironment { rollout: Some(id.clone()), guard: None, ..before.clone() };
+        let default = Serve::Variant(rollout.baseline.clone());
+        let after = FlagEnvironment { rollout: Some(id.clone()), guard: None, default, ..before.clone() };
         let present = (configured.document.as_ref(), before);
         draft.configure(environment, rollout.flag.as_str(), present, &after, "rollout.lock");
         let stored = draft.create(rollout_id(environment, &id), rollout, "rollout.start");
@@ -573,6 +574,7 @@ impl App {
         let new_id = self.ids.ulid(now);
         // The rule of the old one goes.
         let cleared = Rollout { status: old.body.status.rolled_back(now)?, ..old.body.clone() }.applied(id, &asked_for);
+        let default = Serve::Variant(new.baseline.clone());
         let after = FlagEnvironment { default, rollout: Some(new_id.clone()), ..cleared };
         Ok((after, Some(Restart { old, new, new_id })))
     }
@@ -743,13 +745,11 @@ fn startable(flag: &FlagKey, configuration: &FlagEnvironment, variant: &VariantK
             flag.as_str()
         ));
     }
-    match &configuration.default {
-        Serve::Variant(baseline) if baseline != variant => Ok(baseline.clone()),
-        Serve::Variant(_) => {
-            Err(AppError::invalid("/variant", "the flag's default serves this variant to everybody already"))
-        }
-        Serve::Distribution(_) => {
-            refused("the flag's default is a distribution: set it to the one variant that everybody has now".to_owned())
+    match configuration.default.variant_for_all() {
+        Some(baseline) if baseline != variant => Ok(baseline.clone()),
+        Some(_) => Err(AppError::invalid("/variant", "the flag's default serves this variant to everybody already")),
+        None => {
+            refused("the flag's default serves several variants: set it to the one that everybody has now".to_owned())
         }
     }
 }

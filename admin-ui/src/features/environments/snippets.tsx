@@ -94,6 +94,20 @@ TIDEGATE_SDK_KEY=${key} \\
 cargo run --example checkout
 `,
   },
+  {
+    label: "Faulty release",
+    kinds: ["server"],
+    note: (
+      <>
+        Thousands of customers, run in Tidegate’s repository, who meet the metric <code>error</code> seven times as often where the flag is on. Roll the flag out on its page, from
+        off to on, with a gate on <code>error</code>: within a minute it is rolled back by itself, and the rollout says why.
+      </>
+    ),
+    code: ({ url, key, flag }) => `TIDEGATE_URL=${url} \\
+TIDEGATE_SDK_KEY=${key} \\
+cargo run --example traffic -- --faulty ${flag}
+`,
+  },
 ];
 
 const quoted = (text: string) => JSON.stringify(text);

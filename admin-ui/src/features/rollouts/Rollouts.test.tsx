@@ -152,7 +152,7 @@ it("lets no viewer start one", async () => {
 
 it("offers none where nobody would get it, and says why", async () => {
   renderAt("/projects/shop/flags/dark-mode?environment=production&tab=rollout");
-  expect(await screen.findByText(/^No rollout can start here\. Its default does not serve one variant/)).toBeVisible();
+  expect(await screen.findByText(/^No rollout can start here\. Its default serves several variants/)).toBeVisible();
   expect(screen.queryByRole("button", { name: "Roll out another variant…" })).toBeNull();
   expect(await screen.findByText("None has ended in Production yet.")).toBeVisible();
 });

@@ -16,6 +16,7 @@ import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { canonical } from "../../lib/json";
 import { useFlagActions } from "../flags/FlagActions";
+import { wholeVariant } from "../flags/reach";
 import { PreviewPanel, type Traffic } from "./PreviewPanel";
 import { isQuery, refusalWords } from "./rolloutWords";
 import above from "./RolloutPage.module.css";
@@ -50,17 +51,18 @@ export function StartPage() {
     );
   }
   const refused = startRefusal(flag.data, config.data);
+  const served = wholeVariant(config.data.default);
   return (
     <Page
       title={`Roll out ${key}`}
       lead={
         <span className={above.lead}>
           <EnvironmentName environment={environment} />
-          {"variant" in config.data.default ? (
+          {served === null ? null : (
             <span>
-              everyone has <strong>{config.data.default.variant}</strong> now
+              everyone has <strong>{served}</strong> now
             </span>
-          ) : null}
+          )}
         </span>
       }
       above={back}
@@ -90,7 +92,7 @@ const DEFAULT = "default";
 const NONE: string[] = [];
 
 function Start({ project, environment, flag, config, templates }: StartProps) {
-  const baseline = "variant" in config.default ? config.default.variant : "";
+  const baseline = wholeVariant(config.default) ?? "";
   const others = flag.variants.map(({ key }) => key).filter((key) => key !== baseline);
   const [variant, setVariant] = useState(others[0] ?? "");
   const [chosen, setChosen] = useState(DEFAULT);

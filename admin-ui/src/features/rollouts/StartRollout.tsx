@@ -4,6 +4,7 @@ import { useNavigate } from "@tanstack/react-router";
 import type { Environment, FlagConfig, FlagHead } from "../../api/types";
 import { Guarded } from "../../components/Guarded";
 import { useFlagActions } from "../flags/FlagActions";
+import { wholeVariant } from "../flags/reach";
 import { refusalWords } from "./rolloutWords";
 
 /** Why a rollout cannot start there; null where it can. */
@@ -12,7 +13,7 @@ export function startRefusal(flag: Pick<FlagHead, "variants">, config: FlagConfi
   if (config.killed) return "The flag is killed.";
   if (!config.enabled) return "The flag is off: turn it on while everybody still gets the old variant.";
   if (flag.variants.length < 2) return "The flag has one variant only.";
-  return "variant" in config.default ? null : "Its default does not serve one variant to everybody.";
+  return wholeVariant(config.default) === null ? "Its default serves several variants: give everybody the one that they have now." : null;
 }
 
 interface StartProps {
