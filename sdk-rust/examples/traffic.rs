@@ -52,7 +52,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             let customer = usize::try_from(visits.wrapping_mul(1_999) % CUSTOMERS).ok().and_then(|n| customers.get(n));
             visits += 1;
             if let Some(customer) = customer {
-                releases.iter().for_each(|release| release.meet(&flags, customer, visits));
+                for release in &releases {
+                    release.meet(&flags, customer, visits);
+                }
             }
         }
     }
