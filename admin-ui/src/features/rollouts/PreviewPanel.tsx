@@ -7,6 +7,8 @@ import { NumberField, PercentField } from "./fields";
 import { detectWords } from "./previewWords";
 import { isAA, isQuery, numberWords, stepWords, testOf, timeWords } from "./rolloutWords";
 import styles from "./Spec.module.css";
+import { isUnfinished } from "./specDraft";
+import { Said } from "./Tag";
 
 /** What somebody says of the traffic, where they know better than the server. */
 export interface Traffic {
@@ -26,6 +28,7 @@ interface PreviewProps {
 
 /** What the rollout would be able to see, and whom it would expose, before anybody starts it. */
 export function PreviewPanel({ spec, preview, pending, error, traffic, onTraffic }: PreviewProps) {
+  const unfinished = isUnfinished(spec);
   const events = (spec.gates ?? []).filter((gate) => !isQuery(gate) && gate.key !== "");
   return (
     <Card className={styles.preview ?? ""}>
@@ -34,12 +37,16 @@ export function PreviewPanel({ spec, preview, pending, error, traffic, onTraffic
         {pending && preview ? <span className={styles.asking}>asking anew…</span> : null}
       </h2>
       <div aria-live="polite" aria-busy={pending}>
-        {error ? (
+        {unfinished ? (
+          <Text size="sm" c="dimmed">
+            Say what each gate watches: then this tells what it will be able to see.
+          </Text>
+        ) : error ? (
           <Text size="sm" c="var(--mantine-color-error)">
-            Nothing to tell yet: {problemOf(error).message}
+            Nothing to tell yet: <Said>{problemOf(error).message}</Said>
           </Text>
         ) : null}
-        {preview && !error ? (
+        {preview && !error && !unfinished ? (
           <div>
             <Text size="sm">
               <Total preview={preview} />
@@ -71,7 +78,7 @@ export function PreviewPanel({ spec, preview, pending, error, traffic, onTraffic
             ) : null}
           </div>
         ) : null}
-        {pending && !preview && !error ? <Loader role="status" type="dots" size="sm" aria-label="Asking what to expect" /> : null}
+        {pending && !preview && !error && !unfinished ? <Loader role="status" type="dots" size="sm" aria-label="Asking what to expect" /> : null}
       </div>
       <details open={preview !== undefined && preview.unitsPerMinute === 0}>
         <summary>Assume other traffic</summary>

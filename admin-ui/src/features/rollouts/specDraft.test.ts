@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 
 import { Problem } from "../../api/problem";
 import type { RolloutSpec } from "../../api/types";
-import { cleaned, daysOf, errorsOf, freeKey, gateChanged, gateRemoved, readSpec, stepAdded, testChanged, weeklyWindow, windowKind, within } from "./specDraft";
+import { cleaned, daysOf, errorsOf, freeKey, gateChanged, gateRemoved, isUnfinished, readSpec, stepAdded, testChanged, weeklyWindow, windowKind, within } from "./specDraft";
 
 const SPEC: RolloutSpec = {
   steps: [
@@ -68,4 +68,11 @@ it("makes weekly windows that begin on one of their days", () => {
   expect(weeklyWindow(["SU"], "09:00", 1, "UTC", today).start).toBe("2026-11-29T09:00");
   expect(daysOf("FREQ=WEEKLY;BYDAY=MO,TU")).toEqual(["MO", "TU"]);
   expect(["FREQ=WEEKLY;BYDAY=MO", "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO", undefined].map((rrule) => windowKind(rrule === undefined ? {} : { rrule }))).toEqual(["weekly", "rule", "once"]);
+});
+
+it("takes a gate that does not say what it watches for unfinished, not for wrong", () => {
+  expect(isUnfinished(SPEC)).toBe(false);
+  expect(isUnfinished({ ...SPEC, gates: [{ key: "errors", metric: "" }] })).toBe(true);
+  expect(isUnfinished({ ...SPEC, gates: [{ key: "rate", source: "prometheus", query: "" }] })).toBe(true);
+  expect(isUnfinished({ ...SPEC, gates: [{ key: "rate", source: "prometheus", query: "up" }] })).toBe(false);
 });

@@ -58,8 +58,13 @@ export function errorsOf(problem: Problem | null, base = "/spec"): FieldErrors {
   const field = problem?.field;
   if (!problem || field === undefined || !field.startsWith(base)) return () => undefined;
   const at = field.slice(base.length);
-  return (pointer) => (pointer === at ? problem.message : undefined);
+  // In a field, what the server sets as code is told as text.
+  return (pointer) => (pointer === at ? problem.message.replaceAll("`", "") : undefined);
 }
+
+/** Whether a gate does not say yet what it watches: nothing is wrong with that while it is being written. */
+export const isUnfinished = ({ gates }: RolloutSpec): boolean =>
+  (gates ?? []).some((gate) => (isQuery(gate) ? !gate.query : !gate.metric));
 
 /** The same errors, seen from a part of the spec. */
 export const within = (errors: FieldErrors, base: string): FieldErrors => (pointer) => errors(`${base}${pointer}`);

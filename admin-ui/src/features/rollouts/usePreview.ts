@@ -4,7 +4,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { deliveryApi } from "../../api/delivery";
 import type { GateBaseline, RolloutSpec } from "../../api/types";
 import type { Traffic } from "./PreviewPanel";
-import { cleaned } from "./specDraft";
+import { cleaned, isUnfinished } from "./specDraft";
 import { isQuery } from "./rolloutWords";
 
 const TYPING_MS = 400;
@@ -26,6 +26,7 @@ export function usePreview(project: string, environment: string, flag: string, s
     queryKey: ["rolloutPreview", project, environment, body],
     queryFn: ({ signal }) => deliveryApi.previewRollout(project, environment, JSON.parse(body), signal),
     placeholderData: keepPreviousData,
+    enabled: !isUnfinished(spec),
     retry: false,
     gcTime: 60_000,
   });
