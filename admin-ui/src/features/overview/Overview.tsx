@@ -13,6 +13,7 @@ import { FlagIcon } from "../../components/icons";
 import { Logo } from "../../components/Logo";
 import { Card, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { Said } from "../../components/Said";
 import { TextLink } from "../../components/TextLink";
 import { remember, remembered } from "../../lib/storage";
 import { percent } from "../../lib/words";
@@ -71,7 +72,7 @@ export function Overview() {
         </Link>
       }
     >
-      <Resume project={project} />
+      {receipts.some(({ data }) => (data?.connected ?? 0) > 0) ? null : <Resume project={project} />}
       {failed ? <ProblemAlert error={failed.error} onRetry={() => void failed.refetch()} /> : null}
       <div className={styles.columns}>
         <div className={styles.stack}>
@@ -180,7 +181,7 @@ function ItemRow({ project, item }: { project: string; item: Item }) {
         {item.environment && subject.kind !== "environment" ? <EnvironmentName environment={item.environment} /> : null}
       </span>
       <span className={styles.detail}>
-        {item.detail}
+        <Said>{item.detail}</Said>
         {item.since ? (
           <>
             {item.detail === "" ? "" : ", "}

@@ -3,12 +3,12 @@ import { Loader, Text } from "@mantine/core";
 import { problemOf } from "../../api/problem";
 import type { GateBaseline, RolloutPreview, RolloutSpec } from "../../api/types";
 import { Card } from "../../components/Page";
+import { Said } from "../../components/Said";
 import { NumberField, PercentField } from "./fields";
 import { detectWords } from "./previewWords";
 import { isAA, isQuery, numberWords, stepWords, testOf, timeWords } from "./rolloutWords";
 import styles from "./Spec.module.css";
 import { isUnfinished } from "./specDraft";
-import { Said } from "./Tag";
 
 /** What somebody says of the traffic, where they know better than the server. */
 export interface Traffic {

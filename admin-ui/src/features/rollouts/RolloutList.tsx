@@ -9,12 +9,13 @@ import { Ago } from "../../components/Ago";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { Said } from "../../components/Said";
 import { TextLink } from "../../components/TextLink";
 import { exactly } from "../../lib/time";
 import { percent } from "../../lib/words";
 import styles from "./RolloutList.module.css";
 import { hasEnded, STATES } from "./rolloutWords";
-import { Said, Tag } from "./Tag";
+import { Tag } from "./Tag";
 
 const LOOK_MS = 10_000;
 

@@ -5,11 +5,12 @@ import { queries } from "../../api/queries";
 import type { Environment, GateJudgement, Rollout } from "../../api/types";
 import { Ago } from "../../components/Ago";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { Said } from "../../components/Said";
 import { TextLink } from "../../components/TextLink";
 import { GateAction, RolloutActions } from "./RolloutActions";
 import styles from "./Rollouts.module.css";
 import { armWords, evidenceWords, measuredWords, stepWords, VERDICTS } from "./rolloutWords";
-import { Said, Tag } from "./Tag";
+import { Tag } from "./Tag";
 
 /** The controller looks every few seconds; so does the page, while it is looked at. */
 const LOOK_MS = 2_000;

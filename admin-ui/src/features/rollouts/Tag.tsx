@@ -12,11 +12,3 @@ export function Tag({ tone, large = false, children }: { tone: TagTone; large?: 
     </span>
   );
 }
-
-/** A sentence of the server's: what is in backticks is code. */
-export function Said({ children }: { children: string }) {
-  return children.split("`").map((part, index) =>
-    // oxlint-disable-next-line react/no-array-index-key -- parts of one sentence
-    index % 2 === 1 ? <code key={index}>{part}</code> : part,
-  );
-}

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 
 import type { RolloutGate } from "../../api/types";
 import { detectWords } from "./previewWords";
-import { gateWords, measuredWords, refusalWords, timeWords, weightPart, windowWords } from "./rolloutWords";
+import { gateWords, measuredWords, numberWords, refusalWords, timeWords, weightPart, windowWords } from "./rolloutWords";
 
 it("tells times by their two largest units", () => {
   expect([0, 900_000, 5_400_000, 90_061_000, 2_000].map(timeWords)).toEqual(["0 s", "15 min", "1 h 30 min", "1 d 1 h", "2 s"]);
@@ -55,4 +55,8 @@ it("tells what a step finds and what it misses", () => {
 it("names what is refused", () => {
   expect(refusalWords("Killing and restoring flags needs the role operator; you are a viewer here", "Moving a rollout")).toBe("Moving a rollout needs the role operator; you are a viewer here");
   expect(refusalWords(null, "x")).toBeNull();
+});
+
+it("tells large numbers whole, and small ones by three digits", () => {
+  expect([1_957.449, 29_361.9, 12.345, 0.3333].map(numberWords)).toEqual(["1,957", "29,362", "12.3", "0.333"]);
 });

@@ -36,7 +36,7 @@ export function timeWords(ms: number): string {
 
 /** A number as people read it: three significant digits, thousands apart. */
 export function numberWords(value: number): string {
-  return value.toLocaleString("en", { maximumSignificantDigits: Math.abs(value) >= 1_000 ? 21 : 3, maximumFractionDigits: 0, roundingPriority: "morePrecision" });
+  return Math.abs(value) >= 1_000 ? Math.round(value).toLocaleString("en") : value.toLocaleString("en", { maximumSignificantDigits: 3 });
 }
 
 /** Like “0.3 to 1”; 20 to 1 holds, 100 to 1 acts. */

@@ -26,7 +26,7 @@ export function usePreview(project: string, environment: string, flag: string, s
     queryKey: ["rolloutPreview", project, environment, body],
     queryFn: ({ signal }) => deliveryApi.previewRollout(project, environment, JSON.parse(body), signal),
     placeholderData: keepPreviousData,
-    enabled: !isUnfinished(spec),
+    enabled: body === wanted && !isUnfinished(spec),
     retry: false,
     gcTime: 60_000,
   });

@@ -1,0 +1,7 @@
+/** A sentence of the server's: what is in backticks is code. */
+export function Said({ children }: { children: string }) {
+  return children.split("`").map((part, index) =>
+    // oxlint-disable-next-line react/no-array-index-key -- parts of one sentence
+    index % 2 === 1 ? <code key={index}>{part}</code> : part,
+  );
+}
