@@ -67,6 +67,7 @@ export type { Answer, BucketRange, Condition, Explained, Prerequisite, Rule, Seg
 export type FlagFile = ExportedFile;
 /** A flag with its configuration, as a flag file has it. */
 export type FlagInFile = FileFlag;
+export type SegmentInFile = NonNullable<FlagFile["segments"]>[number];
 
 export type Project = ResourceProject;
 export type Environment = EnvironmentState;

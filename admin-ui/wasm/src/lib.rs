@@ -9,7 +9,7 @@
 mod answer;
 
 use tidegate_core::{
-    Change, CompileIssue, Context, FlagConfig, FlagKey, Ruleset, Timestamp,
+    Change, CompileIssue, Context, FlagKey, Ruleset, SegmentKey, Timestamp,
     bucket::Seed,
     compile,
     config::{BucketRange, VariantWeight},
@@ -26,7 +26,14 @@ use crate::answer::{Answer, Explained, Issue, Range};
 pub struct Evaluator {
     ruleset: Ruleset,
     /// What is wrong with a draft that cannot be read, where the ruleset knows only that it is broken.
-    unreadable: Option<(FlagKey, ReadError)>,
+    unreadable: Option<Unreadable>,
+}
+
+#[derive(Debug)]
+struct Unreadable {
+    collection: &'static str,
+    key: String,
+    error: ReadError,
 }
 
 #[wasm_bindgen]
@@ -48,22 +55,25 @@ impl Evaluator {
     /// What is wrong, where the text is no object with a key.
     #[wasm_bindgen(js_name = withFlag)]
     pub fn with_flag(&self, flag: &str) -> Result<Evaluator, String> {
-        let tree = Tree::parse(flag).map_err(|error| error.to_string())?;
-        let key = tree.fields().and_then(|fields| fields.required::<FlagKey>("key"));
-        let key = key.map_err(|error| error.to_string())?;
-        let (change, unreadable) = match <FlagConfig as tree::Read>::read(&tree) {
-            Ok(config) => (Change::PutFlag(config), None),
-            Err(error) => {
-                (Change::BrokenFlag { key: key.clone(), message: error.message().to_owned() }, Some((key, error)))
-            }
-        };
-        Ok(Self { ruleset: self.ruleset.update(vec![change]).0, unreadable })
+        self.with(flag, "flags", Change::PutFlag, |key: FlagKey, message| Change::BrokenFlag { key, message })
+    }
+
+    /// The same with one segment added or replaced, as [`with_flag`](Self::with_flag) does it.
+    ///
+    /// # Errors
+    /// As there.
+    #[wasm_bindgen(js_name = withSegment)]
+    pub fn with_segment(&self, segment: &str) -> Result<Evaluator, String> {
+        let broken = |key: SegmentKey, message| Change::BrokenSegment { key, message };
+        self.with(segment, "segments", Change::PutSegment, broken)
     }
 
     /// Everything that compiling finds wrong: a list of `CompileIssue`.
     pub fn issues(&self) -> String {
         let placed = |issue: &CompileIssue| match &self.unreadable {
-            Some((key, error)) if issue.collection == "flags" && issue.key == key.as_str() && issue.path.is_empty() => {
+            Some(Unreadable { collection, key, error })
+                if issue.collection == *collection && issue.key == *key && issue.path.is_empty() =>
+            {
                 Issue { path: error.pointer().to_owned(), issue: issue.clone() }
             }
             _ => Issue { path: issue.path.clone(), issue: issue.clone() },
@@ -90,6 +100,29 @@ impl Evaluator {
         let answers = evaluate_all(&self.ruleset, &context, moment(now_ms));
         let answers: Vec<_> = answers.map(|(flag, evaluation)| Answer { flag, evaluation }).collect();
         Ok(text(&answers.as_slice()))
+    }
+}
+
+impl Evaluator {
+    /// With an object of a collection put, or broken where it cannot be read.
+    fn with<K: tree::Read + ToString, C: tree::Read>(
+        &self,
+        object: &str,
+        collection: &'static str,
+        put: impl FnOnce(C) -> Change,
+        broken: impl FnOnce(K, String) -> Change,
+    ) -> Result<Self, String> {
+        let tree = Tree::parse(object).map_err(|error| error.to_string())?;
+        let key = tree.fields().and_then(|fields| fields.required::<K>("key"));
+        let key = key.map_err(|error| error.to_string())?;
+        let (change, unreadable) = match C::read(&tree) {
+            Ok(config) => (put(config), None),
+            Err(error) => {
+                let unreadable = Unreadable { collection, key: key.to_string(), error };
+                (broken(key, unreadable.error.message().to_owned()), Some(unreadable))
+            }
+        };
+        Ok(Self { ruleset: self.ruleset.update(vec![change]).0, unreadable })
     }
 }
 
@@ -196,6 +229,30 @@ mod tests {
         let issues = parsed(&draft.issues());
         assert_eq!(issues[0]["path"], "/default/distribution/weights/0/weight");
         assert_eq!(issues[0]["severity"], "flagBroken");
+    }
+
+    const ASKS: &str = r#"{
+        "key": "asks", "kind": "boolean", "enabled": true, "salt": "s", "default": {"variant": "out"},
+        "variants": [{"key": "in", "value": true}, {"key": "out", "value": false}],
+        "rules": [{"conditions": [{"operator": "segment", "values": ["staff"]}], "serve": {"variant": "in"}}]
+    }"#;
+
+    #[test]
+    fn a_segment_is_a_draft_too() {
+        let stored = evaluator();
+        let wrong = r#"{"key": "staff", "rules": [{"conditions": [{"attribute": "email", "operator": "about", "values": ["x"]}]}]}"#;
+        let issues = parsed(&stored.with_segment(wrong).unwrap().issues());
+        assert_eq!(issues[0]["collection"], "segments");
+        assert_eq!(issues[0]["path"], "/rules/0/conditions/0/operator");
+        let issues =
+            parsed(&stored.with_segment(r#"{"key": "staff", "rules": [{"conditions": 7}]}"#).unwrap().issues());
+        assert_eq!(issues[0]["path"], "/rules/0/conditions");
+        let known = stored.with_segment(r#"{"key": "staff", "included": ["ada"]}"#).unwrap().with_flag(ASKS).unwrap();
+        let variant = |unit: &str| {
+            let explained = known.explain("asks", &format!(r#"{{"targetingKey": "{unit}"}}"#), 0.0).unwrap();
+            parsed(&explained)["variant"].clone()
+        };
+        assert_eq!((variant("ada"), variant("bob")), ("in".into(), "out".into()));
     }
 
     #[test]

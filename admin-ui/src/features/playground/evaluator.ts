@@ -1,10 +1,11 @@
 /** The server's own evaluator, compiled to WebAssembly and loaded when it is first asked for. */
 
-import type { Answer, BucketRange, CompileIssue, Explained, FlagInFile } from "../../api/types";
+import type { Answer, BucketRange, CompileIssue, Explained, FlagInFile, SegmentInFile } from "../../api/types";
 
 /** What `admin-ui/wasm` exports; see there. */
 interface WasmEvaluator {
   withFlag(flag: string): WasmEvaluator;
+  withSegment(segment: string): WasmEvaluator;
   issues(): string;
   explain(flag: string, context: string, nowMs: number): string;
   evaluateAll(context: string, nowMs: number): string;
@@ -39,6 +40,10 @@ export class Compiled {
 
   withFlag(flag: FlagInFile): Compiled {
     return new Compiled(this.#glue, this.#evaluator.withFlag(JSON.stringify(flag)));
+  }
+
+  withSegment(segment: SegmentInFile): Compiled {
+    return new Compiled(this.#glue, this.#evaluator.withSegment(JSON.stringify(segment)));
   }
 
   issues(): CompileIssue[] {

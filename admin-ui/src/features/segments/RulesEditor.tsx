@@ -1,15 +1,20 @@
-import { ActionIcon, Button, Group, NativeSelect, SegmentedControl, Stack, Text, Textarea, TextInput } from "@mantine/core";
-import { useState, type FormEvent } from "react";
+import { Alert, Group, SegmentedControl, Text, Textarea } from "@mantine/core";
+import { useState } from "react";
 
-import type { SegmentRule, Test } from "../../api/types";
-import { CloseIcon, PlusIcon } from "../../components/icons";
+import type { CompileIssue, SegmentRule } from "../../api/types";
+import { WarningIcon } from "../../components/icons";
 import { conditionWords } from "../../lib/words";
-import { parseMembers } from "./members";
+import { Sentence } from "../playground/Sentence";
+import { RuleForm } from "./RuleForm";
 import styles from "./Segments.module.css";
 
 interface RulesProps {
   rules: SegmentRule[];
   disabled: boolean;
+  /** What compiling says of them. */
+  issues: CompileIssue[];
+  /** Whether it is what the server would refuse. */
+  isStopped: boolean;
   onChange(rules: SegmentRule[]): void;
   /** What is wrong with the text, where it is; null where it can be saved. */
   onProblem(problem: string | null): void;
@@ -33,9 +38,9 @@ export function parseRules(text: string): SegmentRule[] | string {
 
 const textOf = (rules: SegmentRule[]) => (rules.length === 0 ? "[]" : JSON.stringify(rules, null, 2));
 
-/** The rules in words, with a form for the plain ones, or as the JSON that is stored. */
-export function RulesEditor({ rules, disabled, onChange, onProblem }: RulesProps) {
-  const [view, setView] = useState("words");
+/** The rules as a form, in words for those who only read them, or as the JSON that is stored. */
+export function RulesEditor({ rules, disabled, issues, isStopped, onChange, onProblem }: RulesProps) {
+  const [view, setView] = useState("form");
   const [text, setText] = useState(textOf(rules));
   const [problem, setProblem] = useState<string | null>(null);
   // What came from elsewhere (a merge, the other view) is shown; what is being typed is not touched.
@@ -68,7 +73,7 @@ export function RulesEditor({ rules, disabled, onChange, onProblem }: RulesProps
           value={view}
           onChange={setView}
           data={[
-            { value: "words", label: "Words" },
+            { value: "form", label: disabled ? "Words" : "Form" },
             { value: "json", label: "JSON" },
           ]}
         />
@@ -97,85 +102,44 @@ export function RulesEditor({ rules, disabled, onChange, onProblem }: RulesProps
               No rules: only those included by name are in.
             </Text>
           ) : null}
-          <ol className={styles.rules}>
-            {rules.map((rule, at) => (
-              // oxlint-disable-next-line react/no-array-index-key -- rules have no ids: their place is what they are told by
-              <li key={at}>
-                <h3>Rule {at + 1}</h3>
-                <ul>
-                  {rule.conditions.length === 0 ? <li>everybody</li> : null}
-                  {rule.conditions.map((condition, conditionAt) => (
-                    // oxlint-disable-next-line react/no-array-index-key -- as above
-                    <li key={conditionAt}>{conditionWords(condition)}</li>
-                  ))}
-                </ul>
-                {disabled ? null : (
-                  <ActionIcon variant="subtle" color="gray" size={28} className={styles.remove ?? ""} aria-label={`Remove rule ${at + 1}`} onClick={() => onChange(rules.toSpliced(at, 1))}>
-                    <CloseIcon size={14} />
-                  </ActionIcon>
-                )}
-              </li>
-            ))}
-          </ol>
-          {disabled ? null : <AddRule onAdd={(condition) => onChange([...rules, { conditions: [condition] }])} />}
+          {disabled ? <Words rules={rules} /> : <RuleForm rules={rules} onChange={onChange} />}
         </>
       )}
+      {issues.length > 0 && problem === null ? <Issues issues={issues} isStopped={isStopped} /> : null}
     </>
   );
 }
 
-const OPERATORS = [
-  { value: "in", label: "is one of" },
-  { value: "contains", label: "contains" },
-  { value: "startsWith", label: "starts with" },
-  { value: "endsWith", label: "ends with" },
-  { value: "segment", label: "is in segment" },
-];
-
-/** The plain rules, of one condition on a text. */
-function AddRule({ onAdd }: { onAdd(condition: Test): void }) {
-  const [open, setOpen] = useState(false);
-  const [attribute, setAttribute] = useState("");
-  const [operator, setOperator] = useState("in");
-  const [values, setValues] = useState("");
-  const ofSegment = operator === "segment";
-  const listed = parseMembers(values);
-  const complete = listed.length > 0 && (ofSegment || attribute.trim() !== "");
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (!complete) return;
-    onAdd({ operator, values: listed, ...(ofSegment ? {} : { attribute: attribute.trim() }) } as Test);
-    setOpen(false);
-    setAttribute("");
-    setValues("");
-  };
-  if (!open) {
-    return (
-      <Button size="xs" variant="default" leftSection={<PlusIcon size={14} />} onClick={() => setOpen(true)}>
-        Add a rule
-      </Button>
-    );
-  }
+function Words({ rules }: { rules: SegmentRule[] }) {
   return (
-    <form onSubmit={submit} className={styles.addRule}>
-      <Stack gap="xs">
-        <Group gap="xs" align="end" grow preventGrowOverflow={false}>
-          {ofSegment ? null : <TextInput label="Attribute" placeholder="plan" autoFocus value={attribute} onChange={(event) => setAttribute(event.currentTarget.value)} />}
-          <NativeSelect label="Test" data={OPERATORS} value={operator} onChange={(event) => setOperator(event.currentTarget.value)} />
-          <TextInput label={ofSegment ? "Segment keys" : "Values"} placeholder={ofSegment ? "staff" : "pro, team"} value={values} onChange={(event) => setValues(event.currentTarget.value)} />
-        </Group>
-        <Text size="xs" c="dimmed">
-          Values are texts, with commas between them. Numbers, versions, dates and groups of conditions are written under JSON.
-        </Text>
-        <Group gap="xs">
-          <Button size="xs" type="submit" disabled={!complete}>
-            Add the rule
-          </Button>
-          <Button size="xs" variant="default" onClick={() => setOpen(false)}>
-            Cancel
-          </Button>
-        </Group>
-      </Stack>
-    </form>
+    <ol className={styles.rules}>
+      {rules.map((rule, at) => (
+        // oxlint-disable-next-line react/no-array-index-key -- rules have no ids: their place is what they are told by
+        <li key={at}>
+          <h3>Rule {at + 1}</h3>
+          <ul>
+            {rule.conditions.length === 0 ? <li>everybody</li> : null}
+            {rule.conditions.map((condition, conditionAt) => (
+              // oxlint-disable-next-line react/no-array-index-key -- as above
+              <li key={conditionAt}>{conditionWords(condition)}</li>
+            ))}
+          </ul>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function Issues({ issues, isStopped }: { issues: CompileIssue[]; isStopped: boolean }) {
+  return (
+    <Alert mt="sm" color={isStopped ? "buoy" : "yellow"} variant="light" icon={<WarningIcon />} title={isStopped ? "This does not compile" : "It compiles, but look at this"}>
+      <ul className={styles.issues}>
+        {issues.map((issue) => (
+          <li key={`${issue.path} ${issue.message}`}>
+            {issue.path ? <code>{issue.path}</code> : null} <Sentence text={issue.message} />
+          </li>
+        ))}
+      </ul>
+    </Alert>
   );
 }

@@ -2,7 +2,7 @@ import { Alert, Button, Group, Loader, Text, Textarea, TextInput } from "@mantin
 import { useDisclosure } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useBlocker, useParams, useSearch } from "@tanstack/react-router";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 
 import { isProblem } from "../../api/problem";
 import { queries } from "../../api/queries";
@@ -16,6 +16,7 @@ import { ProblemAlert } from "../../components/ProblemAlert";
 import { History } from "../audit/History";
 import { EnvironmentTabs, useEnvironment } from "../environments/EnvironmentTabs";
 import { useFlagActions } from "../flags/FlagActions";
+import { SurroundingsContext, surroundingsOf } from "../targeting/context";
 import { ArchiveSegment } from "./ArchiveSegment";
 import { MemberList } from "./MemberList";
 import { changesOf, draftOf, membersWords, merged, type Draft, type Field } from "./members";
@@ -23,7 +24,9 @@ import { NewSegment } from "./NewSegment";
 import { RulesEditor } from "./RulesEditor";
 import { SaveSegment } from "./SaveSegment";
 import styles from "./Segments.module.css";
+import { TrySegment } from "./TrySegment";
 import { usersOf } from "./usage";
+import { useVerdict } from "./useVerdict";
 
 export function SegmentPage() {
   const { project, segment: key } = useParams({ from: "/projects/$project/segments/$segment" });
@@ -66,6 +69,9 @@ export function SegmentPage() {
   );
 }
 
+/** Conditions of a segment are no flag’s. */
+const NO_FLAG = { key: "", kind: "boolean" as const, variants: [] };
+
 interface Editing {
   /** What the draft is a change of. */
   base: Segment;
@@ -84,6 +90,7 @@ function InEnvironment({ project, environment, segment }: { project: string; env
   const mayNot = useFlagActions().refusal("edit");
   const file = useQuery(queries.flagFile(project, environment.key));
   const users = file.data ? usersOf(file.data, segment.key) : null;
+  const { loaded, verdict } = useVerdict(project, environment.key, segment.key, editing.draft.rules);
 
   // A newer version, by the stream or after a refused save: my changes are put on top of it, and nothing is lost.
   if (segment.version > editing.base.version) {
@@ -108,6 +115,11 @@ function InEnvironment({ project, environment, segment }: { project: string; env
     disabled: !dirty,
   });
   const readOnly = mayNot !== null;
+  const isStopped = (verdict?.stopping.length ?? 0) > 0;
+  const surroundings = useMemo(
+    () => surroundingsOf({ project, environment: environment.key, flag: NO_FLAG }, file.data ?? null, verdict?.issues ?? []),
+    [project, environment.key, file.data, verdict],
+  );
 
   return (
     <>
@@ -169,7 +181,10 @@ function InEnvironment({ project, environment, segment }: { project: string; env
           </Card>
           <Card className={styles.card ?? ""}>
             <h2>Rules</h2>
-            <RulesEditor rules={draft.rules} disabled={readOnly} onChange={(rules) => set({ rules })} onProblem={setTextProblem} />
+            <SurroundingsContext value={surroundings}>
+              <RulesEditor rules={draft.rules} disabled={readOnly} issues={verdict?.issues ?? []} isStopped={isStopped} onChange={(rules) => set({ rules })} onProblem={setTextProblem} />
+            </SurroundingsContext>
+            {loaded && textProblem === null ? <TrySegment stored={loaded} segment={{ key: segment.key, included: draft.included, excluded: draft.excluded, rules: draft.rules }} /> : null}
           </Card>
         </div>
         <div className={styles.stack}>
@@ -223,12 +238,12 @@ function InEnvironment({ project, environment, segment }: { project: string; env
       </div>
       {dirty ? (
         <div className={styles.bar} role="region" aria-label="Changes">
-          <span>{textProblem ? "The rules cannot be read." : changeWords(stored, draft)}</span>
-          <Group gap="xs" wrap="nowrap">
+          <span>{textProblem ? "The rules cannot be read." : isStopped ? "The rules do not compile." : changeWords(stored, draft)}</span>
+          <Group gap="xs">
             <Button size="sm" variant="default" onClick={discard}>
               Discard
             </Button>
-            <Button size="sm" disabled={textProblem !== null || draft.name.trim() === "" || Object.keys(changes).length === 0} onClick={save.open}>
+            <Button size="sm" disabled={textProblem !== null || isStopped || draft.name.trim() === "" || Object.keys(changes).length === 0} onClick={save.open}>
               Save in {environment.name}…
             </Button>
           </Group>

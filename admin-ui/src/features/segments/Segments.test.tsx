@@ -4,6 +4,7 @@ import { describe, expect, it, vi } from "vitest";
 import { createBackend } from "../../../tests/mocks/backend";
 import { renderAt } from "../../../tests/render";
 import { serve } from "../../../tests/setup";
+import { hasEvaluator } from "../playground/evaluator";
 import { merged, parseMembers, type Draft } from "./members";
 import { parseRules } from "./RulesEditor";
 import { usersOf } from "./usage";
@@ -67,26 +68,49 @@ it("puts what was typed on top of somebody else's change, and loses nothing of e
   expect(backend.requests.filter(({ method }) => method === "PATCH").map(({ headers }) => headers.get("if-match"))).toEqual(['"2"', '"9"']);
 });
 
-it("edits rules in a form and as JSON; what does not read is not sent, and what does not compile is said by the server", async () => {
+it("edits rules in a form and as JSON; what does not read or compile is said while it is typed, and is not sent", async () => {
   const backend = serve(createBackend());
   const { user } = renderAt(BETA);
   await user.click(await screen.findByRole("button", { name: "Add a rule" }));
-  await user.type(screen.getByLabelText("Attribute"), "country");
-  await user.type(screen.getByLabelText("Values"), "SE, NO");
-  await user.click(screen.getByRole("button", { name: "Add the rule" }));
-  expect(screen.getByText("country is one of “SE” or “NO”")).toBeInTheDocument();
+  const rules = screen.getAllByRole("heading", { name: /^Rule \d+$/ });
+  const at = `condition 1 of rule ${rules.length}`;
+  await user.type(screen.getByRole("combobox", { name: `Attribute of ${at}` }), "country");
+  await user.type(screen.getByRole("combobox", { name: `Values of ${at}` }), "SE{Enter}NO{Enter}");
+  expect(await screen.findByText("Changed: rules")).toBeInTheDocument();
 
   await user.click(screen.getByText("JSON"));
   const text = screen.getByLabelText("Rules as JSON");
+  expect(JSON.parse((text as HTMLTextAreaElement).value).at(-1)).toEqual({ conditions: [{ attribute: "country", operator: "in", values: ["SE", "NO"] }] });
   fireEvent.change(text, { target: { value: "[{" } });
   expect(screen.getByText(/This is not JSON/)).toBeInTheDocument();
   expect(screen.getByRole("button", { name: "Save in Development…" })).toBeDisabled();
   fireEvent.change(text, { target: { value: '[{"conditions": [{"attribute": "a", "operator": "nonsense", "values": [1]}]}]' } });
-  await user.click(screen.getByRole("button", { name: "Save in Development…" }));
-  const dialog = await screen.findByRole("dialog");
-  await user.click(within(dialog).getByRole("button", { name: "Save in Development" }));
-  expect(await within(dialog).findByRole("alert")).toHaveTextContent("unknown operator `nonsense`");
+  if (hasEvaluator) {
+    expect(await screen.findByText("This does not compile")).toBeInTheDocument();
+    expect(screen.getByRole("button", { name: "Save in Development…" })).toBeDisabled();
+  } else {
+    await user.click(screen.getByRole("button", { name: "Save in Development…" }));
+    const dialog = await screen.findByRole("dialog");
+    await user.click(within(dialog).getByRole("button", { name: "Save in Development" }));
+    expect(await within(dialog).findByRole("alert")).toHaveTextContent("unknown operator `nonsense`");
+  }
   expect(backend.admin.segments.get("development/beta-testers")?.version).toBe(2);
+});
+
+it.runIf(hasEvaluator)("says whether somebody is in, with the draft and before", async () => {
+  serve(createBackend());
+  const { user } = renderAt(BETA);
+  await user.click(await screen.findByText("Is somebody in?"));
+  const answer = () => screen.getAllByRole("status").find((each) => /^(In|Out)/.test(each.textContent ?? ""))?.textContent;
+  await waitFor(() => expect(answer()).toBeDefined());
+  await user.clear(screen.getByLabelText("Targeting key"));
+  await user.type(screen.getByLabelText("Targeting key"), "nobody-known");
+  await waitFor(() => expect(answer()).toBe("Out"));
+  await user.click(screen.getByRole("button", { name: "Add a rule" }));
+  const at = `condition 1 of rule ${screen.getAllByRole("heading", { name: /^Rule \d+$/ }).length}`;
+  await user.type(screen.getByRole("combobox", { name: `Attribute of ${at}` }), "targetingKey");
+  await user.type(screen.getByRole("combobox", { name: `Values of ${at}` }), "nobody-known{Enter}");
+  await waitFor(() => expect(answer()).toBe("In; out before it is saved"));
 });
 
 it("archives only what nothing uses, and names who does", async () => {

@@ -6,10 +6,9 @@ import { RolloutIcon, WarningIcon } from "../../components/icons";
 import { canonical } from "../../lib/json";
 import { WHOLE } from "../../lib/words";
 import { useFlagActions, useIsChanging } from "../flags/FlagActions";
-import { attributesAskedFor } from "../playground/context";
 import { Sentence } from "../playground/Sentence";
 import { useEnvironment, type LoadedEnvironment } from "../playground/useEnvironment";
-import { SurroundingsContext, type Surroundings } from "./context";
+import { SurroundingsContext, surroundingsOf } from "./context";
 import { FIELDS, inFile, parseTargeting, patchOf, same, sumOf, targetingOf, type Targeting } from "./draft";
 import type { Draft } from "./drafts";
 import { MergeDialog } from "./MergeDialog";
@@ -47,7 +46,7 @@ export function TargetingEditor({ project, flag, environment, config, rollout, d
   const [asking, setAsking] = useState<"merge" | "restart" | null>(null);
   const deferred = useDeferredValue(draft);
   const verdict = useMemo(() => (loaded ? judge(loaded, flag, config, deferred) : null), [loaded, flag, config, deferred]);
-  const surroundings = useMemo(() => surroundingsOf({ project, environment: environment.key, flag }, loaded, verdict?.issues ?? []), [project, environment, flag, loaded, verdict]);
+  const surroundings = useMemo(() => surroundingsOf({ project, environment: environment.key, flag }, loaded?.file ?? null, verdict?.issues ?? []), [project, environment, flag, loaded, verdict]);
 
   const overtaken = config.version !== version;
   const stored = targetingOf(config, rollout);
@@ -265,15 +264,4 @@ function Issues({ verdict }: { verdict: Verdict | null }) {
       </ul>
     </Alert>
   );
-}
-
-function surroundingsOf(of: Pick<Surroundings, "project" | "environment" | "flag">, loaded: LoadedEnvironment | null, issues: CompileIssue[]): Surroundings {
-  const file = loaded?.file ?? {};
-  return {
-    ...of,
-    issues,
-    attributes: ["targetingKey", ...attributesAskedFor(file).map(({ name }) => name)],
-    segments: (file.segments ?? []).map(({ key }) => key),
-    flags: (file.flags ?? []).filter(({ key }) => key !== of.flag.key).map(({ key, variants }) => ({ key, variants })),
-  };
 }
