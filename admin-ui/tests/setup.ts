@@ -8,9 +8,10 @@ import { notifications } from "@mantine/notifications";
 import { cleanup, configure } from "@testing-library/react";
 import { http, HttpResponse, type DefaultBodyType, type StrictRequest } from "msw";
 import { setupServer } from "msw/node";
-import { afterAll, afterEach, beforeAll, beforeEach, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
 
 import { createBackend, type Backend } from "./mocks/backend";
+import { violations } from "./mocks/contract";
 import { FakeSocket } from "./mocks/socket";
 
 // Two cores may be busy elsewhere.
@@ -43,7 +44,15 @@ export function serve(backend: Backend): Backend {
   return backend;
 }
 
-const answer = ({ request }: { request: StrictRequest<DefaultBodyType> }) => current.handle(request);
+/** Answers that no server would give. */
+const wrong: string[] = [];
+
+async function answer({ request }: { request: StrictRequest<DefaultBodyType> }): Promise<Response> {
+  const response = await current.handle(request.clone());
+  wrong.push(...(await violations(request, response)));
+  return response;
+}
+
 const evaluator = () => HttpResponse.arrayBuffer(new Uint8Array(readFileSync("src/wasm/evaluator_bg.wasm")).buffer);
 const server = setupServer(http.all("*/api/v1/*", answer), http.get("*/evaluator_bg.wasm", evaluator));
 
@@ -58,6 +67,7 @@ beforeEach(() => {
 afterEach(() => {
   notifications.clean();
   cleanup();
+  expect([...new Set(wrong.splice(0))]).toEqual([]);
 });
 afterAll(() => server.close());
 

@@ -50,7 +50,7 @@ impl Shop {
 
     /// A boolean flag with the variants `on` and `off`.
     async fn flag(&self, key: &str, tags: &[&str]) {
-        let flag = json!({"key": key, "name": key, "kind": "boolean", "tags": tags});
+        let flag = json!({"key": key, "name": key, "kind": "boolean", "tags": tags, "permanent": false});
         self.post("/flags", flag).send().await.expect(StatusCode::CREATED);
     }
 

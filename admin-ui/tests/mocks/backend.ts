@@ -272,7 +272,7 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
   for (const seed of empty ? [] : [...SEEDS, ...generated]) {
     const variants = seed.variants ?? BOOLEAN;
     const { key, name, description, tags, kind = "boolean" } = seed;
-    flags.set(key, { key, name, description, tags, kind, variants, defaultVariant: "", salt: `s-${key}`, version: 1, ...LONG_AGO });
+    flags.set(key, { key, name, description, tags, kind, variants, defaultVariant: variants[0]?.key ?? "", salt: `s-${key}`, version: 1, ...LONG_AGO });
     for (const environment of environments) {
       configs.set(`${key}/${environment.key}`, {
         ...initial(key, environment.key, ON),

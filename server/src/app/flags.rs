@@ -41,7 +41,7 @@ pub struct CreateFlag {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Whether it is meant to stay, like a kill switch: it is never called ready to clean up.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub permanent: bool,
     /// What kind of value every variant has.
     pub kind: FlagKind,

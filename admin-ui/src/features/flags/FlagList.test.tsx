@@ -232,7 +232,7 @@ it("draws a screenful of a thousand flags, and finds the last of them", async ()
 it("shows what has come where the rest cannot be read, and reads on when asked", async () => {
   const backend = serve(createBackend({ more: 300 }));
   const { handle } = backend;
-  backend.handle = (request) => (request.url.includes("cursor=200") ? Promise.resolve(new Response("{}", { status: 400 })) : handle(request));
+  backend.handle = (request) => (request.url.includes("cursor=200") ? Promise.resolve(Response.json({ title: "Bad Request", status: 400, code: "malformed", detail: "?cursor" }, { status: 400, headers: { "content-type": "application/problem+json" } })) : handle(request));
   const { user } = renderAt(LIST);
   await screen.findByText("200 flags so far");
   await screen.findByRole("alert");
