@@ -8,6 +8,7 @@ import type { Environment, Segment } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
+import { TypedConfirmation } from "../../components/TypedConfirmation";
 import type { User } from "./usage";
 
 interface ArchiveProps {
@@ -21,6 +22,7 @@ interface ArchiveProps {
 
 export function ArchiveSegment({ project, environment, segment, users, onClose }: ArchiveProps) {
   const [reason, setReason] = useState("");
+  const [typed, setTyped] = useState("");
   const queryClient = useQueryClient();
   const navigate = useNavigate();
   const archive = useMutation({
@@ -52,9 +54,10 @@ export function ArchiveSegment({ project, environment, segment, users, onClose }
       </Dialog>
     );
   }
+  const isReady = typed === segment.key && reason.trim() !== "";
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (reason.trim() !== "") archive.mutate();
+    if (isReady) archive.mutate();
   };
   return (
     <Dialog onClose={onClose} title={`Archive ${segment.key} in ${environment.name}?`}>
@@ -63,11 +66,12 @@ export function ArchiveSegment({ project, environment, segment, users, onClose }
           {archive.error ? <ProblemAlert error={archive.error} /> : null}
           <Text size="sm">Its key is never used again in {environment.name}. This cannot be taken back.</Text>
           <ReasonField value={reason} onChange={setReason} />
+          <TypedConfirmation word={segment.key} typed={typed} onChange={setTyped} />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Cancel
             </Button>
-            <Button type="submit" color="buoy" loading={archive.isPending} disabled={reason.trim() === ""}>
+            <Button type="submit" color="buoy" loading={archive.isPending} disabled={!isReady}>
               Archive
             </Button>
           </Group>

@@ -1,20 +1,18 @@
-import { Alert, Group, SegmentedControl, Text, Textarea } from "@mantine/core";
+import { Group, SegmentedControl, Text, Textarea } from "@mantine/core";
 import { useState } from "react";
 
-import type { CompileIssue, SegmentRule } from "../../api/types";
-import { WarningIcon } from "../../components/icons";
+import type { SegmentRule } from "../../api/types";
 import { conditionWords } from "../../lib/words";
-import { Sentence } from "../playground/Sentence";
+import { Issues } from "../targeting/Issues";
+import type { Verdict } from "../targeting/verdict";
 import { RuleForm } from "./RuleForm";
 import styles from "./Segments.module.css";
 
 interface RulesProps {
   rules: SegmentRule[];
   disabled: boolean;
-  /** What compiling says of them. */
-  issues: CompileIssue[];
-  /** Whether it is what the server would refuse. */
-  isStopped: boolean;
+  /** What compiling says of them; null where nothing does. */
+  verdict: Verdict | null;
   onChange(rules: SegmentRule[]): void;
   /** What is wrong with the text, where it is; null where it can be saved. */
   onProblem(problem: string | null): void;
@@ -39,7 +37,7 @@ export function parseRules(text: string): SegmentRule[] | string {
 const textOf = (rules: SegmentRule[]) => (rules.length === 0 ? "[]" : JSON.stringify(rules, null, 2));
 
 /** The rules as a form, in words for those who only read them, or as the JSON that is stored. */
-export function RulesEditor({ rules, disabled, issues, isStopped, onChange, onProblem }: RulesProps) {
+export function RulesEditor({ rules, disabled, verdict, onChange, onProblem }: RulesProps) {
   const [view, setView] = useState("form");
   const [text, setText] = useState(textOf(rules));
   const [problem, setProblem] = useState<string | null>(null);
@@ -105,7 +103,7 @@ export function RulesEditor({ rules, disabled, issues, isStopped, onChange, onPr
           {disabled ? <Words rules={rules} /> : <RuleForm rules={rules} onChange={onChange} />}
         </>
       )}
-      {issues.length > 0 && problem === null ? <Issues issues={issues} isStopped={isStopped} /> : null}
+      {problem === null ? <Issues verdict={verdict} /> : null}
     </>
   );
 }
@@ -127,19 +125,5 @@ function Words({ rules }: { rules: SegmentRule[] }) {
         </li>
       ))}
     </ol>
-  );
-}
-
-function Issues({ issues, isStopped }: { issues: CompileIssue[]; isStopped: boolean }) {
-  return (
-    <Alert mt="sm" color={isStopped ? "buoy" : "yellow"} variant="light" icon={<WarningIcon />} title={isStopped ? "This does not compile" : "It compiles, but look at this"}>
-      <ul className={styles.issues}>
-        {issues.map((issue) => (
-          <li key={`${issue.path} ${issue.message}`}>
-            {issue.path ? <code>{issue.path}</code> : null} <Sentence text={issue.message} />
-          </li>
-        ))}
-      </ul>
-    </Alert>
   );
 }

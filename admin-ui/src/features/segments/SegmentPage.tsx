@@ -182,7 +182,7 @@ function InEnvironment({ project, environment, segment }: { project: string; env
           <Card className={styles.card ?? ""}>
             <h2>Rules</h2>
             <SurroundingsContext value={surroundings}>
-              <RulesEditor rules={draft.rules} disabled={readOnly} issues={verdict?.issues ?? []} isStopped={isStopped} onChange={(rules) => set({ rules })} onProblem={setTextProblem} />
+              <RulesEditor rules={draft.rules} disabled={readOnly} verdict={verdict} onChange={(rules) => set({ rules })} onProblem={setTextProblem} />
             </SurroundingsContext>
             {loaded && textProblem === null ? <TrySegment stored={loaded} segment={{ key: segment.key, included: draft.included, excluded: draft.excluded, rules: draft.rules }} /> : null}
           </Card>

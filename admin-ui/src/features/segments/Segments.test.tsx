@@ -127,6 +127,8 @@ it("archives only what nothing uses, and names who does", async () => {
   await user.click(screen.getByRole("button", { name: "Archive…" }));
   const dialog = await screen.findByRole("dialog", { name: "Archive unused in Development?" });
   await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "tidying");
+  expect(within(dialog).getByRole("button", { name: "Archive" })).toBeDisabled();
+  await user.type(within(dialog).getByRole("textbox", { name: /^Type unused to confirm/ }), "unused");
   await user.click(within(dialog).getByRole("button", { name: "Archive" }));
   await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/segments"));
   expect(backend.admin.segments.has("development/unused")).toBe(false);

@@ -1,13 +1,12 @@
 import { Alert, Button, SegmentedControl, Textarea, TextInput } from "@mantine/core";
 import { useDeferredValue, useEffect, useId, useMemo, useState, type ReactNode } from "react";
 
-import type { CompileIssue, Environment, Flag, FlagConfig, Rollout } from "../../api/types";
+import type { Environment, Flag, FlagConfig, Rollout } from "../../api/types";
 import { RolloutIcon, WarningIcon } from "../../components/icons";
 import { canonical } from "../../lib/json";
 import { WHOLE } from "../../lib/words";
 import { useFlagActions, useIsChanging } from "../flags/FlagActions";
-import { Sentence } from "../playground/Sentence";
-import { useEnvironment, type LoadedEnvironment } from "../playground/useEnvironment";
+import { useEnvironment } from "../playground/useEnvironment";
 import { SurroundingsContext, surroundingsOf } from "./context";
 import { FIELDS, inFile, parseTargeting, patchOf, same, sumOf, targetingOf, type Targeting } from "./draft";
 import type { Draft } from "./drafts";
@@ -15,7 +14,9 @@ import { MergeDialog } from "./MergeDialog";
 import { RestartDialog } from "./RestartDialog";
 import { Rules } from "./Rules";
 import { ServeFields } from "./ServeFields";
+import { Issues } from "./Issues";
 import styles from "./Targeting.module.css";
+import { judge } from "./verdict";
 import { Prerequisites, Targets } from "./Targets";
 import { TryDraft } from "./TryDraft";
 
@@ -45,7 +46,7 @@ export function TargetingEditor({ project, flag, environment, config, rollout, d
   const [reason, setReason] = useState("");
   const [asking, setAsking] = useState<"merge" | "restart" | null>(null);
   const deferred = useDeferredValue(draft);
-  const verdict = useMemo(() => (loaded ? judge(loaded, flag, config, deferred) : null), [loaded, flag, config, deferred]);
+  const verdict = useMemo(() => (loaded ? judge(loaded.compiled, loaded.compiled.withFlag(inFile(flag, config, deferred)), "flags", flag.key) : null), [loaded, flag, config, deferred]);
   const surroundings = useMemo(() => surroundingsOf({ project, environment: environment.key, flag }, loaded?.file ?? null, verdict?.issues ?? []), [project, environment, flag, loaded, verdict]);
 
   const overtaken = config.version !== version;
@@ -223,45 +224,5 @@ function Part({ title, lead, children }: { title: string; lead?: string | undefi
       {lead ? <p className={styles.lead}>{lead}</p> : null}
       {children}
     </section>
-  );
-}
-
-/** What compiling says of a draft. */
-interface Verdict {
-  /** Of this flag, warnings and what was wrong before included. */
-  issues: CompileIssue[];
-  /** What the server would refuse the change for: whatever is worse than before. */
-  stopping: CompileIssue[];
-}
-
-function judge({ compiled }: LoadedEnvironment, flag: Flag, config: FlagConfig, draft: Targeting): Verdict {
-  const known = compiled.issues();
-  const found = compiled.withFlag(inFile(flag, config, draft)).issues();
-  return {
-    issues: found.filter(({ collection, key }) => collection === "flags" && key === flag.key),
-    stopping: found.filter((issue) => issue.severity !== "warning" && !known.some((each) => same(each, issue))),
-  };
-}
-
-function Issues({ verdict }: { verdict: Verdict | null }) {
-  if (!verdict) return null;
-  const rest = verdict.stopping.filter((issue) => !verdict.issues.includes(issue));
-  const all = [...verdict.issues, ...rest];
-  if (all.length === 0) return null;
-  return (
-    <Alert color={verdict.stopping.length > 0 ? "buoy" : "yellow"} variant="light" icon={<WarningIcon />} title={verdict.stopping.length > 0 ? "This does not compile" : "It compiles, but look at this"}>
-      <ul className={styles.issues}>
-        {all.map((issue) => (
-          <li key={`${issue.collection} ${issue.key} ${issue.path} ${issue.message}`}>
-            {rest.includes(issue) ? (
-              <>
-                {issue.collection === "flags" ? "flag" : "segment"} <code>{issue.key}</code>{" "}
-              </>
-            ) : null}
-            {issue.path ? <code>{issue.path}</code> : null} <Sentence text={issue.message} />
-          </li>
-        ))}
-      </ul>
-    </Alert>
   );
 }
