@@ -2,6 +2,7 @@ import { act, screen, waitFor, within } from "@testing-library/react";
 import { expect, it } from "vitest";
 
 import { createBackend } from "../../../tests/mocks/backend";
+import { holdChanges } from "../../../tests/mocks/held";
 import { FakeSocket } from "../../../tests/mocks/socket";
 import { renderAt } from "../../../tests/render";
 import { serve } from "../../../tests/setup";
@@ -46,13 +47,7 @@ it("toggles at once outside of production, and takes it back", async () => {
 
 it("moves the switch before the server has answered, and reads the list not again for it, whoever tells of the change", async () => {
   const backend = serve(createBackend());
-  const { handle } = backend;
-  let answer = () => {};
-  const held = new Promise<void>((done) => (answer = done));
-  backend.handle = async (request) => {
-    if (request.method === "PATCH") await held;
-    return handle(request);
-  };
+  const answer = holdChanges(backend);
   const { user } = renderAt(LIST);
   await screen.findByRole("switch", { name: /^express-shipping in Staging: Off/ });
   for (const environment of ["development", "staging", "production"]) FakeSocket.open(environment).greet(backend.revision(environment));

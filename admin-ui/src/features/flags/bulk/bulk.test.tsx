@@ -2,6 +2,7 @@ import { screen, waitFor, within } from "@testing-library/react";
 import { expect, it } from "vitest";
 
 import { createBackend, type Backend } from "../../../../tests/mocks/backend";
+import { holdChanges } from "../../../../tests/mocks/held";
 import { renderAt } from "../../../../tests/render";
 import { serve } from "../../../../tests/setup";
 
@@ -113,13 +114,7 @@ it("tells of a flag that somebody else changed, and takes the new version the ne
 
 it("stops where it is asked to, and keeps the rest selected", async () => {
   const backend = serve(createBackend());
-  const { handle } = backend;
-  let answer = () => {};
-  const held = new Promise<void>((done) => (answer = done));
-  backend.handle = async (request) => {
-    if (request.method === "PATCH") await held;
-    return handle(request);
-  };
+  const answer = holdChanges(backend);
   const { user, bar, open } = await choose(["dark-mode", "passkeys"]);
   const dialog = await open("Tag…");
   await user.type(within(dialog).getByRole("combobox", { name: "Tag" }), "ui");
