@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Release::faulty("payment-fallback", "payment-error"),
         ],
         ["--faulty", flag] => vec![Release::faulty(flag, "error")],
-        _ => return Err("nothing, or `--faulty FLAG`".into()),
+        _ => return Err("say nothing more, or `--faulty FLAG`".into()),
     };
     // Told every second, as the steps of the demo take half a minute.
     let flags = Client::builder(&url, &key).telemetry_interval(Duration::from_secs(1)).connect()?;
