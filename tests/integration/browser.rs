@@ -25,7 +25,8 @@ fn check(flow: &str, args: &[&str]) -> String {
         .output()
         .expect("please install Node.js 20.19 or newer: it drives the browser");
     let (stdout, stderr) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    assert!(run.status.success(), "{stdout}\n{stderr}\nserver:\n{}", server.log());
+    // What went wrong comes last: of a long output, the end is what people keep.
+    assert!(run.status.success(), "server:\n{}\n{stdout}\n{stderr}", server.log());
     stdout.into_owned()
 }
 

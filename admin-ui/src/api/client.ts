@@ -122,11 +122,12 @@ export const api = {
   rollout: (project: string, environment: string, rollout: string) => settled(sdk.getRollout({ path: { project, environment, rollout } })),
   startRollout: (project: string, environment: string, body: sdk.ReasonedStartRollout) =>
     settled(sdk.startRollout({ path: { project, environment }, body })),
-  moveRollout: (project: string, environment: string, rollout: Pick<sdk.RolloutView, "id" | "status">, move: { action: sdk.RolloutAction; gate?: string }, reason: string) =>
+  /** `generation`: the last move that was seen; needed where the share may rise by this one. */
+  moveRollout: (project: string, environment: string, rollout: string, generation: number | undefined, move: { action: sdk.RolloutAction; gate?: string }, reason: string) =>
     settled(
       sdk.moveRollout({
-        path: { project, environment, rollout: rollout.id },
-        headers: ifMatch(rollout.status.generation),
+        path: { project, environment, rollout },
+        ...(generation === undefined ? {} : { headers: ifMatch(generation) }),
         body: { ...move, reason },
       }),
     ),

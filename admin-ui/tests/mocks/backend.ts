@@ -508,7 +508,9 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
         if (!rollout) return problem(404, "not_found", "there is no such rollout");
         if (method === "GET") return json({ ...rollout, ...(rollout.live ? { live: { ...rollout.live, at: now().toISOString() } } : {}) }, 200, rollout.status.generation);
         if (rank < 3) return problem(403, "forbidden", "this needs the role operator");
-        if (request.headers.get("if-match") !== `"${rollout.status.generation}"`) return problem(412, "stale", "it was moved in between");
+        const seen = request.headers.get("if-match");
+        if (seen === null && !["pause", "rollBack", "heed"].includes(String(body["action"]))) return problem(428, "version_required", "say which generation you saw");
+        if (seen !== null && seen !== `"${rollout.status.generation}"`) return problem(412, "stale", "it was moved in between");
         const overridden = body["action"] === "override" ? [String(body["gate"])] : (rollout.status.overridden ?? []);
         const state = body["action"] === "rollBack" ? "rolledBack" : body["action"] === "pause" ? "paused" : rollout.status.state;
         const moved: Rollout = { ...rollout, status: { ...rollout.status, state, overridden, generation: rollout.status.generation + 1 } };

@@ -96,14 +96,9 @@ export function MoveDialog({ project, environment, rollout, move, onClose }: Mov
   const queryClient = useQueryClient();
   const refresh = () => queryClient.invalidateQueries({ queryKey: ["project", project] });
   const moving = useMutation({
-    mutationFn: async () => {
-      try {
-        return await api.moveRollout(project, environment.key, rollout, move, reason.trim());
-      } catch (error) {
-        if (!isProblem(error, "stale") || !LOWERS.has(move.action)) throw error;
-        const now = await api.rollout(project, environment.key, rollout.id);
-        return api.moveRollout(project, environment.key, now, move, reason.trim());
-      }
+    mutationFn: () => {
+      const seen = LOWERS.has(move.action) ? undefined : rollout.status.generation;
+      return api.moveRollout(project, environment.key, rollout.id, seen, move, reason.trim());
     },
     onSuccess: async () => {
       notifications.show({

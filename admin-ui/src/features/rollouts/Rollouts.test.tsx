@@ -128,6 +128,7 @@ it("keeps the reason where the rollout was moved meanwhile, and only lowers with
   await user.click(within(screen.getByRole("dialog")).getByRole("button", { name: "Roll back" }));
   await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
   expect(backend.rollouts.get("r-approval")?.status.state).toBe("rolledBack");
+  expect(backend.requests.filter(({ path }) => path.endsWith("/actions"))).toHaveLength(3);
 });
 
 it("lets nobody move a rollout who may not, and says why", async () => {
