@@ -406,6 +406,29 @@ async fn a_rollout_that_lost_its_flag_can_be_ended_and_leaves_the_flag_alone() {
     assert_eq!(shop.n_on().await, 1_000, "what was repaired stays");
 }
 
+#[tokio::test]
+async fn an_environment_goes_after_its_rollouts() {
+    let mut shop = Shop::new().await;
+    shop.start(gated()).await;
+    let admin = shop.test.instance_token().await;
+    let path = "/api/v1/projects/shop/environments/test";
+    let refused = shop.test.delete(path).by(&admin).if_match(1).send().await.expect(StatusCode::CONFLICT);
+    let why = "rollouts go on in the environment, of `checkout`: end them first";
+    assert_eq!((&refused.body["code"], &refused.body["detail"]), (&json!("in_use"), &json!(why)));
+    assert_eq!(shop.test.app.running_rollouts(&environment()).await.unwrap().len(), 1);
+
+    // As if it had been archived while the rollout was started.
+    let id =
+        DocumentId { kind: DocumentKind::Environment, scope: environment().project, key: environment().environment };
+    let archived = Commit {
+        writes: vec![Write { id, body: r#"{"name":"Test"}"#.to_owned(), archived: true }],
+        audit: vec![TestApp::request().audit(shop.test.app.clock.now(), "test.archive", "environment/test".to_owned())],
+        ..Commit::default()
+    };
+    shop.test.app.store.commit(archived).await.unwrap();
+    assert!(shop.test.app.running_rollouts(&environment()).await.unwrap().is_empty());
+}
+
 /// A messenger that never comes back from the first receiver.
 #[derive(Default)]
 struct Hangs(AtomicUsize);

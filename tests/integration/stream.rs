@@ -623,9 +623,18 @@ async fn a_revoked_key_closes_its_streams_and_the_flags_stay() {
 async fn an_archived_environment_closes_its_streams() {
     let world = World::new().await;
     let (_client, mut events) = world.client().await;
+    world.test.user("grace", false, &[("shop", app::Role::Viewer)]).await;
+    let Caller::Session(cookie) = world.test.sign_in("grace").await else { unreachable!() };
+    let url = format!("{}/api/v1/stream?project=shop&environment=test", world.url());
+    let own = format!("http://{}", world.server.address);
+    let mut person = Wire::open(&url, &[("cookie", &cookie), ("origin", &own)]).await.unwrap();
+    person.hello(None).await;
+    person.change_set().await;
     world.test.app.archive_environment(&TestApp::request(), &environment(), 1).await.unwrap();
     told(&mut events, |event| matches!(event, Event::Fatal)).await;
     assert!(app::keys::authenticate_sdk(&world.test.app, &world.key).await.is_err());
+    let Some(ServerMessage::Goodbye(message)) = person.next().await else { panic!("no goodbye") };
+    assert_eq!(message.reason, goodbye::REVOKED);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use super::{
     projects::{environment_id, project_id, require_project},
     resource::{Listed, Resource},
 };
-use crate::ports::store::{Document, EnvironmentId};
+use crate::ports::store::{Document, EnvironmentId, StoreError};
 
 /// Makes an environment. It has all flags of the project at once, each disabled.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -153,6 +153,12 @@ impl App {
         limits::check_reason(&request.reason)?;
         let before = self.live_environment(id).await?;
         before.check_version(expected)?;
+        let running = self.running_rollouts(id).await?;
+        if !running.is_empty() {
+            let flags: Vec<_> = running.iter().map(|(stored, _)| format!("`{}`", stored.body.flag.as_str())).collect();
+            let detail = format!("rollouts go on in the environment, of {}: end them first", flags.join(", "));
+            return Err(AppError::InUse { detail });
+        }
 
         let mut draft = Draft::new(self, request);
         draft.archive(&before, "environment.archive");
@@ -180,6 +186,15 @@ impl App {
     /// The environment's document, if it lives.
     pub(super) async fn live_environment(&self, id: &EnvironmentId) -> Result<Stored<Environment>, AppError> {
         self.live(&environment_id(&id.project, &id.environment)).await
+    }
+
+    /// Whether there is such an environment, not archived.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database does not answer.
+    pub async fn environment_lives(&self, id: &EnvironmentId) -> Result<bool, StoreError> {
+        let document = self.store.document(&environment_id(&id.project, &id.environment)).await?;
+        Ok(document.is_some_and(|document| !document.archived))
     }
 
     /// The live environments of a project.

@@ -398,9 +398,7 @@ async fn opening(app: &App, key: &str) -> Result<Option<SdkKeyRecord>, AppError>
         other => other?.body,
     };
     let environment = EnvironmentId { project: key.project.clone(), environment: key.environment.clone() };
-    let [_, environment] = documents_of(&environment);
-    let lives = app.store.document(&environment).await?.is_some_and(|environment| !environment.archived);
-    Ok(lives.then_some(key))
+    Ok(app.environment_lives(&environment).await?.then_some(key))
 }
 
 impl SdkKeyKind {

@@ -427,11 +427,15 @@ impl App {
         entry.finish()
     }
 
-    /// The rollouts of an environment that go on, with the configurations of their flags. What cannot be read is left out.
+    /// The rollouts of an environment that go on, with the configurations of their flags. What cannot be read is left out;
+    /// of an archived environment, all.
     pub async fn running_rollouts(
         &self,
         environment: &EnvironmentId,
     ) -> Result<Vec<(Stored<Rollout>, FlagEnvironment)>, AppError> {
+        if !self.environment_lives(environment).await? {
+            return Ok(Vec::new());
+        }
         let query = DocumentQuery {
             kind: DocumentKind::Rollout,
             scope: environment.scope(),

@@ -117,8 +117,9 @@ async fn authenticate(
     };
     authorize(&session.principal, Action::Read, Some(&project))?;
     let environment = existing(state, project, environment).await?;
-    let project = environment.project.clone();
-    Ok((Credential::Person { session: session.session, user: session.me.user.id, project }, environment))
+    let credential =
+        Credential::Person { session: session.session, user: session.me.user.id, environment: environment.clone() };
+    Ok((credential, environment))
 }
 
 /// An SDK key, from the header or, for browsers, from among the subprotocols.

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{
-    App, AppError, SdkPrincipal,
-    access::{Action, authorize},
-    keys, sessions,
+use crate::{
+    app::{
+        App, AppError, SdkPrincipal,
+        access::{Action, authorize},
+        keys, sessions,
+    },
+    ports::store::EnvironmentId,
 };
 
 /// What a stream was opened with.
@@ -16,14 +19,14 @@ use crate::app::{
 pub enum Credential {
     /// An SDK key.
     Key(Arc<SdkPrincipal>),
-    /// A person's session, to read a project.
+    /// A person's session, to read an environment.
     Person {
         /// The session's id.
         session: String,
         /// The user's id.
         user: String,
-        /// The project's key.
-        project: String,
+        /// What is read.
+        environment: EnvironmentId,
     },
 }
 
@@ -32,16 +35,17 @@ impl Credential {
     fn name(&self) -> String {
         match self {
             Self::Key(key) => format!("key:{}", key.key),
-            Self::Person { session, project, .. } => format!("session:{session}:{project}"),
+            Self::Person { session, environment, .. } => format!("session:{session}:{}", environment.scope()),
         }
     }
 
     async fn still_valid(&self, app: &App) -> Result<bool, AppError> {
         match self {
             Self::Key(key) => keys::still_valid(app, key).await,
-            Self::Person { session, user, project } => {
+            Self::Person { session, user, environment } => {
                 let principal = sessions::still_valid(app, session, user).await?;
-                Ok(principal.is_some_and(|principal| authorize(&principal, Action::Read, Some(project)).is_ok()))
+                let may = |principal| authorize(principal, Action::Read, Some(&environment.project)).is_ok();
+                Ok(principal.as_ref().is_some_and(may) && app.environment_lives(environment).await?)
             }
         }
     }
