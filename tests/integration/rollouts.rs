@@ -409,8 +409,11 @@ async fn a_rollout_that_lost_its_flag_can_be_ended_and_leaves_the_flag_alone() {
 #[tokio::test]
 async fn an_environment_goes_after_its_rollouts() {
     let mut shop = Shop::new().await;
-    shop.start(gated()).await;
+    let id = shop.start(gated()).await;
     let admin = shop.test.instance_token().await;
+    let listed = shop.test.get("/api/v1/projects/shop/flags").by(&admin).send().await.expect(StatusCode::OK);
+    assert_eq!(listed.body["items"][0]["environments"]["test"]["rollout"], id);
+
     let path = "/api/v1/projects/shop/environments/test";
     let refused = shop.test.delete(path).by(&admin).if_match(1).send().await.expect(StatusCode::CONFLICT);
     let why = "rollouts go on in the environment, of `checkout`: end them first";

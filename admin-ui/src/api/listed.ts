@@ -39,9 +39,9 @@ export function changeState(
 
 /** Puts a stored configuration where it is read. */
 export function keepConfig(queryClient: QueryClient, project: string, stored: FlagConfig): void {
-  const { flag, environment, enabled, killed, version } = stored;
+  const { flag, environment, enabled, killed, version, rollout } = stored;
   queryClient.setQueryData(queries.config(project, flag, environment).queryKey, stored);
-  changeState(queryClient, project, flag, environment, () => ({ enabled, killed, version, summary: summaryOf(stored) }));
+  changeState(queryClient, project, flag, environment, () => ({ enabled, killed, version, summary: summaryOf(stored), ...(rollout ? { rollout } : {}) }));
 }
 
 /** Whether the cached list lacks something of a change that the stream tells of; null stands for a change of anything. */

@@ -205,13 +205,19 @@ export function handleAdmin(state: AdminState, deps: AdminDeps, request: AdminRe
     if (method === "GET") return json(row, 200, row.version);
     const refused = rank < 4 ? problem(403, "forbidden", "this needs the role admin") : checked(row.version, `environment \`${environment}\``);
     if (refused) return refused;
+    if (method === "DELETE") {
+      const running = deps.rollouts(environment).filter(({ status }) => status.state === "running" || status.state === "paused");
+      if (running.length > 0) return problem(409, "in_use", `rollouts go on in the environment, of ${running.map(({ flag }) => `\`${flag}\``).join(", ")}: end them first`);
+      deps.environments.splice(deps.environments.indexOf(row), 1);
+      return json(null, 204);
+    }
     Object.assign(row, given, { version: row.version + 1 });
     return json(row, 200, row.version);
   }
   if (what === "receipts") {
     // An environment that nothing was changed in yet has nobody who asks.
     const connected = row && row.createdAt === LONG_AGO.createdAt ? 3 : 0;
-    return json({ epoch: "e1", revision: row?.revision ?? 0, changedAt: deps.now().getTime(), servers: 1, connected, applied: connected, behind: [], sdks: connected === 0 ? [] : [{ sdk: "tidegate-rust/0.1.0", key: `k1-${environment}`, connected: 2, applied: 2, oldest: row?.revision ?? 0, connectedAt: deps.now().getTime() - 3_600_000 }, { sdk: "tidegate-js/0.1.0", key: "k2-production", connected: 1, applied: 1, oldest: row?.revision ?? 0, connectedAt: deps.now().getTime() - 60_000 }], slowestMs: 38, ...state.receipts.get(environment) });
+    return json({ epoch: "e1", revision: row?.revision ?? 0, changedAt: deps.now().getTime(), snapshotBytes: 41_300, servers: 1, connected, applied: connected, behind: [], sdks: connected === 0 ? [] : [{ sdk: "tidegate-rust/0.1.0", key: `k1-${environment}`, connected: 2, applied: 2, oldest: row?.revision ?? 0, connectedAt: deps.now().getTime() - 3_600_000 }, { sdk: "tidegate-js/0.1.0", key: "k2-production", connected: 1, applied: 1, oldest: row?.revision ?? 0, connectedAt: deps.now().getTime() - 60_000 }], slowestMs: 38, ...state.receipts.get(environment) });
   }
   if (what === "keys") {
     if (rank < 4) return problem(403, "forbidden", "this needs the role admin");

@@ -376,8 +376,8 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
   function withStates(flag: Flag): ListedFlag {
     const states = environments.map(({ key }) => {
       const config = backend.config(flag.key, key);
-      const { enabled, killed, version } = config;
-      return [key, { enabled, killed, version, summary: summaryOf(config) }];
+      const { enabled, killed, version, rollout } = config;
+      return [key, { enabled, killed, version, summary: summaryOf(config), ...(rollout ? { rollout } : {}) }];
     });
     return { ...flag, environments: Object.fromEntries(states) };
   }
@@ -441,7 +441,13 @@ export function createBackend({ role = "instanceAdmin", signedIn = true, more = 
     }
     const rank = me.instanceAdmin ? 4 : ["viewer", "editor", "operator", "admin"].indexOf(me.roles["shop"] ?? "") + 1;
 
-    if (path === "/projects" && method === "GET") return json({ items: backend.admin.projects });
+    const { project: shop } = backend.delivery;
+    if (path === "/projects" && method === "GET") return json({ items: backend.admin.projects.map((each) => (each.key === shop.key ? shop : each)) });
+    if (path === `/projects/${shop.key}` && method === "DELETE") {
+      if (environments.length > 0) return problem(409, "in_use", "the project has environments: archive them first");
+      backend.admin.projects = [];
+      return json(null, 204);
+    }
     if (path === "/audit/verification") return json({ rows: backend.audit.length, head: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" });
     if (path === "/system") {
       const controller = { holder: "01JDA7", epoch: 3, since: now().toISOString(), renewedAt: now().toISOString() };

@@ -90,6 +90,9 @@ pub struct FlagStatus {
     pub version: u64,
     /// What it serves, in a few words.
     pub summary: String,
+    /// The id of the rollout that moves it; absent: none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<String>,
     /// What is wrong, where its configuration cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broken: Option<String>,
@@ -480,6 +483,7 @@ impl FlagStatus {
                 killed: false,
                 version,
                 summary: "broken: everybody gets the caller's default".to_owned(),
+                rollout: None,
                 broken: Some(broken.to_string()),
             },
             Some(Ok(stored)) => Self::whole(&stored.body, version),
@@ -493,6 +497,7 @@ impl FlagStatus {
             killed: configuration.kill.is_some(),
             version,
             summary: summary(configuration),
+            rollout: configuration.rollout.clone(),
             broken: None,
         }
     }

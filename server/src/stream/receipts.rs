@@ -27,6 +27,9 @@ pub struct Receipts {
     pub revision: u64,
     /// When the revision was accepted, in milliseconds since 1970.
     pub changed_at: Timestamp,
+    /// The size of what a new SDK is sent, before compression, in bytes.
+    #[serde(default)]
+    pub snapshot_bytes: usize,
     /// The servers whose SDKs were counted: this one, and those on the same database that are alive.
     pub servers: usize,
     /// The SDKs connected to them.
@@ -94,6 +97,7 @@ impl Receipts {
             epoch: newest.epoch.clone(),
             revision: newest.revision,
             changed_at: newest.changed_at,
+            snapshot_bytes: newest.snapshot_bytes,
             servers: all.iter().map(|receipts| receipts.servers).sum(),
             connected: all.iter().map(|receipts| receipts.connected).sum(),
             // A server that has not heard of the revision has not told its clients.
@@ -189,6 +193,7 @@ impl Ledger {
             epoch: epoch.as_ref().to_owned(),
             revision: *revision,
             changed_at: state.changed_at,
+            snapshot_bytes: state.snapshot_bytes(),
             servers: 1,
             connected: 0,
             applied: 0,
@@ -303,6 +308,7 @@ mod tests {
             epoch: "e".to_owned(),
             revision,
             changed_at: Timestamp(0),
+            snapshot_bytes: 100 * usize::try_from(revision).unwrap(),
             servers: 1,
             connected,
             applied,
@@ -326,6 +332,7 @@ mod tests {
         // What another one has accepted, this one's clients do not have yet.
         let together = own.clone().together([receipts(8, 2, 2, None)]);
         assert_eq!((together.revision, together.connected, together.applied), (8, 5, 2));
+        assert_eq!(together.snapshot_bytes, 800);
         let elsewhere = Receipts { epoch: "before the restore".to_owned(), ..receipts(9, 2, 2, None) };
         assert_eq!(own.clone().together([elsewhere]), own);
     }

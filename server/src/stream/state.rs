@@ -386,6 +386,11 @@ impl State {
         seen.map(|object| (&object.wire.key, &object.public))
     }
 
+    /// The size of all its objects. O(objects).
+    pub fn snapshot_bytes(&self) -> usize {
+        self.objects.values().map(|object| object.wire.body.get().len()).sum()
+    }
+
     /// The documents that cannot be read.
     pub fn broken(&self) -> impl Iterator<Item = &BrokenDocument> {
         self.objects.values().filter_map(|object| object.broken.as_deref())

@@ -1029,6 +1029,10 @@ export type FlagStatus = {
      */
     killed: boolean;
     /**
+     * The id of the rollout that moves it; absent: none does.
+     */
+    rollout?: string | null;
+    /**
      * What it serves, in a few words.
      */
     summary: string;
@@ -3289,6 +3293,10 @@ export type Receipts = {
      * From acceptance to the last receipt, in milliseconds; of those that were connected before. Absent: nobody was.
      */
     slowestMs?: number | null;
+    /**
+     * The size of what a new SDK is sent, before compression, in bytes.
+     */
+    snapshotBytes?: number;
 };
 
 /**

@@ -1,5 +1,5 @@
 import { Switch, Tooltip } from "@mantine/core";
-import type { CSSProperties } from "react";
+import type { CSSProperties, ReactNode } from "react";
 
 import { KillIcon } from "../../components/icons";
 import type { StateWords } from "../../lib/words";
@@ -15,10 +15,12 @@ interface BasinProps {
   /** Why the switch cannot be used; null where it can. */
   refusal: string | null;
   onToggle(): void;
+  /** Below the words. */
+  children?: ReactNode;
 }
 
 /** A flag in an environment: a switch, its state in words, and water that stands as high as the flag is on. */
-export function Basin({ name, words, enabled, busy, refusal, onToggle }: BasinProps) {
+export function Basin({ name, words, enabled, busy, refusal, onToggle, children }: BasinProps) {
   const label = busy ? "Saving…" : words.label;
   const before = busy ? "" : words.before;
   const why = words.tone === "killed" ? "Killed: restore it first" : refusal;
@@ -51,6 +53,7 @@ export function Basin({ name, words, enabled, busy, refusal, onToggle }: BasinPr
         <span className={styles.label}>
           {label}
           {before === "" ? null : <small>{before}</small>}
+          {children}
         </span>
       </div>
     </div>

@@ -8,7 +8,7 @@ import { KINDS, STATES, type FlagFilter } from "./filter";
 import styles from "./FlagList.module.css";
 
 const IN_ANY_STATE = { value: "", label: "In any state" };
-const STATE_OPTIONS = [IN_ANY_STATE, ...STATES.map((state) => ({ value: state, label: `Is ${state}` }))];
+const STATE_OPTIONS = [IN_ANY_STATE, ...STATES.map((state) => ({ value: state, label: state === "rolling" ? "Has a rollout" : `Is ${state}` }))];
 const KIND_OPTIONS = [{ value: "", label: "Of any kind" }, ...KINDS.map((kind) => ({ value: kind, label: kindWords(kind) }))];
 
 interface FiltersProps {

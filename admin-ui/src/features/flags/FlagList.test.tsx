@@ -32,6 +32,19 @@ it("filters by what the URL says and writes it there", async () => {
   await waitFor(() => expect(router.state.location.search).toEqual({ search: "express" }));
 });
 
+it("finds the flags that a rollout moves, and leads to it", async () => {
+  const backend = serve(createBackend({ withRollouts: true }));
+  const { user, router } = renderAt(LIST);
+  await screen.findByRole("row", { name: /checkout-button|new-checkout/ });
+  await user.selectOptions(screen.getByRole("combobox", { name: "State" }), "Has a rollout");
+  await user.selectOptions(screen.getByRole("combobox", { name: "Environment of the state" }), "in Staging");
+  await waitFor(() => expect(screen.queryByRole("row", { name: /new-checkout/ })).toBeNull());
+  const row = within(screen.getByRole("row", { name: /payments-v2/ }));
+  await user.click(row.getByRole("link", { name: "Rollout under way of payments-v2 in Staging" }));
+  await waitFor(() => expect(router.state.location.pathname).toBe(`${LIST}/payments-v2/rollouts/${String(backend.config("payments-v2", "staging").rollout)}`));
+  expect(router.state.location.search).toEqual({ environment: "staging" });
+});
+
 it("toggles at once outside of production, and takes it back", async () => {
   const backend = serve(createBackend());
   const { user } = renderAt(LIST);

@@ -64,7 +64,7 @@ export const FlagRow = memo(function FlagRow({ project, flag, environments, tag,
               <EnvironmentName environment={environment} />
             </span>
             {state ? (
-              <FlagBasin flag={flag} environment={environment} state={state} />
+              <FlagBasin project={project} flag={flag} environment={environment} state={state} />
             ) : (
               <span>—</span>
             )}

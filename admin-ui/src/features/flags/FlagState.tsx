@@ -25,7 +25,7 @@ export function FlagState({ project, flag, environment, config }: StateProps) {
     <>
       <h2 className="visually-hidden">In {environment.name}</h2>
       <div className={styles.state}>
-        <FlagBasin flag={flag} environment={environment} state={{ ...config, summary: summaryOf(config) }} />
+        <FlagBasin project={project} flag={flag} environment={environment} state={{ ...config, summary: summaryOf(config) }} />
         <Tooltip label={mayNotOperate} disabled={mayNotOperate === null}>
           <Button
             color={config.killed ? "tide" : "buoy"}

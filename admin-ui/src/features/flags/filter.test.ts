@@ -18,7 +18,7 @@ const FLAG: ListedFlag = {
   createdAt: "2026-01-05T09:00:00Z",
   updatedAt: "2026-01-05T09:00:00Z",
   environments: {
-    development: status({ enabled: true }),
+    development: status({ enabled: true, rollout: "01JD" }),
     staging: status({ enabled: true, killed: true }),
     production: status({}),
     sandbox: status({ broken: "no such field" }),
@@ -44,6 +44,8 @@ it.each<[FlagFilter, boolean]>([
   [{ state: "off", environment: "production" }, true],
   [{ state: "off", environment: "sandbox" }, false],
   [{ state: "killed" }, true],
+  [{ state: "rolling" }, true],
+  [{ state: "rolling", environment: "production" }, false],
   [{ state: "on", environment: "gone" }, false],
   [{ environment: "gone" }, true],
 ])("%j shows the flag: %s", (filter, shown) => {

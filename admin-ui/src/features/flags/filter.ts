@@ -4,7 +4,8 @@ import { isBroken } from "../../api/client";
 import type { Broken, FlagState, ListedFlag } from "../../api/types";
 
 export const KINDS = ["boolean", "string", "number", "json"] as const;
-export const STATES = ["on", "off", "killed"] as const;
+/** `rolling` is one more than the others: such a flag is on, too. */
+export const STATES = ["on", "off", "killed", "rolling"] as const;
 
 export interface FlagFilter {
   /** Text within the key, name or description, in any case. */
@@ -30,7 +31,7 @@ export function matches(flag: ListedFlag | Broken, { search = "", tag, kind, sta
 
 function isIn(flag: ListedFlag, state: FlagFilter["state"], environment: string | undefined): boolean {
   const asked = environment === undefined ? Object.values(flag.environments) : [flag.environments[environment]];
-  return asked.some((status) => status !== undefined && stateOf(status) === state);
+  return asked.some((status) => status !== undefined && (state === "rolling" ? Boolean(status.rollout) : stateOf(status) === state));
 }
 
 /** Undefined where the configuration cannot be read: that is no state. */

@@ -1,4 +1,4 @@
-import { Badge, Button, Loader } from "@mantine/core";
+import { Badge, Button } from "@mantine/core";
 import { useMutation, useQueries, useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 
@@ -8,6 +8,7 @@ import type { Environment, Receipts } from "../../api/types";
 import { Ago } from "../../components/Ago";
 import { CopyValue } from "../../components/CopyValue";
 import { EnvironmentName } from "../../components/EnvironmentName";
+import { Loading } from "../../components/Loading";
 import { Card, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { TextLink } from "../../components/TextLink";
@@ -24,6 +25,7 @@ export function System() {
     <Page title="System" lead="Who is connected and how far changes have come; whether the server and its audit log are well.">
       <div className={styles.parts}>
         <Connected project={project} />
+        <Snapshots project={project} />
         {me?.instanceAdmin ? (
           <>
             <Server />
@@ -54,7 +56,7 @@ function Connected({ project }: { project: string }) {
       {failed ? <ProblemAlert error={failed.error} onRetry={() => void failed.refetch()} /> : null}
       <Card className={styles.card ?? ""}>
         {rows.length > 0 ? (
-          <div className={styles.scroll}>
+          <div className={styles.scroll} tabIndex={0} role="region" aria-label="Connected SDKs, as a table">
             <table className={styles.table}>
               <thead>
                 <tr>
@@ -77,10 +79,55 @@ function Connected({ project }: { project: string }) {
             </table>
           </div>
         ) : pending ? (
-          <Loader type="dots" aria-label="Loading the connected SDKs" m="md" />
+          <Loading m="md" what="Loading the connected SDKs" />
         ) : (
           <p className={styles.nothing}>No SDK is connected. Each environment’s keys have a snippet that connects one.</p>
         )}
+      </Card>
+    </section>
+  );
+}
+
+/** What a new SDK is sent, and by how many servers. */
+function Snapshots({ project }: { project: string }) {
+  const environments = useQuery(queries.environments(project)).data ?? [];
+  const reads = useQueries({ queries: environments.map(({ key }) => ({ ...queries.receipts(project, key), refetchInterval: LOOK_MS })) });
+  if (environments.length === 0) return null;
+  return (
+    <section aria-labelledby="snapshots">
+      <h2 id="snapshots" className={styles.title}>
+        Snapshots
+      </h2>
+      <Card className={styles.card ?? ""}>
+        <div className={styles.scroll} tabIndex={0} role="region" aria-label="Snapshots, as a table">
+          <table className={styles.table}>
+            <thead>
+              <tr>
+                <th scope="col">Environment</th>
+                <th scope="col">Revision</th>
+                <th scope="col">Size</th>
+                <th scope="col">Changed</th>
+                <th scope="col">Sent by</th>
+              </tr>
+            </thead>
+            <tbody>
+              {environments.map((environment, index) => {
+                const receipts = reads[index]?.data;
+                return (
+                  <tr key={environment.key}>
+                    <td>
+                      <EnvironmentName environment={environment} />
+                    </td>
+                    <td className={styles.number}>{receipts?.revision.toLocaleString("en") ?? "…"}</td>
+                    <td>{receipts ? bytes(receipts.snapshotBytes ?? 0) : "…"}</td>
+                    <td>{receipts ? <Ago at={new Date(receipts.changedAt).toISOString()} /> : "…"}</td>
+                    <td>{receipts ? `${receipts.servers} ${receipts.servers === 1 ? "server" : "servers"}` : "…"}</td>
+                  </tr>
+                );
+              })}
+            </tbody>
+          </table>
+        </div>
       </Card>
     </section>
   );
@@ -185,7 +232,7 @@ function Server() {
         ) : read.error ? (
           <ProblemAlert error={read.error} onRetry={() => void read.refetch()} />
         ) : (
-          <Loader type="dots" aria-label="Loading the server" m="md" />
+          <Loading m="md" what="Loading the server" />
         )}
       </Card>
     </section>
@@ -222,7 +269,7 @@ function AuditChain() {
               "Every row carries the hash of the one before it."
             )}
           </div>
-          <Button variant="default" size="compact-md" loading={check.isPending} onClick={() => check.mutate()}>
+          <Button variant="default" size="compact-sm" loading={check.isPending} onClick={() => check.mutate()}>
             Verify
           </Button>
         </div>
