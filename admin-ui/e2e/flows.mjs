@@ -219,8 +219,11 @@ await fact("flags are tagged together, found by that tag, and untagged", async (
   await bar.getByRole("button", { name: "Untag…" }).click();
   await dialog(page).getByRole("combobox", { name: "Tag" }).selectOption(tag);
   await dialog(page).getByLabel(/^Reason/).fill("the flow is over");
+  // The list shows it before the server has answered.
+  const untagged = toast(page, `2 flags without “${tag}”`).waitFor();
   await dialog(page).getByRole("button", { name: "Untag 2 flags" }).click();
   await page.getByText("No flag matches").waitFor();
+  await untagged;
   for (const flag of [FLAG, OTHER]) {
     const { body } = await call(page, "GET", `/projects/${project}/flags/${flag}`);
     assert.ok(!body.tags.includes(tag), `${flag}: ${body.tags}`);
@@ -323,6 +326,38 @@ await fact("a rule is written, refused while it does not compile, and saved; a c
   const { body: merged } = await call(page, "GET", other);
   assert.deepEqual([merged.targets, merged.rules.length, merged.rules[0].conditions], [[{ variant: "on", values: ["grace"] }], 1, [{ attribute: "email", operator: "matches", values: ["^ada@"] }]]);
   watch.expected.delete(412);
+});
+
+await fact("the targeting of one environment is copied to another, as a draft", async () => {
+  const path = (environment) => `/projects/${project}/flags/gift-wrapping/environments/${environment}`;
+  await page.goto(`${base}/projects/${project}/flags/gift-wrapping?environment=staging`);
+  await page.getByRole("button", { name: "Copy from…" }).click();
+  await page.getByRole("menuitem", { name: "Development" }).click();
+  await page.getByText("Changed: units by name, rules").waitFor();
+  assert.deepEqual((await call(page, "GET", path("staging"))).body.rules, []);
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByRole("region", { name: "How it is evaluated" }).waitFor();
+  const [from, to] = await Promise.all(["development", "staging"].map((environment) => call(page, "GET", path(environment))));
+  assert.deepEqual([to.body.targets, to.body.rules], [from.body.targets, from.body.rules]);
+});
+
+await fact("an environment is made, and archived once its key is typed; every page has it no more", async () => {
+  await page.goto(`${base}/projects/${project}/environments`);
+  await page.getByRole("button", { name: "New environment" }).click();
+  await dialog(page).getByLabel(/^Name/).fill("Sandbox");
+  await dialog(page).getByRole("button", { name: "Create environment" }).click();
+  await dialog(page).waitFor({ state: "detached" });
+  await second.reload();
+  await second.getByRole("columnheader", { name: "Sandbox" }).waitFor();
+  await page.getByRole("button", { name: "Archive Sandbox" }).click();
+  await dialog(page).getByRole("textbox", { name: "Reason" }).fill("a try");
+  assert.ok(await dialog(page).getByRole("button", { name: "Archive" }).isDisabled());
+  await dialog(page).getByLabel("Type sandbox to confirm").fill("sandbox");
+  await watch.accessible(page, "archiving an environment");
+  await dialog(page).getByRole("button", { name: "Archive" }).click();
+  await page.getByRole("button", { name: "Archive Sandbox" }).waitFor({ state: "detached" });
+  await second.getByRole("columnheader", { name: "Sandbox" }).waitFor({ state: "detached" });
+  await Promise.all([live(page), live(second)]);
 });
 
 await fact("a viewer sees everything, is told why nothing can be changed, and the API refuses too", async () => {
@@ -602,7 +637,7 @@ for (const scheme of ["light", "dark"]) {
   });
 }
 
-await fact("nothing sticks out of a narrow screen", async () => {
+await fact("every screen is accessible on a narrow screen, and nothing sticks out of it", async () => {
   await page.setViewportSize({ width: 360, height: 740 });
   for (const path of SCREENS) {
     await page.goto(`${base}/projects/${project}/${path}`);
@@ -613,8 +648,8 @@ await fact("nothing sticks out of a narrow screen", async () => {
       return Math.max(document.documentElement.scrollWidth - window.innerWidth, main.scrollWidth - main.clientWidth);
     });
     assert.ok(out <= 0, `${path} sticks out by ${out} px`);
+    await watch.accessible(page, `${path}, narrow`);
   }
-  await watch.accessible(page, "a narrow screen");
   await page.getByRole("button", { name: "Open the menu" }).click();
   await page.getByRole("dialog").getByRole("link", { name: "Audit log" }).click();
   await page.waitForURL(/\/audit/);

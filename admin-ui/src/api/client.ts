@@ -73,6 +73,9 @@ export const api = {
 
   projects: () => settled(sdk.listProjects({ query: { limit } })).then(({ items }) => whole(items)),
   createProject: (body: sdk.CreateProject) => settled(sdk.createProject({ body })),
+  renameProject: (project: string, version: number, name: string, reason: string) =>
+    settled(sdk.updateProject({ path: { project }, headers: ifMatch(version), body: { name, ...because(reason) } })),
+  archiveProject: (project: string, version: number, reason: string) => settled(sdk.archiveProject({ path: { project }, headers: ifMatch(version), query: because(reason) })),
   environments: (project: string) => settled(sdk.listEnvironments({ path: { project }, query: { limit } })).then(({ items }) =>
       // In the order of their making, which is the way that changes take: development first, production last.
       whole(items).toSorted((a, b) => a.createdAt.localeCompare(b.createdAt) || Number(a.production) - Number(b.production)),
@@ -80,6 +83,8 @@ export const api = {
   createEnvironment: (project: string, body: sdk.CreateEnvironment) => settled(sdk.createEnvironment({ path: { project }, body })),
   updateEnvironment: (project: string, environment: string, version: number, body: sdk.ReasonedUpdateEnvironment) =>
     settled(sdk.updateEnvironment({ path: { project, environment }, headers: ifMatch(version), body })),
+  archiveEnvironment: (project: string, environment: Pick<sdk.EnvironmentState, "key" | "version">, reason: string) =>
+    settled(sdk.archiveEnvironment({ path: { project, environment: environment.key }, headers: ifMatch(environment.version), query: because(reason) })),
   keys: (project: string, environment: string) => everything((cursor) => settled(sdk.listKeys({ path: { project, environment }, query: { limit, ...after(cursor) } }))),
   createKey: (project: string, environment: string, body: sdk.NewSdkKey) => settled(sdk.createKey({ path: { project, environment }, body })),
   revokeKey: (project: string, environment: string, key: Pick<SdkKey, "id" | "version">, reason: string) =>

@@ -1,5 +1,6 @@
-import { Anchor, Loader } from "@mantine/core";
+import { Anchor } from "@mantine/core";
 
+import { Loading } from "./Loading";
 import { Logo } from "./Logo";
 import { ProblemAlert } from "./ProblemAlert";
 import styles from "./Splash.module.css";
@@ -19,7 +20,7 @@ export function Splash({ error, onRetry, home }: { error?: unknown; onRetry?: ()
           ) : null}
         </div>
       ) : (
-        <Loader size="sm" type="dots" aria-label="Loading" />
+        <Loading size="sm" what="Loading" />
       )}
     </main>
   );

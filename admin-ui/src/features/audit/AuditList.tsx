@@ -1,4 +1,4 @@
-import { Button, CopyButton, Group, Loader, NativeSelect, SegmentedControl, TextInput } from "@mantine/core";
+import { Button, CopyButton, Group, NativeSelect, SegmentedControl, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
@@ -9,6 +9,7 @@ import type { AuditRow, Environment } from "../../api/types";
 import { useNow } from "../../components/Ago";
 import { Diff } from "../../components/Diff";
 import { CheckIcon, LinkIcon, RestoreIcon, RightIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { given } from "../../lib/given";
@@ -62,7 +63,7 @@ function One({ project, sequence }: { project: string; sequence: number }) {
       }
     >
       {read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : null}
-      {read.isPending ? <Loader type="dots" aria-label="Loading the change" /> : null}
+      {read.isPending ? <Loading what="Loading the change" /> : null}
       {read.data === null ? (
         <Card>
           <Empty title="There is no such change in this project">
@@ -162,7 +163,7 @@ function Log({ project }: { project: string }) {
         )}
       </div>
       {audit.error ? <ProblemAlert error={audit.error} onRetry={() => void (audit.data ? audit.fetchNextPage() : audit.refetch())} /> : null}
-      {audit.isPending ? <Loader type="dots" aria-label="Loading the audit log" /> : null}
+      {audit.isPending ? <Loading what="Loading the audit log" /> : null}
       {audit.data && rows.length === 0 ? (
         <Card>
           <Empty title="No change matches" />

@@ -1,8 +1,9 @@
-import { Loader, Text } from "@mantine/core";
+import { Text } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 
 import { queries } from "../../api/queries";
 import { Ago } from "../../components/Ago";
+import { Loading } from "../../components/Loading";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { TextLink } from "../../components/TextLink";
 import { TryLink } from "../playground/TryLink";
@@ -16,7 +17,7 @@ export function History({ project, resource }: { project: string; resource: stri
   const environments = useQuery(queries.environments(project)).data ?? [];
   const audit = useInfiniteQuery(queries.audit({ project, resource }, SHOWN));
   if (audit.error && !audit.data) return <ProblemAlert error={audit.error} onRetry={() => void audit.refetch()} />;
-  if (!audit.data) return <Loader size="sm" type="dots" aria-label="Loading the history" />;
+  if (!audit.data) return <Loading size="sm" what="Loading the history" />;
   const rows = audit.data.pages[0]?.items ?? [];
   const flag = resource.startsWith("flag/") ? resource.slice("flag/".length) : null;
   if (rows.length === 0) {

@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Loader, Stack, Text } from "@mantine/core";
+import { Alert, Button, Group, Stack, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
@@ -9,6 +9,7 @@ import { queries } from "../../api/queries";
 import type { AuditRow, ConfigPatch, Environment } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
 import { EnvironmentName } from "../../components/EnvironmentName";
+import { Loading } from "../../components/Loading";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
 import { TypedConfirmation } from "../../components/TypedConfirmation";
@@ -113,7 +114,7 @@ export function Revert({ project, row, target, environment, onClose }: RevertPro
               <ProblemAlert error={refused} />
             </div>
           ) : null}
-          {waiting && !read.error ? <Loader size="sm" type="dots" aria-label="Asking the server what would change" /> : null}
+          {waiting && !read.error ? <Loading size="sm" what="Asking the server what would change" /> : null}
           {nothing ? <Text size="sm">It is like that already: there is nothing to revert.</Text> : null}
           {unknown ? (
             <Alert color="yellow" title="This cannot be reverted">

@@ -1,4 +1,4 @@
-import { Loader, Text } from "@mantine/core";
+import { Text } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useRef } from "react";
@@ -6,6 +6,7 @@ import { useEffect, useRef } from "react";
 import { api } from "../../api/client";
 import type { Me } from "../../api/types";
 import { queries } from "../../api/queries";
+import { Loading } from "../../components/Loading";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { TextLink } from "../../components/TextLink";
 import { forgetSecret, takenSecret } from "../../lib/secret";
@@ -67,7 +68,7 @@ export function OneTimeLink() {
   }
   return (
     <Gate title="Signing you in">
-      <Loader type="dots" aria-label="Signing in" />
+      <Loading what="Signing in" />
     </Gate>
   );
 }

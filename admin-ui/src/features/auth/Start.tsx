@@ -1,6 +1,6 @@
 /** The first run, step by step. Where it stands is read from what there is, so that it can be left and taken up again. */
 
-import { Button, Group, Loader, Stack, Switch, Text, TextInput } from "@mantine/core";
+import { Button, Group, Stack, Switch, Text, TextInput } from "@mantine/core";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Navigate, useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useState, type FormEvent, type ReactNode } from "react";
@@ -11,6 +11,7 @@ import { queries } from "../../api/queries";
 import type { Environment } from "../../api/types";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { CheckIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { Splash } from "../../components/Splash";
 import { refusal } from "../../lib/access";
@@ -272,7 +273,7 @@ function ConnectStep({ project, environment, flag }: { project: string; environm
           The key is shown once. Whoever takes this up again later makes another.
         </Text>
         <Group justify="flex-end">
-          {create.isPending ? <Loader size="sm" type="dots" aria-label="Making the key" /> : null}
+          {create.isPending ? <Loading size="sm" what="Making the key" /> : null}
           <Button onClick={() => create.mutate()} disabled={create.isPending}>
             Make a key for {environment.name}
           </Button>

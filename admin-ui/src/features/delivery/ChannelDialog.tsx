@@ -9,10 +9,11 @@ import type { NotificationChannel, NotificationSeverity, NotificationTarget } fr
 import { CopyValue } from "../../components/CopyValue";
 import { Dialog } from "../../components/Dialog";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { OptionalReason } from "../../components/ReasonField";
 import { KEY_RULE, keyFrom } from "../../lib/keys";
 import { KINDS, SEVERITIES } from "./channelWords";
 import styles from "./Delivery.module.css";
-import { OptionalReason, Overtaken } from "./parts";
+import { Overtaken } from "./parts";
 
 type Kind = NotificationTarget["kind"];
 

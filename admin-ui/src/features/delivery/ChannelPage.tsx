@@ -1,4 +1,4 @@
-import { Button, Group, Loader, Text } from "@mantine/core";
+import { Button, Group, Text } from "@mantine/core";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
@@ -6,7 +6,9 @@ import { useState } from "react";
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import type { DeliveryView, NotificationChannel } from "../../api/types";
 import { Ago } from "../../components/Ago";
+import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { KeyIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { Said } from "../../components/Said";
@@ -15,7 +17,7 @@ import { Tag } from "../rollouts/Tag";
 import { SigningKey } from "./ChannelDialog";
 import { hearsWords, KINDS, PROGRESS, SEVERITY_TONES, targetWords } from "./channelWords";
 import styles from "./Delivery.module.css";
-import { ArchiveDialog, useRefusal } from "./parts";
+import { useRefusal } from "./parts";
 import { TestChannel } from "./TestChannel";
 
 const LOOK_MS = 10_000;
@@ -51,7 +53,7 @@ export function ChannelPage() {
         </Card>
       )}
       {channels.error && !channels.data ? <ProblemAlert error={channels.error} onRetry={() => void channels.refetch()} /> : null}
-      {mayNot === null && channels.isPending ? <Loader role="status" type="dots" aria-label="Loading the channel" /> : null}
+      {mayNot === null && channels.isPending ? <Loading what="Loading the channel" /> : null}
       {channels.data && !channel ? (
         <Card>
           <Empty title="There is no such channel">
@@ -94,7 +96,7 @@ function Key({ project, channel }: { project: string; channel: NotificationChann
         ) : null}
       </Group>
       {asking ? (
-        <ArchiveDialog
+        <ConfirmDialog
           project={project}
           title={`Change the signing key of ${channel.name}?`}
           verb="Change key"
@@ -105,7 +107,7 @@ function Key({ project, channel }: { project: string; channel: NotificationChann
           onClose={() => setAsking(false)}
         >
           For a day, messages are signed with the old key and the new one: give the receiver the new one within it.
-        </ArchiveDialog>
+        </ConfirmDialog>
       ) : null}
       {key !== null && !asking ? <SigningKey value={key} onClose={() => setKey(null)} /> : null}
     </div>
@@ -116,7 +118,7 @@ function Deliveries({ project, channel }: { project: string; channel: Notificati
   const deliveries = useInfiniteQuery({ ...deliveryQueries.deliveries(project, channel.key), refetchInterval: LOOK_MS });
   const rows = deliveries.data?.pages.flatMap(({ items }) => items) ?? [];
   if (deliveries.error && !deliveries.data) return <ProblemAlert error={deliveries.error} onRetry={() => void deliveries.refetch()} />;
-  if (deliveries.isPending) return <Loader role="status" type="dots" aria-label="Loading the deliveries" />;
+  if (deliveries.isPending) return <Loading what="Loading the deliveries" />;
   if (rows.length === 0) return <p className={styles.text}>Nothing was sent yet.</p>;
   return (
     <>

@@ -1,19 +1,21 @@
-import { Button, Group, Loader } from "@mantine/core";
+import { Button, Group } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import type { NotificationChannel } from "../../api/types";
+import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { Guarded } from "../../components/Guarded";
 import { PlusIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Empty } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ChannelDialog } from "./ChannelDialog";
 import { hearsWords, KINDS, targetWords } from "./channelWords";
 import { Tag } from "../rollouts/Tag";
 import styles from "./Delivery.module.css";
-import { ArchiveDialog, useRefusal } from "./parts";
+import { useRefusal } from "./parts";
 import { TestChannel } from "./TestChannel";
 
 export function Channels() {
@@ -41,7 +43,7 @@ export function Channels() {
         </Guarded>
       </div>
       {channels.error && !channels.data ? <ProblemAlert error={channels.error} onRetry={() => void channels.refetch()} /> : null}
-      {channels.isPending ? <Loader role="status" type="dots" aria-label="Loading the channels" /> : null}
+      {channels.isPending ? <Loading what="Loading the channels" /> : null}
       {channels.data?.length === 0 ? (
         <Card>
           <Empty title="Nobody is told yet">
@@ -81,9 +83,16 @@ export function Channels() {
       </div>
       {editing ? <ChannelDialog project={project} channel={editing === "new" ? null : editing} onClose={() => setEditing(null)} /> : null}
       {archiving ? (
-        <ArchiveDialog project={project} title={`Archive ${archiving.name}?`} act={(reason) => deliveryApi.archiveChannel(project, archiving.key, archiving.version, reason)} onClose={() => setArchiving(null)}>
+        <ConfirmDialog
+          project={project}
+          title={`Archive ${archiving.name}?`}
+          verb="Archive"
+          word={archiving.key}
+          act={(reason) => deliveryApi.archiveChannel(project, archiving.key, archiving.version, reason)}
+          onClose={() => setArchiving(null)}
+        >
           Nothing is sent there any more, its signing keys are forgotten, and its key is never given again.
-        </ArchiveDialog>
+        </ConfirmDialog>
       ) : null}
     </>
   );

@@ -1,4 +1,4 @@
-import { Group, Loader, Stack, Switch, Tooltip } from "@mantine/core";
+import { Group, Stack, Switch, Tooltip } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
@@ -10,14 +10,16 @@ import { queries } from "../../api/queries";
 import type { Environment, Project, RolloutWindow } from "../../api/types";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { Guarded } from "../../components/Guarded";
+import { Loading } from "../../components/Loading";
 import { Card } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { OptionalReason } from "../../components/ReasonField";
 import { canonical } from "../../lib/json";
 import { windowWords } from "../rollouts/rolloutWords";
 import { errorsOf } from "../rollouts/specDraft";
 import { WindowsEditor } from "../rollouts/WindowsEditor";
 import styles from "./Delivery.module.css";
-import { OptionalReason, Overtaken, useRefusal } from "./parts";
+import { Overtaken, useRefusal } from "./parts";
 
 /** When no share may rise: the freezes of each environment, and whether rollouts take turns. */
 export function Freezes() {
@@ -30,7 +32,7 @@ export function Freezes() {
         <div className={styles.head}>
           <h2>One at a time</h2>
         </div>
-        {itself.data ? <Turns key={itself.data.version} project={itself.data} /> : itself.error ? <ProblemAlert error={itself.error} onRetry={() => void itself.refetch()} /> : <Loader role="status" type="dots" size="sm" aria-label="Loading the project" />}
+        {itself.data ? <Turns key={itself.data.version} project={itself.data} /> : itself.error ? <ProblemAlert error={itself.error} onRetry={() => void itself.refetch()} /> : <Loading size="sm" what="Loading the project" />}
       </Card>
       {environments.map((environment) => (
         <Card key={environment.key} className={styles.card ?? ""}>

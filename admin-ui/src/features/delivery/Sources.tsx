@@ -1,4 +1,4 @@
-import { Button, Group, Loader, SegmentedControl, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import { Button, Group, SegmentedControl, Stack, Text, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { useState, type FormEvent } from "react";
@@ -6,15 +6,18 @@ import { useState, type FormEvent } from "react";
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import { isProblem, problemAt } from "../../api/problem";
 import type { MetricSource, SourceKind } from "../../api/types";
+import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { Dialog } from "../../components/Dialog";
 import { Guarded } from "../../components/Guarded";
 import { PlusIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Empty } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { OptionalReason } from "../../components/ReasonField";
 import { KEY_RULE, keyFrom } from "../../lib/keys";
 import { Tag } from "../rollouts/Tag";
 import styles from "./Delivery.module.css";
-import { ArchiveDialog, OptionalReason, Overtaken, useRefusal } from "./parts";
+import { Overtaken, useRefusal } from "./parts";
 import { TryQuery } from "./TryQuery";
 
 export function Sources() {
@@ -32,7 +35,7 @@ export function Sources() {
         </Guarded>
       </div>
       {sources.error && !sources.data ? <ProblemAlert error={sources.error} onRetry={() => void sources.refetch()} /> : null}
-      {sources.isPending ? <Loader role="status" type="dots" aria-label="Loading the metric sources" /> : null}
+      {sources.isPending ? <Loading what="Loading the metric sources" /> : null}
       {sources.data?.length === 0 ? (
         <Card>
           <Empty title="No metric source yet">
@@ -68,9 +71,16 @@ export function Sources() {
       </div>
       {editing ? <SourceDialog project={project} source={editing === "new" ? null : editing} onClose={() => setEditing(null)} /> : null}
       {archiving ? (
-        <ArchiveDialog project={project} title={`Archive ${archiving.name}?`} act={(reason) => deliveryApi.archiveMetricSource(project, archiving.key, archiving.version, reason)} onClose={() => setArchiving(null)}>
+        <ConfirmDialog
+          project={project}
+          title={`Archive ${archiving.name}?`}
+          verb="Archive"
+          word={archiving.key}
+          act={(reason) => deliveryApi.archiveMetricSource(project, archiving.key, archiving.version, reason)}
+          onClose={() => setArchiving(null)}
+        >
           Gates cannot ask it any more, and its key is never given again. One that a rollout asks stays.
-        </ArchiveDialog>
+        </ConfirmDialog>
       ) : null}
     </>
   );

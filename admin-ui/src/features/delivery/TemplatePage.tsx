@@ -1,4 +1,4 @@
-import { Group, Loader, Stack } from "@mantine/core";
+import { Group, Stack } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
@@ -6,16 +6,18 @@ import { useMemo, useState, type FormEvent } from "react";
 
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import { isProblem } from "../../api/problem";
-import type { RolloutTemplate } from "../../api/types";
+import type { RolloutSpec, RolloutTemplate } from "../../api/types";
 import { Guarded } from "../../components/Guarded";
+import { Loading } from "../../components/Loading";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { OptionalReason } from "../../components/ReasonField";
 import spec from "../rollouts/Spec.module.css";
-import { cleaned, EMPTY, errorsOf } from "../rollouts/specDraft";
+import { cleaned, DEFAULT, EMPTY, errorsOf } from "../rollouts/specDraft";
 import { SpecEditor } from "../rollouts/SpecEditor";
 import { namesOf, TemplateFields, type TemplateNames } from "../rollouts/TemplateFields";
 import styles from "./Delivery.module.css";
-import { OptionalReason, Overtaken, useRefusal } from "./parts";
+import { Overtaken, useRefusal } from "./parts";
 
 const NEW = "new";
 const NONE: string[] = [];
@@ -29,12 +31,13 @@ export function TemplatePage() {
       ← All templates
     </Link>
   );
-  const found = templates.data?.find((each) => each.key === (key === NEW ? from : key));
+  const keyed = (wanted: string | undefined) => templates.data?.find((each) => each.key === wanted);
+  const found = keyed(key === NEW ? from : key);
   const title = key === NEW ? "New template" : (found?.name ?? key);
   if (!templates.data) {
     return (
       <Page title={title} above={back}>
-        {templates.error ? <ProblemAlert error={templates.error} onRetry={() => void templates.refetch()} /> : <Loader role="status" type="dots" aria-label="Loading the template" />}
+        {templates.error ? <ProblemAlert error={templates.error} onRetry={() => void templates.refetch()} /> : <Loading what="Loading the template" />}
       </Page>
     );
   }
@@ -47,7 +50,7 @@ export function TemplatePage() {
           </Empty>
         </Card>
       ) : (
-        <TemplateForm key={key} project={project} template={key === NEW ? null : (found ?? null)} from={found ?? null} />
+        <TemplateForm key={key} project={project} template={key === NEW ? null : (found ?? null)} from={found ?? null} standard={keyed(DEFAULT)?.spec ?? EMPTY} />
       )}
     </Page>
   );
@@ -55,12 +58,22 @@ export function TemplatePage() {
 
 const told = ({ name, description, spec: of }: RolloutTemplate) => ({ name, description, spec: of });
 
-function TemplateForm({ project, template, from }: { project: string; template: RolloutTemplate | null; from: RolloutTemplate | null }) {
+interface TemplateFormProps {
+  project: string;
+  /** Null for one to make. */
+  template: RolloutTemplate | null;
+  /** What it begins as a copy of. */
+  from: RolloutTemplate | null;
+  /** What it begins with else. */
+  standard: RolloutSpec;
+}
+
+function TemplateForm({ project, template, from, standard }: TemplateFormProps) {
   // What was read first: a newer one, read meanwhile, is somebody else's, and must not be overwritten unseen.
   const [base, setBase] = useState(template);
   const [theirs, setTheirs] = useState<{ before: unknown; after: unknown } | null>(null);
   const [names, setNames] = useState<TemplateNames>({ name: template?.name ?? (from ? `${from.name} copy` : ""), key: null, description: (template ?? from)?.description ?? "" });
-  const [draft, setDraft] = useState((template ?? from)?.spec ?? EMPTY);
+  const [draft, setDraft] = useState((template ?? from)?.spec ?? standard);
   const [reason, setReason] = useState("");
   const mayNot = useRefusal("edit", "Changing templates");
   const queryClient = useQueryClient();

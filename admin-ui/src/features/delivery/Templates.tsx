@@ -1,18 +1,20 @@
-import { Button, Group, Loader } from "@mantine/core";
+import { Button, Group } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import type { RolloutTemplate } from "../../api/types";
+import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { Guarded } from "../../components/Guarded";
 import { PlusIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { stepWords, timeWords } from "../rollouts/rolloutWords";
 import { Tag } from "../rollouts/Tag";
 import styles from "./Delivery.module.css";
-import { ArchiveDialog, useRefusal } from "./parts";
+import { useRefusal } from "./parts";
 
 export function Templates() {
   const { project } = useParams({ from: "/projects/$project/delivery/templates" });
@@ -30,7 +32,7 @@ export function Templates() {
         </Guarded>
       </div>
       {templates.error && !templates.data ? <ProblemAlert error={templates.error} onRetry={() => void templates.refetch()} /> : null}
-      {templates.isPending ? <Loader role="status" type="dots" aria-label="Loading the templates" /> : null}
+      {templates.isPending ? <Loading what="Loading the templates" /> : null}
       <div className={styles.list}>
         {(templates.data ?? []).map((template) => (
           <Card key={template.key} className={styles.card ?? ""}>
@@ -72,9 +74,16 @@ export function Templates() {
         ))}
       </div>
       {archiving ? (
-        <ArchiveDialog project={project} title={`Archive ${archiving.name}?`} act={(reason) => deliveryApi.archiveTemplate(project, archiving.key, archiving.version, reason)} onClose={() => setArchiving(null)}>
+        <ConfirmDialog
+          project={project}
+          title={`Archive ${archiving.name}?`}
+          verb="Archive"
+          word={archiving.key}
+          act={(reason) => deliveryApi.archiveTemplate(project, archiving.key, archiving.version, reason)}
+          onClose={() => setArchiving(null)}
+        >
           Nobody starts from it any more, and its key is never given again. Rollouts that did go on.
-        </ArchiveDialog>
+        </ConfirmDialog>
       ) : null}
     </>
   );

@@ -43,9 +43,12 @@ it("loses nothing of what was typed where somebody else changed the template, an
 it("places what is wrong with a template at its field", async () => {
   const { user } = renderAt(`${AREA}/templates/new`);
   await user.type(await screen.findByRole("textbox", { name: "Name" }), "Half");
-  const share = screen.getByRole("textbox", { name: "Share" });
+  // It begins as the one that is always there.
+  const shares = screen.getAllByRole<HTMLInputElement>("textbox", { name: "Share" });
+  expect(shares.map(({ value }) => value)).toEqual(["10 %", "25 %", "50 %", "100 %"]);
+  const share = shares.at(-1) ?? document.body;
   await user.clear(share);
-  await user.type(share, "50");
+  await user.type(share, "60");
   await user.click(screen.getByRole("button", { name: "Create template" }));
   await waitFor(() => expect(share).toHaveAccessibleDescription("the last step is for everybody: 100000"));
 });
@@ -54,7 +57,10 @@ it("archives a template with its version", async () => {
   const backend = serve(createBackend());
   const { user } = renderAt(`${AREA}/templates`);
   await user.click(await screen.findByRole("button", { name: "Archive Payments" }));
-  await user.click(within(await screen.findByRole("dialog")).getByRole("button", { name: "Archive" }));
+  const dialog = within(await screen.findByRole("dialog"));
+  expect(dialog.getByRole("button", { name: "Archive" })).toBeDisabled();
+  await user.type(dialog.getByLabelText(/^Type payments to confirm/), "payments");
+  await user.click(dialog.getByRole("button", { name: "Archive" }));
   await waitFor(() => expect(screen.queryByRole("heading", { name: "Payments" })).toBeNull());
   expect(backend.requests.findLast(({ method }) => method === "DELETE")?.headers.get("if-match")).toBe('"3"');
 });

@@ -1,4 +1,4 @@
-import { Alert, Button, ColorInput, Group, Stack, Switch, Textarea, TextInput } from "@mantine/core";
+import { Alert, Button, ColorInput, Group, Stack, Switch, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
@@ -9,6 +9,7 @@ import type { Environment } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { OptionalReason } from "../../components/ReasonField";
 import { KEY, KEY_RULE, keyFrom } from "../../lib/keys";
 
 const COLORS = ["#2f9e6e", "#3a86c8", "#7a6ff0", "#b65fc9", "#d6457f", "#d8572a", "#e08a1e", "#6b7f87"];
@@ -99,16 +100,7 @@ export function EnvironmentForm({ project, environment, onClose }: FormProps) {
           <div style={{ fontSize: 14 }}>
             It will look like this: <EnvironmentName environment={{ key, name: name.trim() || "Name", production, color: badColor ? null : color || null }} />
           </div>
-          <Textarea
-            label="Reason"
-            description="Optional; kept in the audit log."
-            autosize
-            minRows={1}
-            maxRows={4}
-            maxLength={1000}
-            value={reason}
-            onChange={(event) => setReason(event.currentTarget.value)}
-          />
+          <OptionalReason value={reason} onChange={setReason} />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Cancel

@@ -1,11 +1,13 @@
 import { Button, Group, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useLocation, useParams } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 
+import { api } from "../../api/client";
 import { queries } from "../../api/queries";
 import type { Environment } from "../../api/types";
+import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { PlusIcon } from "../../components/icons";
 import { Card, Empty, Page } from "../../components/Page";
@@ -13,6 +15,7 @@ import { refusal } from "../../lib/access";
 import { EnvironmentForm } from "./EnvironmentForm";
 import styles from "./Environments.module.css";
 import { Keys } from "./Keys";
+import { ProjectCard } from "./ProjectCard";
 import { ReceiptsLine } from "./ReceiptsLine";
 
 export function EnvironmentList() {
@@ -22,6 +25,13 @@ export function EnvironmentList() {
   const mayNot = refusal(me, project, "administer");
   const [creating, create] = useDisclosure(false);
   const [editing, setEditing] = useState<Environment | null>(null);
+  const [archiving, setArchiving] = useState<Environment | null>(null);
+  const queryClient = useQueryClient();
+  const archive = async (environment: Environment, reason: string) => {
+    await api.archiveEnvironment(project, environment, reason);
+    // Its keys and receipts are not there to be read again.
+    queryClient.removeQueries({ queryKey: ["project", project], predicate: ({ queryKey }) => queryKey.includes(environment.key) });
+  };
   const { hash } = useLocation();
   const known = environments.length > 0;
   useEffect(() => {
@@ -63,6 +73,17 @@ export function EnvironmentList() {
                 >
                   Settings…
                 </Button>
+                <Button
+                  size="compact-sm"
+                  variant="subtle"
+                  color="buoy"
+                  disabled={mayNot !== null}
+                  title={mayNot ?? undefined}
+                  aria-label={`Archive ${environment.name}`}
+                  onClick={() => setArchiving(environment)}
+                >
+                  Archive…
+                </Button>
               </Group>
             </div>
             <div className={styles.facts}>
@@ -80,9 +101,24 @@ export function EnvironmentList() {
             )}
           </Card>
         ))}
+        <ProjectCard project={project} hasEnvironments={known} />
       </div>
       {creating ? <EnvironmentForm project={project} environment={null} onClose={create.close} /> : null}
       {editing ? <EnvironmentForm project={project} environment={editing} onClose={() => setEditing(null)} /> : null}
+      {archiving ? (
+        <ConfirmDialog
+          project={project}
+          title={`Archive ${archiving.name}?`}
+          verb="Archive"
+          word={archiving.key}
+          needsReason
+          act={(reason) => archive(archiving, reason)}
+          onClose={() => setArchiving(null)}
+        >
+          It serves nobody any more, and its SDK keys open nothing: applications that use them keep the flags they have, and start without any. Its flags’ configurations and segments are gone with
+          it; the audit log keeps them. This cannot be taken back, and its key is never given again.
+        </ConfirmDialog>
+      ) : null}
     </Page>
   );
 }

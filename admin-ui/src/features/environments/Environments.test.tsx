@@ -82,6 +82,52 @@ it("shows editors the environments, and why they change nothing", async () => {
   expect(screen.getAllByText(/SDK keys are not shown: seeing them needs the role admin/)).toHaveLength(3);
 });
 
+it("archives an environment once its key is typed and its rollouts are over, and a project after its environments", async () => {
+  const backend = serve(createBackend({ withRollouts: true }));
+  const { user, router } = renderAt(PATH);
+  const archive = async (name: string, word: string) => {
+    await user.click(await screen.findByRole("button", { name: `Archive ${name}` }));
+    const dialog = within(await screen.findByRole("dialog", { name: `Archive ${name}?` }));
+    await user.type(dialog.getByRole("textbox", { name: "Reason" }), "nobody uses it");
+    expect(dialog.getByRole("button", { name: "Archive" })).toBeDisabled();
+    await user.type(dialog.getByLabelText(`Type ${word} to confirm`, { exact: false }), word);
+    await user.click(dialog.getByRole("button", { name: "Archive" }));
+    return dialog;
+  };
+  const goes = async (name: string, word: string) => {
+    await archive(name, word);
+    await waitFor(() => expect(screen.queryByRole("button", { name: `Archive ${name}` })).toBeNull());
+  };
+  const whole = await screen.findByRole("button", { name: "Archive Harbor Shop" });
+  await waitFor(() => expect(whole).toHaveAttribute("aria-description", "Archive its environments first"));
+  const dialog = await archive("Staging", "staging");
+  expect(await dialog.findByText(/rollouts go on in the environment, of .*: end them first/)).toBeVisible();
+  await user.click(dialog.getByRole("button", { name: "Cancel" }));
+
+  backend.rollouts.clear();
+  await goes("Development", "development");
+  await goes("Staging", "staging");
+  await goes("Production", "production");
+  expect(backend.requests.findLast(({ method }) => method === "DELETE")?.path).toBe(`${PATH}/production?reason=nobody%20uses%20it`);
+  await waitFor(() => expect(whole).not.toHaveAttribute("aria-description"));
+  await archive("Harbor Shop", "shop");
+  await waitFor(() => expect(router.state.location.pathname).toBe("/start"));
+});
+
+it("renames a project, and says so where somebody else was faster", async () => {
+  const backend = serve(createBackend());
+  const { user } = renderAt(PATH);
+  await user.click(await screen.findByRole("button", { name: "Rename…" }));
+  const dialog = within(await screen.findByRole("dialog", { name: "Rename Harbor Shop" }));
+  await user.clear(dialog.getByRole("textbox", { name: "Name" }));
+  await user.type(dialog.getByRole("textbox", { name: "Name" }), "Harbor Goods");
+  Object.assign(backend.delivery.project, { name: "Harbour Shop", version: 2 });
+  await user.click(dialog.getByRole("button", { name: "Rename" }));
+  expect(await dialog.findByText(/It is called Harbour Shop now/)).toBeVisible();
+  await user.click(dialog.getByRole("button", { name: "Rename" }));
+  expect(await screen.findByRole("heading", { name: "The project Harbor Goods" })).toBeVisible();
+});
+
 it("writes code that asks for the flag with the key", () => {
   const code = (label: string, kind: "server" | "client") =>
     SNIPPETS.find((each) => each.label === label)?.code({ url: "https://flags.example.com", key: "tgs_x", flag: "a b", kind });

@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Loader, SegmentedControl, Stack, Switch, TagsInput, Text, TextInput } from "@mantine/core";
+import { Alert, Button, Group, SegmentedControl, Stack, Switch, TagsInput, Text, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
@@ -10,6 +10,7 @@ import { Ago } from "../../components/Ago";
 import { CopyValue } from "../../components/CopyValue";
 import { Dialog } from "../../components/Dialog";
 import { KeyIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
 import { Connect } from "./Connect";
@@ -26,7 +27,7 @@ export function Keys({ project, environment }: { project: string; environment: E
   return (
     <>
       {keys.error ? <ProblemAlert error={keys.error} onRetry={() => void keys.refetch()} /> : null}
-      {keys.isPending ? <Loader size="sm" type="dots" aria-label="Loading the keys" /> : null}
+      {keys.isPending ? <Loading size="sm" what="Loading the keys" /> : null}
       {keys.data && keys.data.length === 0 ? (
         <Text size="sm" c="dimmed">
           No SDK key yet: no application can ask for the flags here.

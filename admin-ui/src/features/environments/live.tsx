@@ -65,7 +65,10 @@ export function LiveProvider({ project, environments, children }: { project: str
       if (wanted !== invalidateProject) wanted = invalidate;
       void readOn();
     };
-    const askWhoIAm = () => void queryClient.invalidateQueries({ queryKey: queries.me().queryKey });
+    // Signed out meanwhile, or the environment was archived.
+    const askWhatIsLeft = () => {
+      for (const { queryKey } of [queries.me(), queries.environments(project)]) void queryClient.invalidateQueries({ queryKey });
+    };
     streams.current = keys
       .split("\n")
       .filter((key) => key !== "")
@@ -75,7 +78,7 @@ export function LiveProvider({ project, environments, children }: { project: str
           {
             onHealth: (health) => setHealths((all) => ({ ...all, [key]: health })),
             onChange: ({ changed }) => read(isListBehind(queryClient, project, key, changed) ? invalidateProject : invalidateAllButList),
-            onRefused: askWhoIAm,
+            onRefused: askWhatIsLeft,
           },
         ),
       );

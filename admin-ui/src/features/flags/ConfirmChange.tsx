@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Loader, Stack, Text, Textarea } from "@mantine/core";
+import { Alert, Button, Group, Stack, Text } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState, type FormEvent } from "react";
 
@@ -9,7 +9,9 @@ import type { ConfigPatch, Environment, FlagHead, FlagConfig } from "../../api/t
 import { Dialog } from "../../components/Dialog";
 import { Diff } from "../../components/Diff";
 import { EnvironmentName } from "../../components/EnvironmentName";
+import { Loading } from "../../components/Loading";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { OptionalReason } from "../../components/ReasonField";
 import { TypedConfirmation } from "../../components/TypedConfirmation";
 import { canonical } from "../../lib/json";
 import { offWords, serveWords } from "../../lib/words";
@@ -151,19 +153,9 @@ export function ConfirmChange({ project, change, stale, onClose, onDone }: Confi
               )}
             </>
           ) : failed ? null : (
-            <Loader size="sm" type="dots" aria-label="Asking the server what would change" />
+            <Loading size="sm" what="Asking the server what would change" />
           )}
-          <Textarea
-            label="Reason"
-            description="Optional; kept in the audit log."
-            autosize
-            minRows={1}
-            maxRows={4}
-            maxLength={1000}
-            data-autofocus
-            value={reason}
-            onChange={(event) => setReason(event.currentTarget.value)}
-          />
+          <OptionalReason value={reason} onChange={setReason} isFirst />
           {forEveryone === null ? null : (
             <TypedConfirmation word={flag.key} description={`From then on, everyone gets ${forEveryone} by default.`} typed={typed} onChange={setTyped} />
           )}

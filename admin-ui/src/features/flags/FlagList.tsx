@@ -1,4 +1,4 @@
-import { Button, Loader } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
@@ -8,6 +8,7 @@ import { isBroken } from "../../api/client";
 import { queries } from "../../api/queries";
 import type { Broken, Environment, ListedFlag } from "../../api/types";
 import { PlusIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { given } from "../../lib/given";
@@ -74,7 +75,7 @@ export function FlagList() {
       ) : isWhole ? (
         <Nothing isFiltered={isFiltered} onShowAll={showAll} />
       ) : error ? null : (
-        <Loader type="dots" aria-label="Loading the flags" />
+        <Loading what="Loading the flags" />
       )}
       <Suspense>{creating ? <NewFlag project={project} onClose={create.close} /> : null}</Suspense>
     </Page>

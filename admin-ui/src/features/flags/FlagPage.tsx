@@ -1,4 +1,4 @@
-import { Button, CopyButton, Loader } from "@mantine/core";
+import { Button, CopyButton } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
 import { lazy, Suspense } from "react";
@@ -6,6 +6,7 @@ import { lazy, Suspense } from "react";
 import { queries } from "../../api/queries";
 import type { Environment, Flag, FlagConfig } from "../../api/types";
 import { CheckIcon, CopyIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { TextLink } from "../../components/TextLink";
@@ -40,7 +41,7 @@ export function FlagPage() {
   if (!flag || !environment) {
     return (
       <Page title={key} above={back}>
-        {read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loader type="dots" aria-label="Loading the flag" />}
+        {read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loading what="Loading the flag" />}
       </Page>
     );
   }
@@ -92,11 +93,11 @@ function InEnvironment({ project, flag, environment, tab }: InEnvironmentProps) 
         ) : read.error ? (
           <ProblemAlert error={read.error} onRetry={() => void read.refetch()} />
         ) : (
-          <Loader type="dots" aria-label="Loading the configuration" />
+          <Loading what="Loading the configuration" />
         )}
       </Card>
       <FlagTabs current={tab} config={config} />
-      <Suspense fallback={<Loader type="dots" aria-label="Loading the tab" />}>
+      <Suspense fallback={<Loading what="Loading the tab" />}>
         <Tab project={project} flag={flag} environment={environment} tab={tab} config={config} />
       </Suspense>
     </>

@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Loader, NativeSelect, Select, Stack, Text, Textarea } from "@mantine/core";
+import { Alert, Button, Group, NativeSelect, Select, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
@@ -10,9 +10,10 @@ import { queries } from "../../api/queries";
 import type { Me, Member, Role } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
 import { PlusIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
-import { ReasonField } from "../../components/ReasonField";
+import { OptionalReason, ReasonField } from "../../components/ReasonField";
 import { refusal } from "../../lib/access";
 import tabs from "../environments/Tabs.module.css";
 import styles from "./Members.module.css";
@@ -89,7 +90,7 @@ function OfProject({ project, me }: { project: string; me: Me }) {
         </Text>
       ) : null}
       {members.error && !members.data ? <ProblemAlert error={members.error} onRetry={() => void members.refetch()} /> : null}
-      {members.isPending ? <Loader type="dots" aria-label="Loading the members" /> : null}
+      {members.isPending ? <Loading what="Loading the members" /> : null}
       {members.data?.length === 0 ? (
         <Card>
           <Empty title="Nobody has a role here yet">
@@ -187,17 +188,7 @@ function Change({ project, me, proposed, onClose }: { project: string; me: Me; p
           {removing ? (
             <ReasonField value={reason} onChange={setReason} />
           ) : (
-            <Textarea
-              label="Reason"
-              description="Optional; kept in the audit log."
-              autosize
-              minRows={1}
-              maxRows={4}
-              maxLength={1000}
-              data-autofocus
-              value={reason}
-              onChange={(event) => setReason(event.currentTarget.value)}
-            />
+            <OptionalReason value={reason} onChange={setReason} isFirst />
           )}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>

@@ -1,4 +1,4 @@
-import { Button, Group, Loader, NativeSelect, Stack, Text, TextInput } from "@mantine/core";
+import { Button, Group, NativeSelect, Stack, Text, TextInput } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
@@ -8,6 +8,7 @@ import type { Me, Role, Token } from "../../api/types";
 import { Ago, useNow } from "../../components/Ago";
 import { Dialog } from "../../components/Dialog";
 import { PlusIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Empty } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
@@ -46,7 +47,7 @@ export function Tokens({ project, me }: { project: string; me: Me }) {
         </Button>
       </div>
       {tokens.error && !tokens.data ? <ProblemAlert error={tokens.error} onRetry={() => void tokens.refetch()} /> : null}
-      {tokens.isPending ? <Loader type="dots" aria-label="Loading the tokens" /> : null}
+      {tokens.isPending ? <Loading what="Loading the tokens" /> : null}
       {tokens.data && shown.length === 0 ? (
         <Card>
           <Empty title="No API token yet" />

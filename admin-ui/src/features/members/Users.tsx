@@ -1,4 +1,4 @@
-import { ActionIcon, Alert, Badge, Button, Group, Loader, Menu, NativeSelect, Stack, Switch, Text, TextInput } from "@mantine/core";
+import { ActionIcon, Alert, Badge, Button, Group, Menu, NativeSelect, Stack, Switch, Text, TextInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
@@ -9,6 +9,7 @@ import { queries } from "../../api/queries";
 import type { Me, Role, User } from "../../api/types";
 import { Dialog } from "../../components/Dialog";
 import { DotsIcon, PlusIcon, SearchIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Empty } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
@@ -59,7 +60,7 @@ export function Users({ project, me }: { project: string; me: Me }) {
         </Button>
       </div>
       {users.error && !users.data ? <ProblemAlert error={users.error} onRetry={() => void users.refetch()} /> : null}
-      {users.isPending ? <Loader type="dots" aria-label="Loading the users" /> : null}
+      {users.isPending ? <Loading what="Loading the users" /> : null}
       {users.data && shown.length === 0 ? (
         <Card>
           <Empty title="Nobody is called like that" />

@@ -1,4 +1,4 @@
-import { Button, Group, Loader, Text } from "@mantine/core";
+import { Button, Group, Text } from "@mantine/core";
 import { useInfiniteQuery, useQueries, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
@@ -10,6 +10,7 @@ import type { Broken, Environment, ListedFlag } from "../../api/types";
 import { Ago, useNow } from "../../components/Ago";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { FlagIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Logo } from "../../components/Logo";
 import { Card, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
@@ -28,6 +29,8 @@ import styles from "./Overview.module.css";
 /** Rollouts move by themselves; so does this page, while it is looked at. */
 const LOOK_MS = 10_000;
 const CHANGES = 6;
+/** How many rows are read for them: what the controller waits for is no change of anything. */
+const ROWS = 30;
 const TOLD_KILLS = 20;
 
 export function Overview() {
@@ -76,7 +79,7 @@ export function Overview() {
       {failed ? <ProblemAlert error={failed.error} onRetry={() => void failed.refetch()} /> : null}
       <div className={styles.columns}>
         <div className={styles.stack}>
-          {pending && !failed ? <Loader type="dots" aria-label="Looking at everything" /> : null}
+          {pending && !failed ? <Loading what="Looking at everything" /> : null}
           {!pending && !failed && count === 0 ? (
             <Card className={styles.calm ?? ""}>
               <Logo size={44} />
@@ -202,10 +205,10 @@ function countWords(flags: (ListedFlag | Broken)[], { key }: Environment): strin
 }
 
 function Latest({ project, environments }: { project: string; environments: Environment[] }) {
-  const read = useInfiniteQuery(queries.audit({ project }, CHANGES));
+  const read = useInfiniteQuery(queries.audit({ project }, ROWS));
   if (read.error && !read.data) return <ProblemAlert error={read.error} onRetry={() => void read.refetch()} />;
-  if (!read.data) return <Loader size="sm" type="dots" aria-label="Loading the changes" />;
-  const rows = read.data.pages[0]?.items ?? [];
+  if (!read.data) return <Loading size="sm" what="Loading the changes" />;
+  const rows = (read.data.pages[0]?.items ?? []).filter(({ action }) => action !== "rollout.wait").slice(0, CHANGES);
   return (
     <>
       {rows.length === 0 ? (

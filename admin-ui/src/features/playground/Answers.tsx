@@ -41,7 +41,7 @@ export function Answers({ project, environments, rows, selected }: AnswersProps)
     initialRect: { width: 800, height: 460 },
   });
   return (
-    <div ref={scroller} className={styles.answers} style={{ "--environments": environments.length } as CSSProperties}>
+    <div ref={scroller} className={styles.answers} data-alone={selected === undefined || undefined} style={{ "--environments": environments.length } as CSSProperties}>
       <div role="table" aria-label="Answers" aria-rowcount={rows.length + 1}>
         <div role="rowgroup" className={styles.answersHead}>
           <div role="row" aria-rowindex={1} className={styles.answer}>

@@ -1,4 +1,4 @@
-import { Alert, Button, Checkbox, CloseButton, Loader, NativeSelect, TextInput } from "@mantine/core";
+import { Alert, Button, Checkbox, CloseButton, NativeSelect, TextInput } from "@mantine/core";
 import { useClipboard, useDebouncedCallback } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
@@ -9,6 +9,7 @@ import type { Environment, Explained } from "../../api/types";
 import { Ago } from "../../components/Ago";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { CheckIcon, CopyIcon, SearchIcon, WarningIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { TextLink } from "../../components/TextLink";
@@ -142,7 +143,7 @@ export function Playground() {
           ) : error ? (
             <ProblemAlert error={error} onRetry={() => (first.error ? first : second).retry()} />
           ) : null}
-          {said === null && !error ? <Loader type="dots" aria-label="Loading the evaluator" /> : null}
+          {said === null && !error ? <Loading what="Loading the evaluator" /> : null}
           {said !== null && "refused" in said ? (
             <Alert color="yellow" icon={<WarningIcon />} title="This context cannot be used" role="alert">
               <Sentence text={said.refused} />

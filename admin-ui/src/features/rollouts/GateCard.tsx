@@ -1,6 +1,7 @@
-import { Button, Loader, SegmentedControl } from "@mantine/core";
+import { Button, SegmentedControl } from "@mantine/core";
 import { lazy, Suspense, useMemo, useState } from "react";
 
+import { Loading } from "../../components/Loading";
 import type { Environment, GateJudgement, Rollout, RolloutGate } from "../../api/types";
 import { exactly } from "../../lib/time";
 import { percent } from "../../lib/words";
@@ -85,7 +86,7 @@ export function GateCard({ project, environment, rollout, gate, judgement, looks
             ]}
           />
           {as === "chart" ? (
-            <Suspense fallback={<Loader role="status" type="dots" size="sm" aria-label="Loading the chart" />}>
+            <Suspense fallback={<Loading size="sm" what="Loading the chart" />}>
               <GateChart gate={gate} points={points} measure={measure} variant={variant} baseline={baseline} />
             </Suspense>
           ) : (

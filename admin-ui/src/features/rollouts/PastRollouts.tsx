@@ -1,9 +1,10 @@
-import { Loader, Text } from "@mantine/core";
+import { Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 
 import { deliveryQueries } from "../../api/delivery";
 import type { Environment, Rollout } from "../../api/types";
 import { Ago } from "../../components/Ago";
+import { Loading } from "../../components/Loading";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { TextLink } from "../../components/TextLink";
 import styles from "./FlagRollouts.module.css";
@@ -22,7 +23,7 @@ interface PastProps {
 export function PastRollouts({ project, flag, environment }: PastProps) {
   const read = useQuery(deliveryQueries.rollouts(project, environment.key, flag));
   if (!read.data) {
-    return read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loader role="status" type="dots" aria-label="Loading the past rollouts" />;
+    return read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loading what="Loading the past rollouts" />;
   }
   const ended = read.data.filter(hasEnded);
   return (

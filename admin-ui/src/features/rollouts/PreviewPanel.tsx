@@ -1,7 +1,8 @@
-import { Loader, Text } from "@mantine/core";
+import { Text } from "@mantine/core";
 
 import { problemOf } from "../../api/problem";
 import type { GateBaseline, RolloutPreview, RolloutSpec } from "../../api/types";
+import { Loading } from "../../components/Loading";
 import { Card } from "../../components/Page";
 import { Said } from "../../components/Said";
 import { NumberField, PercentField } from "./fields";
@@ -78,7 +79,7 @@ export function PreviewPanel({ spec, preview, pending, error, traffic, onTraffic
             ) : null}
           </div>
         ) : null}
-        {pending && !preview && !error && !unfinished ? <Loader role="status" type="dots" size="sm" aria-label="Asking what to expect" /> : null}
+        {pending && !preview && !error && !unfinished ? <Loading size="sm" what="Asking what to expect" /> : null}
       </div>
       <details open={preview !== undefined && preview.unitsPerMinute === 0}>
         <summary>Assume other traffic</summary>

@@ -1,4 +1,4 @@
-import { Loader, NativeSelect, SegmentedControl, TextInput } from "@mantine/core";
+import { NativeSelect, SegmentedControl, TextInput } from "@mantine/core";
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 
@@ -7,6 +7,7 @@ import { queries } from "../../api/queries";
 import type { Environment, Rollout } from "../../api/types";
 import { Ago } from "../../components/Ago";
 import { EnvironmentName } from "../../components/EnvironmentName";
+import { Loading } from "../../components/Loading";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { Said } from "../../components/Said";
@@ -66,7 +67,7 @@ export function RolloutList() {
         <TextInput aria-label="Flag" placeholder="Flag" value={filter.flag ?? ""} onChange={(event) => set("flag", event.currentTarget.value.trim())} />
       </div>
       {failed ? <ProblemAlert error={failed.error} onRetry={() => void failed.refetch()} /> : null}
-      {pending ? <Loader role="status" type="dots" aria-label="Loading the rollouts" /> : null}
+      {pending ? <Loading what="Loading the rollouts" /> : null}
       {!pending && !failed && found.length === 0 ? (
         <Card>
           <Empty title={filtered ? "No rollout matches" : "No rollout yet"}>

@@ -1,4 +1,3 @@
-import { Loader } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
@@ -7,6 +6,7 @@ import { queries } from "../../api/queries";
 import type { Environment, Rollout } from "../../api/types";
 import { Ago } from "../../components/Ago";
 import { EnvironmentName } from "../../components/EnvironmentName";
+import { Loading } from "../../components/Loading";
 import { Card, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { Said } from "../../components/Said";
@@ -56,7 +56,7 @@ export function RolloutPage() {
   if (!rollout || !environment) {
     return (
       <Page title={`Rollout of ${flag}`} above={above}>
-        {read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loader role="status" type="dots" aria-label="Loading the rollout" />}
+        {read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loading what="Loading the rollout" />}
       </Page>
     );
   }

@@ -1,9 +1,9 @@
-import { Loader } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 
 import { queries } from "../../api/queries";
 import type { Environment, GateJudgement, Rollout } from "../../api/types";
 import { Ago } from "../../components/Ago";
+import { Loading } from "../../components/Loading";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { Said } from "../../components/Said";
 import { TextLink } from "../../components/TextLink";
@@ -20,7 +20,7 @@ export function RolloutPanel({ project, environment, id }: { project: string; en
   const read = useQuery({ ...queries.rollout(project, environment.key, id), refetchInterval: LOOK_MS });
   const rollout = read.data;
   if (!rollout) {
-    return read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loader role="status" type="dots" aria-label="Loading the rollout" />;
+    return read.error ? <ProblemAlert error={read.error} onRetry={() => void read.refetch()} /> : <Loading what="Loading the rollout" />;
   }
   return (
     <section className={styles.panel} aria-labelledby="rollout">

@@ -1,4 +1,4 @@
-import { Checkbox, Group, Loader, Select, Stack, Text, Textarea } from "@mantine/core";
+import { Checkbox, Group, Select, Stack, Text, Textarea } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
@@ -12,6 +12,7 @@ import type { Environment, Flag, FlagConfig, RolloutSpec, RolloutTemplate } from
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { Guarded } from "../../components/Guarded";
 import { CheckIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { canonical } from "../../lib/json";
@@ -22,7 +23,7 @@ import { isQuery, refusalWords } from "./rolloutWords";
 import above from "./RolloutPage.module.css";
 import { SaveTemplate } from "./SaveTemplate";
 import styles from "./Spec.module.css";
-import { cleaned, EMPTY, errorsOf } from "./specDraft";
+import { cleaned, DEFAULT, EMPTY, errorsOf } from "./specDraft";
 import { SpecEditor } from "./SpecEditor";
 import { startRefusal } from "./StartRollout";
 import { usePreview } from "./usePreview";
@@ -46,7 +47,7 @@ export function StartPage() {
   if (!environment || !flag.data || !config.data || !templates.data) {
     return (
       <Page title={`Roll out ${key}`} above={back}>
-        {failed ? <ProblemAlert error={failed.error} onRetry={() => void failed.refetch()} /> : <Loader role="status" type="dots" aria-label="Loading the flag" />}
+        {failed ? <ProblemAlert error={failed.error} onRetry={() => void failed.refetch()} /> : <Loading what="Loading the flag" />}
       </Page>
     );
   }
@@ -88,7 +89,6 @@ interface StartProps {
   templates: RolloutTemplate[];
 }
 
-const DEFAULT = "default";
 const NONE: string[] = [];
 
 function Start({ project, environment, flag, config, templates }: StartProps) {

@@ -4,6 +4,9 @@ import type { Problem } from "../../api/problem";
 import type { RolloutGate, RolloutSpec, RolloutStep, RolloutWindow } from "../../api/types";
 import { isQuery, MINUTE_MS, testOf } from "./rolloutWords";
 
+/** The key of the template that is always there. */
+export const DEFAULT = "default";
+
 export const EMPTY: RolloutSpec = { steps: [{ share: 100_000, bakeMs: 15 * MINUTE_MS }], gates: [], onHarm: "rollBack" };
 
 const isSaid = (value: unknown) => value !== undefined && value !== null && value !== "";

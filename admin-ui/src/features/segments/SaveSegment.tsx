@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Stack, Text, Textarea } from "@mantine/core";
+import { Alert, Button, Group, Stack, Text } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
@@ -10,6 +10,7 @@ import { Dialog } from "../../components/Dialog";
 import { Diff } from "../../components/Diff";
 import { EnvironmentName } from "../../components/EnvironmentName";
 import { ProblemAlert } from "../../components/ProblemAlert";
+import { OptionalReason } from "../../components/ReasonField";
 import { useFlagActions } from "../flags/FlagActions";
 import { changesOf, draftOf, FIELDS, type Draft } from "./members";
 import styles from "./Segments.module.css";
@@ -71,17 +72,7 @@ export function SaveSegment({ project, environment, base, draft, moved, users, o
           {save.error && !isProblem(save.error, "stale") ? <ProblemAlert error={save.error} /> : null}
           {(["included", "excluded"] as const).map((list) => (list in changes ? <Members key={list} list={list} before={stored[list]} after={draft[list]} /> : null))}
           {fields.length > 0 ? <Diff before={pick(stored)} after={pick(draft)} label="Difference of the segment" /> : null}
-          <Textarea
-            label="Reason"
-            description="Optional; kept in the audit log."
-            autosize
-            minRows={1}
-            maxRows={4}
-            maxLength={1000}
-            data-autofocus
-            value={reason}
-            onChange={(event) => setReason(event.currentTarget.value)}
-          />
+          <OptionalReason value={reason} onChange={setReason} isFirst />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               Cancel

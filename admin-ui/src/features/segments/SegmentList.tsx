@@ -1,4 +1,4 @@
-import { Button, Loader, TextInput } from "@mantine/core";
+import { Button, TextInput } from "@mantine/core";
 import { useDebouncedCallback, useDisclosure } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
@@ -10,6 +10,7 @@ import { queries } from "../../api/queries";
 import type { Broken, SegmentItem } from "../../api/types";
 import { EnvironmentTabs, useEnvironment } from "../environments/EnvironmentTabs";
 import { PlusIcon, SearchIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { useScroller } from "../../components/Shell";
@@ -70,7 +71,7 @@ export function SegmentList() {
         </span>
       </div>
       {segments.error && !segments.data ? <ProblemAlert error={segments.error} onRetry={() => void segments.refetch()} /> : null}
-      {segments.isPending ? <Loader type="dots" aria-label="Loading the segments" /> : null}
+      {segments.isPending ? <Loading what="Loading the segments" /> : null}
       {segments.data && items.length === 0 ? (
         <Card>
           {search === "" ? (

@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Loader, Text, Textarea, TextInput } from "@mantine/core";
+import { Alert, Button, Group, Text, Textarea, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useBlocker, useParams, useSearch } from "@tanstack/react-router";
@@ -11,6 +11,7 @@ import { Ago } from "../../components/Ago";
 import { CopyValue } from "../../components/CopyValue";
 import { Diff } from "../../components/Diff";
 import { WarningIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { Card, Empty, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { History } from "../audit/History";
@@ -62,7 +63,7 @@ export function SegmentPage() {
       ) : read.error ? (
         <ProblemAlert error={read.error} onRetry={() => void read.refetch()} />
       ) : (
-        <Loader type="dots" aria-label="Loading the segment" />
+        <Loading what="Loading the segment" />
       )}
       {creating && environment ? <NewSegment project={project} environment={environment} suggested={key} onClose={create.close} /> : null}
     </Page>
@@ -194,7 +195,7 @@ function InEnvironment({ project, environment, segment }: { project: string; env
               file.error ? (
                 <ProblemAlert error={file.error} onRetry={() => void file.refetch()} />
               ) : (
-                <Loader size="sm" type="dots" aria-label="Looking for who uses it" />
+                <Loading size="sm" what="Looking for who uses it" />
               )
             ) : users.length === 0 ? (
               <Text size="sm" c="dimmed">

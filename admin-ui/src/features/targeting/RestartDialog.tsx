@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Loader, Stack, Text } from "@mantine/core";
+import { Alert, Button, Group, Stack, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
@@ -9,6 +9,7 @@ import type { ConfigPatch, Environment, Flag, FlagConfig, Rollout } from "../../
 import { Dialog } from "../../components/Dialog";
 import { Diff } from "../../components/Diff";
 import { EnvironmentName } from "../../components/EnvironmentName";
+import { Loading } from "../../components/Loading";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
 import { canonical } from "../../lib/json";
@@ -81,7 +82,7 @@ export function RestartDialog({ project, flag, environment, config, rollout, ver
           {preview.data ? (
             <Diff before={targetingOf(config)} after={targetingOf(preview.data)} label="What changes for whom" />
           ) : refused ? null : (
-            <Loader size="sm" type="dots" aria-label="Asking the server what would change" />
+            <Loading size="sm" what="Asking the server what would change" />
           )}
           <ReasonField value={reason} onChange={setReason} />
           <Group justify="flex-end">

@@ -36,6 +36,28 @@ it("writes a rule, and saves what changed and nothing else", async () => {
   });
 });
 
+it("begins a draft with the targeting of another environment, and says where there is nothing to copy", async () => {
+  const backend = serve(createBackend());
+  const { user } = renderAt(at("new-checkout"));
+  const copy = async (from: RegExp) => {
+    await user.click(await screen.findByRole("button", { name: "Copy from…" }));
+    await user.click(await screen.findByRole("menuitem", { name: from }));
+  };
+  await copy(/Production/);
+  const region = await editor();
+  expect(await within(region).findByText("Changed: prerequisites, units by name, rules, everyone else")).toBeVisible();
+  expect(backend.config("new-checkout", "staging").rules).toEqual([]);
+  await user.click(within(region).getByRole("button", { name: "Save" }));
+  await waitFor(() => expect(screen.queryByRole("region", { name: "Edit the targeting" })).toBeNull());
+  for (const field of ["prerequisites", "targets", "rules", "default"] as const) {
+    expect(backend.config("new-checkout", "staging")[field]).toEqual(backend.config("new-checkout", "production")[field]);
+  }
+
+  await copy(/Production/);
+  expect(await screen.findByText("Staging has the targeting of Production already")).toBeVisible();
+  expect(screen.queryByRole("region", { name: "Edit the targeting" })).toBeNull();
+});
+
 it("asks before production changes, with the difference, and waits for it", async () => {
   const backend = serve(createBackend());
   const { user, region } = await edit("payments-v2", "production");

@@ -1,14 +1,17 @@
-import { Alert, Button, Loader, Tooltip } from "@mantine/core";
+import { Alert, Button, Group, Tooltip } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
 
 import { queries } from "../../api/queries";
 import type { Environment, Flag, FlagConfig } from "../../api/types";
 import { RolloutIcon } from "../../components/icons";
+import { Loading } from "../../components/Loading";
 import { TextLink } from "../../components/TextLink";
 import { ConfigView } from "../flags/ConfigView";
 import { useFlagActions } from "../flags/FlagActions";
-import { targetingOf } from "./draft";
+import { CopyFrom } from "./CopyFrom";
+import { same, targetingOf, type Targeting as WhoGetsWhat } from "./draft";
 import { useDraft } from "./drafts";
 import styles from "./Targeting.module.css";
 
@@ -30,11 +33,16 @@ export function Targeting({ project, flag, environment, config }: TargetingProps
   // Without the rollout nobody knows what the flag is without it.
   const unread = config.rollout && !rollout ? (read.error ? "Its rollout cannot be read" : "Its rollout is being read") : null;
   const mayNot = actions.refusal("edit") ?? unread;
+  const copy = (targeting: WhoGetsWhat, from: Environment) => {
+    const base = targetingOf(config, rollout);
+    if (same(base, targeting)) notifications.show({ color: "tide", autoClose: 4_000, message: `${environment.name} has the targeting of ${from.name} already` });
+    else begin(base, config.version, targeting);
+  };
   if (draft && unread === null) {
     return (
       <section aria-labelledby="targeting">
         <h2 id="targeting">Edit the targeting</h2>
-        <Suspense fallback={<Loader type="dots" aria-label="Loading the editor" />}>
+        <Suspense fallback={<Loading what="Loading the editor" />}>
           <TargetingEditor project={project} flag={flag} environment={environment} config={config} rollout={rollout} draft={draft} onEdit={edit} onRebase={begin} onEnd={end} />
         </Suspense>
       </section>
@@ -57,20 +65,23 @@ export function Targeting({ project, flag, environment, config }: TargetingProps
         environment={environment}
         config={config}
         actions={
-          <Tooltip label={mayNot} disabled={mayNot === null}>
-            <Button
-              variant="default"
-              size="xs"
-              aria-label={`Edit the targeting${mayNot === null ? "" : `. ${mayNot}`}`}
-              aria-disabled={mayNot !== null || undefined}
-              data-disabled={mayNot !== null || undefined}
-              onClick={() => {
-                if (mayNot === null) begin(targetingOf(config, rollout), config.version);
-              }}
-            >
-              Edit
-            </Button>
-          </Tooltip>
+          <Group gap="xs">
+            {mayNot === null ? <CopyFrom project={project} flag={flag.key} environment={environment} onCopy={copy} /> : null}
+            <Tooltip label={mayNot} disabled={mayNot === null}>
+              <Button
+                variant="default"
+                size="xs"
+                aria-label={`Edit the targeting${mayNot === null ? "" : `. ${mayNot}`}`}
+                aria-disabled={mayNot !== null || undefined}
+                data-disabled={mayNot !== null || undefined}
+                onClick={() => {
+                  if (mayNot === null) begin(targetingOf(config, rollout), config.version);
+                }}
+              >
+                Edit
+              </Button>
+            </Tooltip>
+          </Group>
         }
       />
     </>
