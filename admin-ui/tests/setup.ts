@@ -44,7 +44,7 @@ export function serve(backend: Backend): Backend {
   return backend;
 }
 
-/** Answers that no server would give. */
+/** Requests that no server would take, and answers that none would give. */
 const wrong: string[] = [];
 
 async function answer({ request }: { request: StrictRequest<DefaultBodyType> }): Promise<Response> {

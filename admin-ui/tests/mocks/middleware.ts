@@ -11,27 +11,12 @@ export function middleware() {
     withRollouts: true,
     empty: process.env.TIDEGATE_UI_MOCK === "empty",
   });
-  return (request: IncomingMessage, response: ServerResponse, next: () => void): void => {
-    if (!request.url?.startsWith("/api/v1")) {
-      next();
-      return;
-    }
-    void answer(request, response);
+  return async (request: IncomingMessage, response: ServerResponse, next: () => void): Promise<void> => {
+    if (!request.url?.startsWith("/api/v1")) return next();
+    const body = Buffer.concat(await request.toArray()).toString("utf8");
+    const headers = Object.entries(request.headers).flatMap(([name, value]): [string, string][] => (typeof value === "string" ? [[name, value]] : []));
+    const asked = new Request(`http://localhost${request.url}`, { method: request.method ?? "GET", headers, ...(body === "" ? {} : { body }) });
+    const answered = await backend.handle(asked);
+    response.writeHead(answered.status, Object.fromEntries(answered.headers)).end(await answered.text());
   };
-
-  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of request) chunks.push(chunk as Uint8Array);
-    const method = request.method ?? "GET";
-    const answered = await backend.handle(
-      new Request(`http://localhost${request.url}`, {
-        method,
-        headers: Object.entries(request.headers).flatMap(([name, value]) => (typeof value === "string" ? [[name, value] as [string, string]] : [])),
-        ...(method === "GET" || chunks.length === 0 ? {} : { body: Buffer.concat(chunks).toString("utf8") }),
-      }),
-    );
-    response.statusCode = answered.status;
-    answered.headers.forEach((value, name) => response.setHeader(name, value));
-    response.end(await answered.text());
-  }
 }

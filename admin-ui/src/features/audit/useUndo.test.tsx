@@ -23,7 +23,7 @@ async function renamed(environment: string) {
   return view;
 }
 
-const nameOf = (backend: Backend, environment: string) => backend.admin.segments.get(`${environment}/staff`)?.name;
+const nameOf = (backend: Backend, environment: string) => backend.segments.get(`${environment}/staff`)?.name;
 
 it("takes a change outside of production back at once, and says which", async () => {
   const backend = serve(createBackend());

@@ -27,7 +27,7 @@ it("leads from nothing to the first SDK, and then to the flags", async () => {
   await user.click(screen.getByRole("button", { name: "Make a key for Development" }));
   expect(await screen.findByLabelText("Code: Rust")).toHaveTextContent(/tgs_.*new-checkout/s);
   await screen.findByText(/Waiting for the first SDK/);
-  backend.admin.receipts.set("development", { connected: 1, applied: 1 });
+  backend.receipts.set("development", { connected: 1, applied: 1 });
   await user.click(await screen.findByRole("button", { name: "To the flags" }));
   await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/flags"));
   expect(window.localStorage.getItem("tidegate.start")).toBeNull();
@@ -35,7 +35,7 @@ it("leads from nothing to the first SDK, and then to the flags", async () => {
 
 it("is left, offered on the overview, taken up where it was, and left for good", async () => {
   const backend = serve(createBackend({ empty: true }));
-  backend.admin.projects.push({ key: "shop", name: "Shop", version: 1, createdAt: "2026-01-05T09:00:00.000Z", updatedAt: "2026-01-05T09:00:00.000Z" });
+  backend.projects.set("shop", { key: "shop", name: "Shop", version: 1, createdAt: "2026-01-05T09:00:00.000Z", updatedAt: "2026-01-05T09:00:00.000Z" });
   const { user, router } = renderAt("/start?project=shop");
   await screen.findByRole("heading", { name: "Where flags are evaluated" });
   await user.click(screen.getByRole("button", { name: "Later" }));

@@ -20,7 +20,7 @@ it("copies a template that is always there into the project's own", async () => 
   expect(screen.getByRole("textbox", { name: "Key" })).toHaveValue("night-run");
   await user.click(screen.getByRole("button", { name: "Create template" }));
   expect(await screen.findByRole("heading", { name: "Night run" })).toBeVisible();
-  expect(backend.delivery.templates.at(-1)).toMatchObject({ key: "night-run", spec: { steps: [{ share: 25_000 }, { share: 50_000 }, { share: 100_000 }] } });
+  expect(backend.templates.get("night-run")).toMatchObject({ key: "night-run", spec: { steps: [{ share: 25_000 }, { share: 50_000 }, { share: 100_000 }] } });
 });
 
 it("loses nothing of what was typed where somebody else changed the template, and shows what they did", async () => {
@@ -29,14 +29,14 @@ it("loses nothing of what was typed where somebody else changed the template, an
   const description = await screen.findByRole("textbox", { name: "Description" });
   await user.clear(description);
   await user.type(description, "Mine");
-  const stored = backend.delivery.templates.find(({ key }) => key === "payments");
+  const stored = backend.templates.get("payments");
   if (stored) Object.assign(stored, { name: "Theirs", version: 9 });
   await user.click(screen.getByRole("button", { name: "Save template" }));
   const alert = await screen.findByRole("alert");
   expect(alert).toHaveTextContent(/Somebody else changed it meanwhile.*"name": "Theirs"/);
   expect(description).toHaveValue("Mine");
   await user.click(screen.getByRole("button", { name: "Save mine" }));
-  await waitFor(() => expect(backend.delivery.templates.find(({ key }) => key === "payments")).toMatchObject({ description: "Mine", version: 10 }));
+  await waitFor(() => expect(backend.templates.get("payments")).toMatchObject({ description: "Mine", version: 10 }));
   expect(backend.requests.findLast(({ method }) => method === "PATCH")?.headers.get("if-match")).toBe('"9"');
 });
 
@@ -85,7 +85,7 @@ it("makes a metric source, and tries queries on it: a number, or what is wrong",
   await user.clear(within(dialog).getByRole("textbox", { name: "Key" }));
   await user.type(within(dialog).getByRole("textbox", { name: "Key" }), "two");
   await user.click(within(dialog).getByRole("button", { name: "Create metric source" }));
-  await waitFor(() => expect(backend.delivery.sources.map(({ key }) => key)).toEqual(["prometheus", "stats", "two"]));
+  await waitFor(() => expect([...backend.sources.keys()]).toEqual(["prometheus", "stats", "two"]));
 });
 
 it("shows a webhook's signing key once, tests it, and changes the key", async () => {
@@ -99,7 +99,7 @@ it("shows a webhook's signing key once, tests it, and changes the key", async ()
   expect(await screen.findByText(/^whsec_/)).toBeVisible();
   await user.click(screen.getByRole("button", { name: "Done" }));
   await waitFor(() => expect(screen.queryByText(/^whsec_/)).toBeNull());
-  expect(backend.delivery.channels.at(-1)).toMatchObject({ key: "release-bot", target: { kind: "webhook", url: "https://bot.example.org" }, minSeverity: "info", environments: [] });
+  expect(backend.channels.get("release-bot")).toMatchObject({ key: "release-bot", target: { kind: "webhook", url: "https://bot.example.org" }, minSeverity: "info", environments: [] });
 
   await user.click(screen.getByRole("button", { name: "Send a test to Ops room" }));
   expect(await screen.findByText("The receiver took it, status 204, after 41 ms.")).toBeVisible();
@@ -150,7 +150,7 @@ it("has rollouts take turns", async () => {
   const { user } = renderAt(`${AREA}/freezes`);
   await user.click(await screen.findByRole("switch", { name: /one rollout goes on at a time/ }));
   await user.click(screen.getByRole("button", { name: "Save" }));
-  await waitFor(() => expect(backend.delivery.project.oneRolloutAtATime).toBe(true));
+  await waitFor(() => expect(backend.projects.get("shop")?.oneRolloutAtATime).toBe(true));
 });
 
 it("says who may not, and why", async () => {

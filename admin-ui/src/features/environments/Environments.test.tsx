@@ -36,7 +36,7 @@ it("makes an environment with color and mark, and keeps what was typed where som
 
 it("makes a client key for some sites, shows it and its secret once, and turns green with the first SDK", async () => {
   const backend = serve(createBackend());
-  backend.admin.receipts.set("staging", { connected: 0, applied: 0 });
+  backend.receipts.set("staging", { connected: 0, applied: 0 });
   const { user } = renderAt(PATH);
   await user.click(await screen.findByRole("button", { name: "New SDK key for Staging" }));
   const dialog = await screen.findByRole("dialog", { name: "New SDK key for Staging" });
@@ -53,7 +53,7 @@ it("makes a client key for some sites, shows it and its secret once, and turns g
   expect(within(shown).queryByText("Rust")).toBeNull();
   const status = within(shown).getByText(/Waiting for the first SDK to connect to Staging/);
   expect(status).not.toHaveAttribute("data-connected");
-  backend.admin.receipts.set("staging", { connected: 1, applied: 1 });
+  backend.receipts.set("staging", { connected: 1, applied: 1 });
   await waitFor(() => expect(status).toHaveTextContent("Connected: 1 SDK has the flags of Staging."));
   expect(status).toHaveAttribute("data-connected");
 });
@@ -121,7 +121,8 @@ it("renames a project, and says so where somebody else was faster", async () => 
   const dialog = within(await screen.findByRole("dialog", { name: "Rename Harbor Shop" }));
   await user.clear(dialog.getByRole("textbox", { name: "Name" }));
   await user.type(dialog.getByRole("textbox", { name: "Name" }), "Harbor Goods");
-  Object.assign(backend.delivery.project, { name: "Harbour Shop", version: 2 });
+  const { createdAt, updatedAt } = backend.projects.read("shop");
+  backend.projects.set("shop", { key: "shop", name: "Harbour Shop", version: 2, createdAt, updatedAt });
   await user.click(dialog.getByRole("button", { name: "Rename" }));
   expect(await dialog.findByText(/It is called Harbour Shop now/)).toBeVisible();
   await user.click(dialog.getByRole("button", { name: "Rename" }));

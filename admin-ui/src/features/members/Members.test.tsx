@@ -12,7 +12,7 @@ it("changes a role with the version that was read, once it is confirmed", async 
   const { user } = renderAt(PATH);
   await user.selectOptions(await screen.findByRole("combobox", { name: "Role of Bo Ek" }), "admin");
   const dialog = await screen.findByRole("dialog", { name: "Make Bo Ek an admin?" });
-  expect(backend.admin.users.get("u2")?.roles["shop"]).toBe("operator");
+  expect(backend.users.get("u2")?.roles["shop"]).toBe("operator");
   await user.click(within(dialog).getByRole("button", { name: "Change the role" }));
   await waitFor(() => expect(screen.getByRole("combobox", { name: "Role of Bo Ek" })).toHaveValue("admin"));
   const put = backend.requests.find(({ method }) => method === "PUT");
@@ -26,8 +26,8 @@ it("reads again where somebody was faster, and does it on the second try", async
   await user.click(await screen.findByRole("button", { name: "Remove Chidi Okafor" }));
   const dialog = await screen.findByRole("dialog");
   await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "left");
-  const chidi = backend.admin.users.get("u3");
-  if (chidi) backend.admin.users.set("u3", { ...chidi, version: 7 });
+  const chidi = backend.users.get("u3");
+  if (chidi) backend.users.set("u3", { ...chidi, version: 7 });
   await user.click(within(dialog).getByRole("button", { name: "Remove" }));
   expect(await within(dialog).findByText(/Somebody else changed this membership/)).toBeInTheDocument();
   await user.click(within(dialog).getByRole("button", { name: "Remove" }));
@@ -44,7 +44,7 @@ it("adds somebody who is not a member yet", async () => {
   expect(screen.queryByRole("option", { name: /Bo Ek/ })).toBeNull();
   await user.click(await screen.findByRole("option", { name: /Dana/ }));
   await user.click(within(dialog).getByRole("button", { name: "Add" }));
-  await waitFor(() => expect(backend.admin.users.get("u4")?.roles).toEqual({ shop: "editor" }));
+  await waitFor(() => expect(backend.users.get("u4")?.roles).toEqual({ shop: "editor" }));
   expect(backend.requests.find(({ method }) => method === "PUT")?.headers.get("if-match")).toBeNull();
 });
 
@@ -62,7 +62,7 @@ it("adds a person to the instance and shows their link once", async () => {
   await user.click(within(dialog).getByRole("button", { name: "Add and make a link" }));
   const once = await screen.findByRole("dialog", { name: "Copy the link for Eve now" });
   expect(within(once).getByText("http://localhost:8420/#/link/tgl_u5")).toBeVisible();
-  expect(backend.admin.users.get("u5")).toMatchObject({ roles: { shop: "viewer" } });
+  expect(backend.users.get("u5")).toMatchObject({ roles: { shop: "viewer" } });
   await user.click(within(once).getByRole("button", { name: "Done" }));
   await waitFor(() => expect(screen.queryByText(/tgl_u5/)).toBeNull());
 });
@@ -78,7 +78,7 @@ it("archives for a reason, never oneself", async () => {
   const dialog = await screen.findByRole("dialog", { name: "Archive Bo Ek?" });
   await user.type(within(dialog).getByRole("textbox", { name: "Reason" }), "left");
   await user.click(within(dialog).getByRole("button", { name: "Archive" }));
-  await waitFor(() => expect(backend.admin.users.has("u2")).toBe(false));
+  await waitFor(() => expect(backend.users.has("u2")).toBe(false));
 });
 
 it("makes tokens that expire, and says which have", async () => {

@@ -56,7 +56,7 @@ describe("attention", () => {
 
 it("names what needs somebody, each with its link, and the flags are one click away", async () => {
   const backend = serve(createBackend());
-  backend.admin.receipts.set("staging", { applied: 1, changedAt: Date.now() - HOUR, behind: [{ sdk: "tidegate-rust/0.1.0", connectedAt: 0 }] });
+  backend.receipts.set("staging", { applied: 1, changedAt: Date.now() - HOUR, behind: [{ sdk: "tidegate-rust/0.1.0", connectedAt: 0 }] });
   const { user, router } = renderAt("/projects/shop");
   const killed = await screen.findByRole("region", { name: "Killed flags" });
   expect(within(killed).getByRole("listitem")).toHaveTextContent("killedrecommendations");

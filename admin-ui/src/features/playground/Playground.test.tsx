@@ -10,13 +10,13 @@ const URL = "/projects/shop/playground";
 /** With a segment that lists some, and has a rule for others. */
 function withTesters() {
   const backend = serve(createBackend());
-  const found = backend.admin.segments.get("production/beta-testers");
+  const found = backend.segments.get("production/beta-testers");
   if (!found) throw new Error("the mock has no such segment");
   const conditions = [
     { attribute: "plan", operator: "in", values: ["team", "enterprise"] },
     { attribute: "appVersion", operator: "semverGreaterOrEqual", values: ["4.2.0"] },
   ];
-  backend.admin.segments.set("production/beta-testers", { ...found, included: ["user-7"], excluded: [], rules: [{ conditions }] });
+  backend.segments.set("production/beta-testers", { ...found, included: ["user-7"], excluded: [], rules: [{ conditions }] });
 }
 
 const row = (flag: string) => screen.findByRole("row", { name: new RegExp(`^${flag}`) });

@@ -255,7 +255,7 @@ it("saves what was written as a template, names a taken key at its field, and go
   await fill(user, within(dialog).getByRole("textbox", { name: "Description" }), "After eight");
   await user.click(within(dialog).getByRole("button", { name: "Save template" }));
   await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
-  expect(backend.delivery.templates.at(-1)).toMatchObject({ key: "evening", name: "Fast", description: "After eight", spec: { steps: [{ share: 15_000 }, { share: 25_000 }, { share: 50_000 }, { share: 100_000 }] } });
+  expect(backend.templates.get("evening")).toMatchObject({ key: "evening", name: "Fast", description: "After eight", spec: { steps: [{ share: 15_000 }, { share: 25_000 }, { share: 50_000 }, { share: 100_000 }] } });
   const pressed = within(screen.getByRole("group", { name: "Templates" })).getAllByRole("button", { pressed: true });
   expect(pressed.map((button) => button.textContent)).toEqual(["FastAfter eight"]);
   // Nothing was started by it.

@@ -40,7 +40,7 @@ it("takes pasted members, counts only those that are new, and sends the whole li
   const patch = backend.requests.find(({ method }) => method === "PATCH");
   expect(patch?.headers.get("if-match")).toBe('"2"');
   expect(patch?.body).toMatchObject({ reason: "asked for it" });
-  expect(backend.admin.segments.get("development/beta-testers")?.included).toHaveLength(14);
+  expect(backend.segments.get("development/beta-testers")?.included).toHaveLength(14);
 });
 
 it("puts what was typed on top of somebody else's change, and loses nothing of either", async () => {
@@ -51,9 +51,9 @@ it("puts what was typed on top of somebody else's change, and loses nothing of e
   await user.click(within(included).getByRole("button", { name: "Add 1" }));
   await user.clear(screen.getByLabelText(/Name/));
   await user.type(screen.getByLabelText(/Name/), "My testers");
-  const stored = backend.admin.segments.get("development/beta-testers");
+  const stored = backend.segments.get("development/beta-testers");
   if (!stored) throw new Error("no such segment");
-  backend.admin.segments.set("development/beta-testers", { ...stored, version: 9, name: "Their testers", description: "Theirs.", included: ["theirs", ...(stored.included ?? [])] });
+  backend.segments.set("development/beta-testers", { ...stored, version: 9, name: "Their testers", description: "Theirs.", included: ["theirs", ...(stored.included ?? [])] });
 
   await user.click(screen.getByRole("button", { name: "Save in Development…" }));
   const dialog = await screen.findByRole("dialog");
@@ -62,7 +62,7 @@ it("puts what was typed on top of somebody else's change, and loses nothing of e
   await waitFor(() => expect(within(dialog).getByRole("region", { name: "Difference of the segment" })).toHaveTextContent("Their testers"));
   await user.click(within(dialog).getByRole("button", { name: "Save in Development" }));
   await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
-  const now = backend.admin.segments.get("development/beta-testers");
+  const now = backend.segments.get("development/beta-testers");
   expect(now).toMatchObject({ version: 10, name: "My testers", description: "Theirs." });
   expect(now?.included).toEqual(expect.arrayContaining(["mine", "theirs", "user-1000"]));
   expect(backend.requests.filter(({ method }) => method === "PATCH").map(({ headers }) => headers.get("if-match"))).toEqual(['"2"', '"9"']);
@@ -94,7 +94,7 @@ it("edits rules in a form and as JSON; what does not read or compile is said whi
     await user.click(within(dialog).getByRole("button", { name: "Save in Development" }));
     expect(await within(dialog).findByRole("alert")).toHaveTextContent("unknown operator `nonsense`");
   }
-  expect(backend.admin.segments.get("development/beta-testers")?.version).toBe(2);
+  expect(backend.segments.get("development/beta-testers")?.version).toBe(2);
 });
 
 it.runIf(hasEvaluator)("says whether somebody is in, with the draft and before", async () => {
@@ -131,7 +131,7 @@ it("archives only what nothing uses, and names who does", async () => {
   await user.type(within(dialog).getByRole("textbox", { name: /^Type unused to confirm/ }), "unused");
   await user.click(within(dialog).getByRole("button", { name: "Archive" }));
   await waitFor(() => expect(router.state.location.pathname).toBe("/projects/shop/segments"));
-  expect(backend.admin.segments.has("development/unused")).toBe(false);
+  expect(backend.segments.has("development/unused")).toBe(false);
 });
 
 it("asks before what was typed is left behind", async () => {

@@ -9,7 +9,7 @@ const PATH = "/projects/shop/system";
 
 it("tells who is connected, what SDKs are sent, and how the server does", async () => {
   const backend = serve(createBackend());
-  backend.admin.receipts.set("staging", { servers: 2, revision: 1_029 });
+  backend.receipts.set("staging", { servers: 2, revision: 1_029 });
   const { user } = renderAt(PATH);
   const connected = within(await screen.findByRole("region", { name: "Connected SDKs" }));
   expect((await connected.findAllByRole("row", { name: /tidegate-rust.0.1.0 checkout service 2 all have it/ })).length).toBe(3);
