@@ -178,7 +178,7 @@ function Verdict({ project, environment, rollout, said }: { project: string; env
         {status.state === "rolledBack" ? (
           <>
             {" "}
-            <TextLink to="/projects/$project/flags/$flag/rollouts/new" params={{ project, flag: rollout.flag }} search={{ environment: environment.key }}>
+            <TextLink underline="always" to="/projects/$project/flags/$flag/rollouts/new" params={{ project, flag: rollout.flag }} search={{ environment: environment.key }}>
               Roll out again
             </TextLink>
           </>
@@ -240,7 +240,7 @@ function TurnOf({ rollout }: { rollout: Rollout }) {
   return (
     <>
       It is the turn of{" "}
-      <TextLink to="/projects/$project/flags/$flag" params={{ project, flag: of }}>
+      <TextLink underline="always" to="/projects/$project/flags/$flag" params={{ project, flag: of }}>
         {of}
       </TextLink>
       .
