@@ -3,7 +3,7 @@
 import * as sdk from "./generated";
 import { client } from "./generated/client.gen";
 import { Problem, problemOf } from "./problem";
-import type { Broken, ConfigPatch, NewFlag, SdkKey } from "./types";
+import type { Broken, ConfigPatch, NewFlag } from "./types";
 
 client.setConfig({
   baseUrl: window.location.origin,
@@ -87,8 +87,8 @@ export const api = {
     settled(sdk.archiveEnvironment({ path: { project, environment: environment.key }, headers: ifMatch(environment.version), query: because(reason) })),
   keys: (project: string, environment: string) => everything((cursor) => settled(sdk.listKeys({ path: { project, environment }, query: { limit, ...after(cursor) } }))),
   createKey: (project: string, environment: string, body: sdk.NewSdkKey) => settled(sdk.createKey({ path: { project, environment }, body })),
-  revokeKey: (project: string, environment: string, key: Pick<SdkKey, "id" | "version">, reason: string) =>
-    settled(sdk.revokeKey({ path: { project, environment, key: key.id }, headers: ifMatch(key.version), query: because(reason) })),
+  revokeKey: (project: string, environment: string, key: string, reason: string) =>
+    settled(sdk.revokeKey({ path: { project, environment, key }, query: because(reason) })),
   system: () => settled(sdk.getSystem()),
   verifyAudit: () => settled(sdk.verifyAudit()),
   insights: (project: string, flag: string, environment: string) => settled(sdk.getFlagInsights({ path: { project, flag, environment } })),
@@ -151,8 +151,7 @@ export const api = {
   signInLink: (user: string) => settled(sdk.createSignInLink({ path: { user }, body: {} })),
   tokens: () => everything((cursor) => settled(sdk.listTokens({ query: { limit, ...after(cursor) } }))),
   createToken: (body: sdk.ReasonedNewToken) => settled(sdk.createToken({ body })),
-  revokeToken: (token: Pick<sdk.Token, "id" | "version">, reason: string) =>
-    settled(sdk.revokeToken({ path: { token: token.id }, headers: ifMatch(token.version), query: because(reason) })),
+  revokeToken: (token: string, reason: string) => settled(sdk.revokeToken({ path: { token }, query: because(reason) })),
 
   audit: (query: NonNullable<sdk.ListAuditData["query"]>, signal: AbortSignal | null = null) => settled(sdk.listAudit({ query, signal })),
   auditRow: (sequence: number) => settled(sdk.getAuditRow({ path: { sequence } })),

@@ -119,7 +119,7 @@ function Revoke({ project, environment, sdkKey, onClose }: RevokeProps) {
   const [reason, setReason] = useState("");
   const connected = connectedWith(sdkKey, useQuery(queries.receipts(project, environment.key)).data);
   const revoke = useMutation({
-    mutationFn: () => api.revokeKey(project, environment.key, sdkKey, reason.trim()),
+    mutationFn: () => api.revokeKey(project, environment.key, sdkKey.id, reason.trim()),
     onSuccess: async () => {
       await queryClient.invalidateQueries({ queryKey: queries.keys(project, environment.key).queryKey });
       onClose();

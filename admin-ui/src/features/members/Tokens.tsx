@@ -187,7 +187,7 @@ function Revoke({ token, onClose }: { token: Token; onClose(): void }) {
   const [reason, setReason] = useState("");
   const queryClient = useQueryClient();
   const revoke = useMutation({
-    mutationFn: () => api.revokeToken(token, reason.trim()),
+    mutationFn: () => api.revokeToken(token.id, reason.trim()),
     onSuccess: async () => {
       await queryClient.invalidateQueries({ queryKey: queries.tokens().queryKey });
       onClose();

@@ -1,6 +1,6 @@
-import { Button, Group, Loader, Menu, NativeSelect, SegmentedControl, Select, Stack, Switch, Text, Textarea, TextInput } from "@mantine/core";
+import { Button, Group, Menu, NativeSelect, SegmentedControl, Select, Stack, Switch, Text, Textarea, TextInput } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { memo, useMemo, useState, type FormEvent } from "react";
+import { memo, useMemo, useState, type KeyboardEvent } from "react";
 
 import { deliveryApi, deliveryQueries } from "../../api/delivery";
 import type { GatePreset, MetricSource, RolloutGate, RolloutSpec } from "../../api/types";
@@ -258,6 +258,9 @@ interface PresetProps {
   onDone(gates: RolloutGate[]): void;
 }
 
+/** Whether a person has to say it: it may have an empty word of its own. */
+const isNeeded = ({ default: fallback }: GatePreset["parameters"][number]) => fallback === undefined || fallback === null;
+
 /** Fills in the words that a preset leaves open. */
 function PresetDialog({ preset, sources, onClose, onDone }: PresetProps) {
   const usable = sources.filter(({ kind }) => kind === "prometheus");
@@ -267,47 +270,48 @@ function PresetDialog({ preset, sources, onClose, onDone }: PresetProps) {
     mutationFn: () => deliveryApi.expandPreset(preset.key, { source: source ?? "", parameters: Object.fromEntries(Object.entries(words).filter(([, word]) => word !== "")) }),
     onSuccess: onDone,
   });
-  const submit = (event: FormEvent) => {
-    // The page's own form is around it, in React's eyes.
-    event.stopPropagation();
-    event.preventDefault();
-    expand.mutate();
+  const isReady = source !== null && preset.parameters.every((parameter) => !isNeeded(parameter) || (words[parameter.name] ?? "").trim() !== "");
+  const submitByEnter = ({ key }: KeyboardEvent) => {
+    if (key === "Enter" && isReady) expand.mutate();
   };
   return (
     <Dialog onClose={onClose} size={560} title={preset.name}>
-      <form onSubmit={submit}>
-        <Stack gap="sm">
-          <Text size="sm">{preset.description} The gates that it makes can be changed like any other.</Text>
-          {usable.length === 0 ? (
-            <Text size="sm">The project has no metric source of kind prometheus yet: an administrator adds one under Delivery.</Text>
-          ) : (
-            <Select label="Source" data={usable.map(({ key, name }) => ({ value: key, label: name }))} value={source} onChange={setSource} />
-          )}
-          {preset.parameters.map(({ name, description, default: fallback }) => (
+      {/* No form: in React's eyes, that of the page is around it. */}
+      <Stack gap="sm">
+        <Text size="sm">{preset.description} The gates that it makes can be changed like any other.</Text>
+        {usable.length === 0 ? (
+          <Text size="sm">The project has no metric source of kind prometheus yet: an administrator adds one under Delivery.</Text>
+        ) : (
+          <Select label="Source" data={usable.map(({ key, name }) => ({ value: key, label: name }))} value={source} onChange={setSource} />
+        )}
+        {preset.parameters.map((parameter) => {
+          const { name, description, default: fallback } = parameter;
+          return (
             <TextInput
               key={name}
               label={name}
               description={description}
-              required={fallback === undefined || fallback === null}
+              required={isNeeded(parameter)}
               placeholder={fallback ?? ""}
               value={words[name] ?? ""}
               onChange={(event) => {
                 const word = event.currentTarget.value;
                 setWords((all) => ({ ...all, [name]: word }));
               }}
+              onKeyDown={submitByEnter}
             />
-          ))}
-          {expand.error ? <ProblemAlert error={expand.error} /> : null}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button type="submit" disabled={source === null} rightSection={expand.isPending ? <Loader size="xs" /> : null}>
-              Add its gates
-            </Button>
-          </Group>
-        </Stack>
-      </form>
+          );
+        })}
+        {expand.error ? <ProblemAlert error={expand.error} /> : null}
+        <Group justify="flex-end">
+          <Button variant="default" onClick={onClose}>
+            Cancel
+          </Button>
+          <Button disabled={!isReady} loading={expand.isPending} onClick={() => expand.mutate()}>
+            Add its gates
+          </Button>
+        </Group>
+      </Stack>
     </Dialog>
   );
 }
