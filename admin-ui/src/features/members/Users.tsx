@@ -13,6 +13,7 @@ import { Loading } from "../../components/Loading";
 import { Card, Empty } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { ReasonField } from "../../components/ReasonField";
+import { capitalised, Said } from "../../components/Said";
 import { exactly } from "../../lib/time";
 import { ROLES } from "./Members";
 import styles from "./Members.module.css";
@@ -35,7 +36,7 @@ export function Users({ project, me }: { project: string; me: Me }) {
     onSuccess: setLink,
     onError: (error) => {
       const { title, message } = problemOf(error);
-      notifications.show({ title, message, color: "buoy", autoClose: 10_000 });
+      notifications.show({ title, message: <Said>{capitalised(message)}</Said>, color: "buoy", autoClose: 10_000 });
     },
   });
   if (!me.instanceAdmin) {

@@ -9,7 +9,7 @@ import { EnvironmentName } from "../../components/EnvironmentName";
 import { Loading } from "../../components/Loading";
 import { Card, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
-import { Said } from "../../components/Said";
+import { capitalised, Said } from "../../components/Said";
 import { TextLink } from "../../components/TextLink";
 import { canonical } from "../../lib/json";
 import { exactly } from "../../lib/time";
@@ -192,7 +192,7 @@ function Verdict({ project, environment, rollout, said }: { project: string; env
 
 function sentence(text: string): string {
   const readable = text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (at) => exactly(at));
-  return `${readable.charAt(0).toUpperCase()}${readable.slice(1)}${readable.endsWith(".") ? "" : "."}`;
+  return `${capitalised(readable)}${readable.endsWith(".") ? "" : "."}`;
 }
 
 const ON_HARM = { rollBack: "Everybody gets the old variant again.", kill: "The flag is killed.", hold: "It is paused, and a person decides." } as const;

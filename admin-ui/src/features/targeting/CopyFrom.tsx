@@ -6,6 +6,7 @@ import { problemOf } from "../../api/problem";
 import { queries } from "../../api/queries";
 import type { Environment } from "../../api/types";
 import { EnvironmentName } from "../../components/EnvironmentName";
+import { capitalised, Said } from "../../components/Said";
 import { targetingOf, type Targeting } from "./draft";
 
 interface CopyProps {
@@ -26,7 +27,7 @@ export function CopyFrom({ project, flag, environment, onCopy }: CopyProps) {
       const rollout = config.rollout ? await queryClient.fetchQuery(queries.rollout(project, from.key, config.rollout)) : undefined;
       onCopy(targetingOf(config, rollout), from);
     } catch (error) {
-      notifications.show({ color: "buoy", title: `The targeting in ${from.name} cannot be read`, message: problemOf(error).message });
+      notifications.show({ color: "buoy", title: `The targeting in ${from.name} cannot be read`, message: <Said>{capitalised(problemOf(error).message)}</Said> });
     }
   };
   if (others.length === 0) return null;
