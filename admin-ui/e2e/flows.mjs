@@ -445,8 +445,11 @@ await fact("a segment takes thousands of members, and its change is reverted fro
   assert.equal((await call(page, "DELETE", `${path}/${key}?reason=flow`, undefined, { "if-match": `"${body.version}"` })).status, 204);
 });
 
-await fact("the audit log is exported whole", async () => {
+await fact("the audit log is verified, and exported whole", async () => {
   await page.goto(`${base}/projects/${project}/audit`);
+  await page.getByRole("button", { name: "Verify" }).click();
+  await page.getByText(/^[\d,]+ rows, whole/).waitFor();
+  await watch.accessible(page, "a verified log");
   await page.getByRole("button", { name: "Export" }).click();
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("menuitem", { name: /CSV/ }).click()]);
   const lines = readFileSync(await download.path(), "utf8").split("\r\n");

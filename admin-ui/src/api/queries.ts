@@ -73,6 +73,7 @@ export const queries = {
   users: () => queryOptions({ queryKey: ["users"], queryFn: () => api.users() }),
   tokens: () => queryOptions({ queryKey: ["tokens"], queryFn: () => api.tokens() }),
   system: () => queryOptions({ queryKey: ["system"], queryFn: () => api.system() }),
+  verification: () => queryOptions({ queryKey: ["verification"], queryFn: () => api.verifyAudit(), staleTime: Number.POSITIVE_INFINITY, retry: false }),
   insights: (project: string, flag: string, environment: string) =>
     queryOptions({
       queryKey: ["project", project, "insights", flag, environment],

@@ -21,7 +21,7 @@ const NEEDED: Partial<Record<Rank, OperationId[]>> = {
     "listChannels", "getChannel", "createChannel", "updateChannel", "archiveChannel", "changeChannelKey", "testChannel", "listDeliveries",
     "retryDelivery",
   ],
-  instanceAdmin: ["createProject", "getUser", "createUser", "updateUser", "archiveUser", "createSignInLink"],
+  instanceAdmin: ["createProject", "getUser", "createUser", "updateUser", "archiveUser", "createSignInLink", "getSystem", "verifyAudit"],
 };
 
 const neededFor = (id: OperationId): Rank => RANKS.find((rank) => NEEDED[rank]?.includes(id)) ?? "viewer";

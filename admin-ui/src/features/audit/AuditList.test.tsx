@@ -129,6 +129,25 @@ it("reverts nothing that is not valid any more, and says what is wrong", async (
   expect(within(dialog).getByRole("button", { name: "Revert in Production" })).toBeDisabled();
 });
 
+it("checks the chain for those who run the server, and says where it is broken", async () => {
+  const backend = serve(createBackend());
+  const { user } = renderAt("/projects/shop/audit");
+  await user.click(await screen.findByRole("button", { name: "Verify" }));
+  expect(await screen.findByText(/^7 rows, whole/)).toBeVisible();
+  const { handle } = backend;
+  backend.handle = async (request) => (request.url.endsWith("/audit/verification") ? Response.json({ broken: "row 3 does not follow from row 2" }) : handle(request));
+  await user.click(screen.getByRole("button", { name: "Verify again" }));
+  expect(await screen.findByText("the chain is broken")).toBeVisible();
+  expect(screen.getByTitle("row 3 does not follow from row 2")).toBeVisible();
+});
+
+it("offers the check to nobody else", async () => {
+  serve(createBackend({ role: "admin" }));
+  renderAt("/projects/shop/audit");
+  await screen.findByRole("button", { name: "Export" });
+  expect(screen.queryByRole("button", { name: "Verify" })).toBeNull();
+});
+
 it("exports all pages of what is filtered", async () => {
   const backend = serve(createBackend());
   for (let n = 0; n < 230; n++) backend.meddle("dark-mode", "staging", { enabled: n % 2 === 0 });

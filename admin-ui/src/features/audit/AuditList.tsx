@@ -24,6 +24,7 @@ import { ACTIONS, filterOf } from "./filter";
 import { Revert } from "./Revert";
 import { Sentence } from "./Sentence";
 import { SideDiff } from "./SideDiff";
+import { VerificationBadge } from "./Verification";
 import { revertible } from "./wayBack";
 
 const TYPING_MS = 250;
@@ -104,7 +105,12 @@ function Log({ project }: { project: string }) {
     <Page
       title="Audit log"
       lead="Every change with its reason, in one chain: no row can be edited or taken out without showing."
-      actions={<Export filter={filter} />}
+      actions={
+        <Group gap="xs">
+          <VerificationBadge />
+          <Export filter={filter} />
+        </Group>
+      }
     >
       <div role="search" className={styles.filters}>
         <NativeSelect

@@ -15,7 +15,7 @@ it("tells who is connected, what SDKs are sent, and how the server does", async 
   expect((await connected.findAllByRole("row", { name: /tidegate-rust.0.1.0 checkout service 2 all have it/ })).length).toBe(3);
 
   const snapshots = within(screen.getByRole("region", { name: "Snapshots" }));
-  expect(snapshots.getByRole("row", { name: /^Staging 1,029 41.3 kB .* 2 servers$/ })).toBeVisible();
+  expect(snapshots.getByRole("row", { name: /^Staging 1,029 41.3 kB .* 3 of 3 SDKs, the slowest after 38 ms 2 servers$/ })).toBeVisible();
   expect(snapshots.getByRole("row", { name: /^Production.* 17 41.3 kB .* 1 server$/ })).toBeVisible();
 
   const server = within(screen.getByRole("region", { name: "Server" }));

@@ -1,8 +1,7 @@
 import { Badge, Button } from "@mantine/core";
-import { useMutation, useQueries, useQuery } from "@tanstack/react-query";
+import { useQueries, useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 
-import { api } from "../../api/client";
 import { queries } from "../../api/queries";
 import type { Environment, Receipts } from "../../api/types";
 import { Ago } from "../../components/Ago";
@@ -12,6 +11,7 @@ import { Loading } from "../../components/Loading";
 import { Card, Page } from "../../components/Page";
 import { ProblemAlert } from "../../components/ProblemAlert";
 import { TextLink } from "../../components/TextLink";
+import { useVerification } from "../audit/Verification";
 import styles from "./System.module.css";
 
 /** SDKs come and go: the page follows while it is looked at. */
@@ -88,7 +88,14 @@ function Connected({ project }: { project: string }) {
   );
 }
 
-/** What a new SDK is sent, and by how many servers. */
+/** Like “3 of 3 SDKs, the slowest after 38 ms”. */
+function appliedWords({ applied, connected, slowestMs }: Receipts): string {
+  if (connected === 0) return "no SDK is connected";
+  const lag = typeof slowestMs === "number" ? `, the slowest after ${slowestMs.toLocaleString("en")} ms` : "";
+  return `${applied.toLocaleString("en")} of ${connected.toLocaleString("en")} ${connected === 1 ? "SDK" : "SDKs"}${lag}`;
+}
+
+/** What a new SDK is sent, how far it has come, and how many servers send it. */
 function Snapshots({ project }: { project: string }) {
   const environments = useQuery(queries.environments(project)).data ?? [];
   const reads = useQueries({ queries: environments.map(({ key }) => ({ ...queries.receipts(project, key), refetchInterval: LOOK_MS })) });
@@ -107,6 +114,7 @@ function Snapshots({ project }: { project: string }) {
                 <th scope="col">Revision</th>
                 <th scope="col">Size</th>
                 <th scope="col">Changed</th>
+                <th scope="col">Applied</th>
                 <th scope="col">Sent by</th>
               </tr>
             </thead>
@@ -121,6 +129,7 @@ function Snapshots({ project }: { project: string }) {
                     <td className={styles.number}>{receipts?.revision.toLocaleString("en") ?? "…"}</td>
                     <td>{receipts ? bytes(receipts.snapshotBytes ?? 0) : "…"}</td>
                     <td>{receipts ? <Ago at={new Date(receipts.changedAt).toISOString()} /> : "…"}</td>
+                    <td>{receipts ? appliedWords(receipts) : "…"}</td>
                     <td>{receipts ? `${receipts.servers} ${receipts.servers === 1 ? "server" : "servers"}` : "…"}</td>
                   </tr>
                 );
@@ -241,8 +250,7 @@ function Server() {
 
 /** Each row of the audit log names the hash of the one before: read when asked for, as a log may be long. */
 function AuditChain() {
-  const check = useMutation({ mutationFn: api.verifyAudit });
-  const found = check.data;
+  const { found, error, isFetching, verify } = useVerification();
   return (
     <section aria-labelledby="chain">
       <h2 id="chain" className={styles.title}>
@@ -269,7 +277,7 @@ function AuditChain() {
               "Every row carries the hash of the one before it."
             )}
           </div>
-          <Button variant="default" size="compact-sm" loading={check.isPending} onClick={() => check.mutate()}>
+          <Button variant="default" size="compact-sm" loading={isFetching} onClick={verify}>
             Verify
           </Button>
         </div>
@@ -279,7 +287,7 @@ function AuditChain() {
             <CopyValue value={found.head} />
           </p>
         ) : null}
-        {check.error ? <ProblemAlert error={check.error} onRetry={() => check.mutate()} /> : null}
+        {error ? <ProblemAlert error={error} onRetry={verify} /> : null}
       </Card>
     </section>
   );
