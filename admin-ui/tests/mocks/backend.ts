@@ -34,7 +34,7 @@ export class Backend extends Store {
     const body = text === "" ? {} : JSON.parse(text);
     this.requests.push({ method: request.method, path: url.pathname.replace(/^\/api\/v1/, "") + url.search, headers: request.headers, body });
     try {
-      return this.answer(request, url, body);
+      return this.atOnce(() => this.answer(request, url, body));
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       return Response.json(error.problem, { status: error.problem.status, headers: { "content-type": "application/problem+json" } });

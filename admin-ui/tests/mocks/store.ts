@@ -30,7 +30,8 @@ function initial({ key: flag, defaultVariant, offVariant = null }: Flag, environ
 }
 
 export class Store {
-  readonly now: () => Date;
+  private readonly clock: () => Date;
+  private instant: Date | null = null;
   /** Who signs in. */
   readonly person: Me;
   me: Me | null;
@@ -59,7 +60,7 @@ export class Store {
 
   constructor({ role = "instanceAdmin", signedIn = true, more = 0, empty = false, now = () => new Date(), withRollouts = false }: BackendOptions) {
     const instanceAdmin = role === "instanceAdmin";
-    this.now = now;
+    this.clock = now;
     this.person = { user: { id: "u1", name: "Ada Lindqvist", email: "ada@example.org" }, instanceAdmin, roles: instanceAdmin ? {} : { shop: role } };
     this.me = signedIn ? this.person : null;
     this.deliveries = new Map(byId(deliveries(now())));
@@ -70,6 +71,18 @@ export class Store {
     seedAudit(this);
     if (withRollouts) seedRollouts(this);
     if (empty) this.clear();
+  }
+
+  readonly now = (): Date => this.instant ?? this.clock();
+
+  /** All of a request is at one time: what is stored names its row of the audit log by it. */
+  protected atOnce<T>(act: () => T): T {
+    this.instant = this.clock();
+    try {
+      return act();
+    } finally {
+      this.instant = null;
+    }
   }
 
   /** Leaves only the first administrator. */
