@@ -1,15 +1,25 @@
 //! Projects, environments, flags, segments, kills and flag files: through the real router.
 
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
 use axum::http::StatusCode;
+use futures_util::future::join;
 use serde_json::{Value as Json, json};
 use tidegate_server::{
-    app::{Role, SdkKeyKind},
+    app::{App, AppError, Role, SdkKeyKind, configurations::Mode},
     ports::store::{
         AuditQuery, Commit, DocumentId, DocumentKind, EnvironmentId, EnvironmentSnapshot, Touched, TouchedKind, Write,
     },
 };
 
-use crate::support::app::{Answer, Call, Caller, TestApp};
+use crate::support::{
+    app::{Answer, Call, Caller, TestApp},
+    interrupted::{Calls, Interrupted},
+};
 
 /// A project `shop` with the environments `test` and `production`, seen by one caller.
 struct Shop {
@@ -348,6 +358,70 @@ async fn a_cycle_of_prerequisites_is_refused() {
     shop.configure("a", 0, needs("b")).await.expect(StatusCode::OK);
     issue(shop.configure("b", 0, needs("a")).await);
     assert_eq!(shop.configuration("b").await["prerequisites"], json!([]));
+}
+
+/// The answers of two calls that take turns at every look into the store.
+fn in_turns<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> (A, B) {
+    let mut both = pin!(join(one, other));
+    loop {
+        if let Poll::Ready(answers) = both.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return answers;
+        }
+    }
+}
+
+impl Shop {
+    /// The same application, whose calls give way to each other.
+    fn giving_way(&self) -> App {
+        App { store: Interrupted::new(Arc::clone(&self.app.app.store), Calls::GiveWay), ..self.app.app.clone() }
+    }
+}
+
+#[tokio::test]
+async fn of_two_changes_at_once_that_need_each_other_one_is_refused() {
+    let shop = Shop::new().await;
+    shop.flag("a", &[]).await;
+    shop.flag("b", &[]).await;
+    let (app, request, production) = (shop.giving_way(), TestApp::request(), production());
+    let needs = |flag: &str| json!({"prerequisites": [{"flag": flag, "variants": ["on"]}]});
+    let (of_a, of_b) = (needs("b"), needs("a"));
+    let (one, other) = in_turns(
+        app.configure(&request, &production, "a", 0, &of_a, Mode::Commit),
+        app.configure(&request, &production, "b", 0, &of_b, Mode::Commit),
+    );
+    assert_eq!(one.unwrap().version, 1);
+    assert!(matches!(other, Err(AppError::DoesNotCompile { .. })), "{other:?}");
+
+    for segment in ["x", "y"] {
+        let segment = json!({"key": segment, "name": segment});
+        shop.post("/environments/production/segments", segment).send().await.expect(StatusCode::CREATED);
+    }
+    let within = |segment: &str| json!({"rules": [{"conditions": [{"operator": "segment", "values": [segment]}]}]});
+    let (of_x, of_y) = (within("y"), within("x"));
+    let (one, other) = in_turns(
+        app.update_segment(&request, &production, "x", 1, &of_x),
+        app.update_segment(&request, &production, "y", 1, &of_y),
+    );
+    assert_eq!(one.unwrap().version, 2);
+    assert!(matches!(other, Err(AppError::DoesNotCompile { .. })), "{other:?}");
+}
+
+#[tokio::test]
+async fn what_is_archived_at_the_same_time_is_not_referred_to() {
+    let shop = Shop::new().await;
+    for flag in ["a", "b"] {
+        shop.flag(flag, &[]).await;
+    }
+    let (app, request, production) = (shop.giving_way(), TestApp::request(), production());
+    let needs = json!({"prerequisites": [{"flag": "b", "variants": ["on"]}]});
+    let (changed, archived) = in_turns(
+        app.configure(&request, &production, "a", 0, &needs, Mode::Commit),
+        app.archive_flag(&request, "shop", "b", 1),
+    );
+    let refused =
+        [matches!(changed, Err(AppError::DoesNotCompile { .. })), matches!(archived, Err(AppError::InUse { .. }))];
+    assert_eq!((refused[0], refused[1]), (archived.is_ok(), changed.is_ok()), "{changed:?}, {archived:?}");
+    assert_ne!(refused[0], refused[1]);
 }
 
 #[tokio::test]

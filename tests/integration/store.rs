@@ -203,6 +203,7 @@ conformance!(
     documents_page_in_byte_order,
     preconditions_decide,
     a_refused_commit_leaves_nothing,
+    what_was_judged_by_another_revision_is_refused,
     a_commit_needs_an_audit_row,
     what_one_store_cannot_keep_all_refuse,
     revisions_grow_per_commit_and_environment,
@@ -342,6 +343,21 @@ async fn a_refused_commit_leaves_nothing(bench: &Bench) {
     let committed = bench.store.commit(Commit { expected: vec![], ..attempt }).await.unwrap();
     assert_eq!(committed.revisions, [(environment("prod"), 1)]);
     assert_eq!(committed.audit_sequence, 1);
+}
+
+async fn what_was_judged_by_another_revision_is_refused(bench: &Bench) {
+    let (prod, test) = (environment("prod"), environment("test"));
+    let judged = |prod_at, test_at| Commit {
+        judged: vec![(test.clone(), test_at), (prod.clone(), prod_at)],
+        ..change(vec![write(&flag("checkout"), "1")], &[(TouchedKind::Flag, "checkout")])
+    };
+    bench.store.commit(judged(0, 0)).await.unwrap();
+    let outdated = bench.store.commit(judged(0, 0)).await.unwrap_err();
+    assert_eq!(outdated.to_string(), "`shop/prod` has changed from revision 0 to 1");
+    assert_eq!(bench.revision(&prod).await, 1);
+    assert_eq!(bench.document(&flag("checkout")).await.unwrap().version, 1);
+    bench.store.commit(judged(1, 0)).await.unwrap();
+    assert_eq!(bench.revision(&prod).await, 2);
 }
 
 async fn a_commit_needs_an_audit_row(bench: &Bench) {

@@ -45,6 +45,26 @@ impl Request {
     }
 }
 
+/// How often a change is judged before it is given up: each time, somebody else was faster.
+const MAX_JUDGEMENTS: u32 = 10;
+
+/// Judges and commits a change, again where the environment that it was judged by has changed meanwhile.
+///
+/// # Errors
+/// Those of `change`.
+pub(super) async fn judged<T, F>(mut change: impl FnMut() -> F) -> Result<T, AppError>
+where
+    F: Future<Output = Result<T, AppError>>,
+{
+    let mut n_judgements = 1;
+    loop {
+        match change().await {
+            Err(AppError::Store(StoreError::Outdated { .. })) if n_judgements < MAX_JUDGEMENTS => n_judgements += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
 impl App {
     /// Begins a write that the client may have asked for before.
     ///

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::{
     App, AppError, Principal, Request,
     access::{Action, authorize},
+    commit::judged,
     documents::{self, BrokenDocument, Stored, id_of},
     draft::Draft,
     flags::{flag_id, flag_key, refuse},
@@ -26,7 +27,7 @@ use super::{
     resource::FieldChange,
     rollouts,
     rulesets::{judge, told},
-    segments::{segment_id, segments_used},
+    segments::segments_used,
     wire::{wire_flag, wire_version},
 };
 use crate::ports::store::{Document, DocumentId, EnvironmentId, Expected, StoreError, TouchedKind};
@@ -276,6 +277,16 @@ impl App {
         flag: &str,
         change: ConfigurationChange<'_>,
     ) -> Result<Configuration, AppError> {
+        judged(|| self.judge_configuration(request, environment, flag, change)).await
+    }
+
+    async fn judge_configuration(
+        &self,
+        request: &Request,
+        environment: &EnvironmentId,
+        flag: &str,
+        change: ConfigurationChange<'_>,
+    ) -> Result<Configuration, AppError> {
         let ConfigurationChange { expected, patch, mode, under_rollout } = change;
         authorize(&request.principal, Action::Edit, Some(&environment.project))?;
         limits::check_reason(&request.reason)?;
@@ -316,7 +327,9 @@ impl App {
         draft.require(environment_id(&environment.project, &environment.environment), Expected::Live);
         // The configuration was compiled against these variants.
         draft.require(before.flag.id.clone(), Expected::Version(before.flag.version));
-        require_new_references(&mut draft, environment, &before.body, &after);
+        if refers_to_more(&before.body, &after) {
+            draft.judged_at(environment, compiled.revision);
+        }
         let present = (before.document.as_ref(), &before.body);
         let stored = draft.configure(environment, flag, present, &after, "flag.configure");
         if let Some(restart) = restart {
@@ -364,21 +377,12 @@ impl Draft<'_> {
     }
 }
 
-/// What the change refers to, and did not before, must not be archived in between.
-fn require_new_references(
-    draft: &mut Draft<'_>,
-    environment: &EnvironmentId,
-    before: &FlagEnvironment,
-    after: &FlagEnvironment,
-) {
-    let known: HashSet<&FlagKey> = before.prerequisite_keys().collect();
-    for flag in after.prerequisite_keys().filter(|flag| !known.contains(flag)) {
-        draft.require(flag_id(&environment.project, flag.as_str()), Expected::Live);
-    }
-    let known = segments_of(before);
-    for segment in segments_of(after).difference(&known) {
-        draft.require(segment_id(environment, segment), Expected::Live);
-    }
+/// Whether the change refers to flags or segments that nothing here referred to before: these may go, or come to refer back, meanwhile.
+fn refers_to_more(before: &FlagEnvironment, after: &FlagEnvironment) -> bool {
+    let flags = |configuration: &FlagEnvironment| -> BTreeSet<String> {
+        configuration.prerequisite_keys().map(|flag| flag.as_str().to_owned()).collect()
+    };
+    !flags(after).is_subset(&flags(before)) || !segments_of(after).is_subset(&segments_of(before))
 }
 
 fn segments_of(configuration: &FlagEnvironment) -> BTreeSet<&str> {

@@ -113,6 +113,12 @@ impl<'r> Draft<'r> {
         self.commit.expected.push((id, expected));
     }
 
+    /// What was judged by the environment at that revision must be judged again where it has changed since: what is referred to may be
+    /// gone, or refer back by now.
+    pub fn judged_at(&mut self, environment: &EnvironmentId, revision: u64) {
+        self.commit.judged.push((environment.clone(), revision));
+    }
+
     /// The flag or segment changes in the environment's snapshot.
     pub fn touch(&mut self, environment: &EnvironmentId, kind: TouchedKind, key: &str) {
         let touched = Touched { kind, key: key.to_owned() };

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::{
     App, AppError, Principal, Request,
     access::{Action, authorize},
+    commit::judged,
     configurations::{Configured, Mode, name_rules, settle},
     documents::{self, Stored},
     draft::Draft,
@@ -105,6 +106,16 @@ impl App {
         command: &ApplyFile,
         mode: Mode,
     ) -> Result<AppliedFile, AppError> {
+        judged(|| self.judge_file(request, environment, command, mode)).await
+    }
+
+    async fn judge_file(
+        &self,
+        request: &Request,
+        environment: &EnvironmentId,
+        command: &ApplyFile,
+        mode: Mode,
+    ) -> Result<AppliedFile, AppError> {
         authorize(&request.principal, Action::Edit, Some(&environment.project))?;
         limits::check_reason(&request.reason)?;
         self.live_environment(environment).await?;
@@ -117,7 +128,8 @@ impl App {
         let verdict = judge(&compiled.ruleset, plan.compiled());
         refuse(verdict.stopping, |issue| place(issue, &command.file))?;
 
-        let draft = self.draft_plan(request, environment, plan).await?;
+        let mut draft = self.draft_plan(request, environment, plan).await?;
+        draft.judged_at(environment, compiled.revision);
         let changes = draft.entries().iter().map(FileChange::from).collect();
         if mode == Mode::DryRun {
             return Ok(AppliedFile { changes, revision: None });

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::{
     App, AppError, Page, PageRequest, Principal, Request,
     access::{Action, authorize},
+    commit::judged,
     configurations::{Configured, configuration_id},
     documents::{self, Stored, id_of},
     draft::Draft,
@@ -24,7 +25,9 @@ use super::{
     rulesets::{judge, told},
     wire::wire_flag,
 };
-use crate::ports::store::{Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentId, TouchedKind};
+use crate::ports::store::{
+    Document, DocumentId, DocumentKind, DocumentQuery, EnvironmentId, EnvironmentSnapshot, TouchedKind,
+};
 
 /// Makes a flag: disabled in every environment.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -325,6 +328,16 @@ impl App {
         key: &str,
         expected: u64,
     ) -> Result<(), AppError> {
+        judged(|| self.judge_archiving_flag(request, project, key, expected)).await
+    }
+
+    async fn judge_archiving_flag(
+        &self,
+        request: &Request,
+        project: &str,
+        key: &str,
+        expected: u64,
+    ) -> Result<(), AppError> {
         authorize(&request.principal, Action::Edit, Some(project))?;
         limits::check_reason(&request.reason)?;
         let id = flag_id(project, key);
@@ -333,7 +346,9 @@ impl App {
 
         let mut draft = Draft::new(self, request);
         for environment in self.environments_of(project).await? {
-            let dependents = self.flags_that_need(&environment, key).await?;
+            let snapshot = self.store.environment_snapshot(&environment).await?;
+            draft.judged_at(&environment, snapshot.revision);
+            let dependents = flags_that_need(&snapshot, key);
             if !dependents.is_empty() {
                 let detail = format!(
                     "flag `{key}` is a prerequisite of {} in `{}`: take it out there first",
@@ -355,16 +370,6 @@ impl App {
         draft.archive_document(&document, "flag.archive");
         self.commit(request, draft.into_commit()).await?;
         Ok(())
-    }
-
-    async fn flags_that_need(&self, environment: &EnvironmentId, key: &str) -> Result<Vec<String>, AppError> {
-        let snapshot = self.store.environment_snapshot(environment).await?;
-        let needs = |document: &Document| {
-            documents::read::<FlagEnvironment>(document)
-                .is_ok_and(|stored| stored.body.prerequisite_keys().any(|needed| needed.as_str() == key))
-        };
-        let configurations = snapshot.flags.iter().filter_map(|(_, configuration)| configuration.as_ref());
-        Ok(configurations.filter(|document| needs(document)).map(|document| format!("`{}`", document.id.key)).collect())
     }
 
     /// 128 random bits, as hex digits.
@@ -460,6 +465,16 @@ impl FlagFilter {
         let flag = documents::read::<Flag>(document).ok().map(|stored| stored.body);
         found(flag.as_ref()) && tagged(flag.as_ref())
     }
+}
+
+/// The flags of an environment that have a flag for a prerequisite, as people read them.
+fn flags_that_need(snapshot: &EnvironmentSnapshot, key: &str) -> Vec<String> {
+    let needs = |document: &Document| {
+        documents::read::<FlagEnvironment>(document)
+            .is_ok_and(|stored| stored.body.prerequisite_keys().any(|needed| needed.as_str() == key))
+    };
+    let configurations = snapshot.flags.iter().filter_map(|(_, configuration)| configuration.as_ref());
+    configurations.filter(|document| needs(document)).map(|document| format!("`{}`", document.id.key)).collect()
 }
 
 fn list_item(document: &Document, environments: &[(EnvironmentId, HashMap<String, Document>)]) -> Listed<FlagItem> {

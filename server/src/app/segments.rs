@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::{
     App, AppError, Page, PageRequest, Principal, Request,
     access::{Action, authorize},
+    commit::judged,
     documents::{self, Stored, id_of},
     draft::Draft,
     flags::refuse,
@@ -112,6 +113,15 @@ impl App {
         environment: &EnvironmentId,
         command: CreateSegment,
     ) -> Result<Resource<Segment>, AppError> {
+        judged(|| self.judge_new_segment(request, environment, command.clone())).await
+    }
+
+    async fn judge_new_segment(
+        &self,
+        request: &Request,
+        environment: &EnvironmentId,
+        command: CreateSegment,
+    ) -> Result<Resource<Segment>, AppError> {
         authorize(&request.principal, Action::Edit, Some(&environment.project))?;
         self.begin(request).await?;
         limits::check_reason(&request.reason)?;
@@ -121,9 +131,8 @@ impl App {
         self.live_environment(environment).await?;
         let id = segment_id(environment, key.as_str());
         self.check_free(&id).await?;
-        self.check_segment(environment, &key, &segment).await?;
-
         let mut draft = Draft::new(self, request);
+        self.check_segment(&mut draft, environment, &key, &segment).await?;
         draft.require(environment_id(&environment.project, &environment.environment), Expected::Live);
         draft.touch(environment, TouchedKind::Segment, key.as_str());
         let created = Resource::from(draft.create(id, segment, "segment.create"));
@@ -133,6 +142,17 @@ impl App {
 
     /// Changes a segment.
     pub async fn update_segment(
+        &self,
+        request: &Request,
+        environment: &EnvironmentId,
+        key: &str,
+        expected: u64,
+        patch: &Json,
+    ) -> Result<Resource<Segment>, AppError> {
+        judged(|| self.judge_segment(request, environment, key, expected, patch)).await
+    }
+
+    async fn judge_segment(
         &self,
         request: &Request,
         environment: &EnvironmentId,
@@ -150,9 +170,8 @@ impl App {
         if after == before.body {
             return Ok(before.into());
         }
-        self.check_segment(environment, &segment_key(key)?, &after).await?;
-
         let mut draft = Draft::new(self, request);
+        self.check_segment(&mut draft, environment, &segment_key(key)?, &after).await?;
         draft.require(environment_id(&environment.project, &environment.environment), Expected::Live);
         draft.touch(environment, TouchedKind::Segment, key);
         let updated = draft.update(&before, after, "segment.update");
@@ -168,13 +187,24 @@ impl App {
         key: &str,
         expected: u64,
     ) -> Result<(), AppError> {
+        judged(|| self.judge_archiving(request, environment, key, expected)).await
+    }
+
+    async fn judge_archiving(
+        &self,
+        request: &Request,
+        environment: &EnvironmentId,
+        key: &str,
+        expected: u64,
+    ) -> Result<(), AppError> {
         authorize(&request.principal, Action::Edit, Some(&environment.project))?;
         limits::check_reason(&request.reason)?;
         self.live_environment(environment).await?;
         let id = segment_id(environment, key);
         let document = self.live_document(&id).await?;
         documents::check_version(&id, document.version, expected)?;
-        let mut users = users_of(&self.store.environment_snapshot(environment).await?, key);
+        let snapshot = self.store.environment_snapshot(environment).await?;
+        let mut users = users_of(&snapshot, key);
         users.extend(self.rollouts_for(environment, key).await?);
         if !users.is_empty() {
             let detail = format!("segment `{key}` is used by {}: take it out there first", users.join(", "));
@@ -182,19 +212,25 @@ impl App {
         }
 
         let mut draft = Draft::new(self, request);
+        draft.judged_at(environment, snapshot.revision);
         draft.touch(environment, TouchedKind::Segment, key);
         draft.archive_document(&document, "segment.archive");
         self.commit(request, draft.into_commit()).await?;
         Ok(())
     }
 
+    /// Refuses what does not compile; what refers to other segments is judged by these.
     async fn check_segment(
         &self,
+        draft: &mut Draft<'_>,
         environment: &EnvironmentId,
         key: &SegmentKey,
         segment: &Segment,
     ) -> Result<(), AppError> {
         let compiled = self.ruleset(environment).await?;
+        if segment.rules.iter().any(|rule| !segments_used(&rule.conditions).is_empty()) {
+            draft.judged_at(environment, compiled.revision);
+        }
         let verdict = judge(&compiled.ruleset, vec![Change::PutSegment(wire_segment(key, segment, 0))]);
         refuse(verdict.stopping, |issue| {
             if issue.collection == "segments" && issue.key == key.as_str() {

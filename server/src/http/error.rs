@@ -170,6 +170,9 @@ impl From<AppError> for Problem {
                 tracing::error!(cause, "the database does not answer");
                 Self::new(Code::Unavailable, "the database does not answer").with_retry_after(5)
             }
+            AppError::Store(StoreError::Outdated { .. }) => {
+                Self::overloaded("others change the environment all the time: try again")
+            }
             error => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
                 Self::internal()

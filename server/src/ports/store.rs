@@ -199,6 +199,8 @@ impl EnvironmentId {
 pub struct Commit {
     /// What must be true; checked inside the transaction.
     pub expected: Vec<(DocumentId, Expected)>,
+    /// The revisions that these environments must still have, as what is written was judged by them; checked inside the transaction.
+    pub judged: Vec<(EnvironmentId, u64)>,
     /// What is written.
     pub writes: Vec<Write>,
     /// Per environment: the objects of its snapshot that change. Its revision grows by one, whatever their number.
@@ -565,6 +567,16 @@ pub enum StoreError {
         expected: Expected,
         /// Its version, where it is there.
         actual: Option<u64>,
+    },
+    /// The environment has changed since it was judged by: judge again.
+    #[error("`{}` has changed from revision {judged} to {actual}", environment.scope())]
+    Outdated {
+        /// The environment.
+        environment: EnvironmentId,
+        /// The revision that was judged by.
+        judged: u64,
+        /// Its revision.
+        actual: u64,
     },
     /// Another process has the lease: whoever held it stops.
     #[error("the lease `{}` is not held any more", fence.lease)]

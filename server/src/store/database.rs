@@ -530,7 +530,7 @@ async fn put_delivery(tx: &mut Tx, delivery: &Delivery, max_waiting: u32, at: Ti
 
 /// Everything that a commit does, in a transaction that sees no other writer.
 async fn carry_out(tx: &mut Tx, commit: Commit) -> Result<Committed, StoreError> {
-    let Commit { expected, writes, touched, audit, idempotency, fence, logged, at } = commit;
+    let Commit { expected, judged, writes, touched, audit, idempotency, fence, logged, at } = commit;
     if let Some(fence) = fence {
         check_fence(tx, fence).await?;
     }
@@ -548,6 +548,12 @@ async fn carry_out(tx: &mut Tx, commit: Commit) -> Result<Committed, StoreError>
         let stored = stored.map(|(version, archived)| Ok((count(version)?, archived))).transpose()?;
         if !expected.holds(stored) {
             return Err(StoreError::Conflict { id, expected, actual: stored.map(|(version, _)| version) });
+        }
+    }
+    for (environment, judged) in judged {
+        let (actual, _) = reach(tx, &environment).await?;
+        if actual != judged {
+            return Err(StoreError::Outdated { environment, judged, actual });
         }
     }
 

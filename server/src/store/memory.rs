@@ -124,7 +124,7 @@ impl MemoryStore {
 
 impl State {
     fn commit(&mut self, commit: Commit) -> Result<Committed, StoreError> {
-        let Commit { expected, writes, touched, audit, idempotency, fence, logged, at } = commit;
+        let Commit { expected, judged, writes, touched, audit, idempotency, fence, logged, at } = commit;
         if let Some(fence) = &fence {
             self.check(fence)?;
         }
@@ -135,6 +135,12 @@ impl State {
             let stored = self.documents.get(&id).map(|document| (document.version, document.archived));
             if !expected.holds(stored) {
                 return Err(StoreError::Conflict { id, expected, actual: stored.map(|(version, _)| version) });
+            }
+        }
+        for (environment, judged) in judged {
+            let actual = self.environments.get(&environment).map_or(0, |log| log.revision);
+            if actual != judged {
+                return Err(StoreError::Outdated { environment, judged, actual });
             }
         }
 

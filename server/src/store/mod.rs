@@ -163,7 +163,7 @@ const MAX_STATE_DEPTH: usize = 120;
 
 /// What every store refuses before it looks at anything, because one of them could not keep it as it is.
 fn admit(commit: &Commit) -> Result<(), StoreError> {
-    let Commit { expected: _, writes, touched: _, audit, idempotency, fence: _, logged: _, at: _ } = commit;
+    let Commit { expected: _, judged: _, writes, touched: _, audit, idempotency, fence: _, logged: _, at: _ } = commit;
     let refuse = |why: String| Err(StoreError::Internal(why.into()));
     if audit.is_empty() {
         return refuse("a commit needs an audit row".to_owned());
