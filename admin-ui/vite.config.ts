@@ -2,7 +2,7 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 
 /** Where `npm run dev` finds the API. */
-const target = process.env.TIDEGATE_URL ?? "http://127.0.0.1:8420";
+const target = process.env.TIDEGATE_URL ?? "http://127.0.0.1:8580";
 
 export default defineConfig({
   plugins: [react()],

@@ -1,6 +1,6 @@
 // The main flows of the admin UI against a running server with the demo project.
 //
-//   TIDEGATE_LINK=http://127.0.0.1:8420/#/link/… npm run e2e
+//   TIDEGATE_LINK=http://127.0.0.1:8580/#/link/… npm run e2e
 //
 // Prints a line per fact that held; ends with 1 and pictures where one did not.
 

@@ -1,6 +1,6 @@
 // How fast the flag list of a project with 1,000 flags answers to a person, by the browser's own clock, beside the floor of the same run.
 //
-//   TIDEGATE_LINK=http://127.0.0.1:8420/#/link/… npm run e2e:interactions
+//   TIDEGATE_LINK=http://127.0.0.1:8580/#/link/… npm run e2e:interactions
 //
 // Ends with 1 where a bar is missed. A bench: no test runs it.
 

@@ -1,6 +1,6 @@
 // The README's pictures, of the running demo: what `cargo xtask screenshots` runs.
 //
-//   TIDEGATE_LINK=http://127.0.0.1:8420/#/link/… TIDEGATE_PICTURES=docs/images node e2e/pictures.mjs
+//   TIDEGATE_LINK=http://127.0.0.1:8580/#/link/… TIDEGATE_PICTURES=docs/images node e2e/pictures.mjs
 
 import { mkdir } from "node:fs/promises";
 

@@ -23,7 +23,7 @@ export const peopleHandlers = (store: Store): Handlers => ({
   },
   createSignInLink: ({ path }) => {
     const { id } = store.users.read(path.user);
-    return { link: `http://localhost:8420/#/link/tgl_${id}`, expiresAt: new Date(store.now().getTime() + 86_400_000).toISOString() };
+    return { link: `http://localhost:8580/#/link/tgl_${id}`, expiresAt: new Date(store.now().getTime() + 86_400_000).toISOString() };
   },
 
   listMembers: ({ path, query }) => {

@@ -61,7 +61,7 @@ it("adds a person to the instance and shows their link once", async () => {
   await user.type(within(dialog).getByRole("textbox", { name: /Email/ }), "eve@example.org");
   await user.click(within(dialog).getByRole("button", { name: "Add and make a link" }));
   const once = await screen.findByRole("dialog", { name: "Copy the link for Eve now" });
-  expect(within(once).getByText("http://localhost:8420/#/link/tgl_u5")).toBeVisible();
+  expect(within(once).getByText("http://localhost:8580/#/link/tgl_u5")).toBeVisible();
   expect(backend.users.get("u5")).toMatchObject({ roles: { shop: "viewer" } });
   await user.click(within(once).getByRole("button", { name: "Done" }));
   await waitFor(() => expect(screen.queryByText(/tgl_u5/)).toBeNull());
