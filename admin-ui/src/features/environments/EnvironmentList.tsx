@@ -27,10 +27,12 @@ export function EnvironmentList() {
   const [editing, setEditing] = useState<Environment | null>(null);
   const [archiving, setArchiving] = useState<Environment | null>(null);
   const queryClient = useQueryClient();
-  const archive = async (environment: Environment, reason: string) => {
+  const archive = async (asked: Environment, reason: string) => {
+    // As it is now: somebody else may have changed it since it was asked for.
+    const environment = environments.find(({ key }) => key === asked.key) ?? asked;
     await api.archiveEnvironment(project, environment, reason);
-    // Its keys and receipts are not there to be read again.
-    queryClient.removeQueries({ queryKey: ["project", project], predicate: ({ queryKey }) => queryKey.includes(environment.key) });
+    // Its keys and receipts are not there to be read again. What is read stands before of what: an environment may be called like its project.
+    queryClient.removeQueries({ queryKey: ["project", project], predicate: ({ queryKey }) => queryKey.slice(3).includes(environment.key) });
   };
   const { hash } = useLocation();
   const known = environments.length > 0;

@@ -114,6 +114,23 @@ it("archives an environment once its key is typed and its rollouts are over, and
   await waitFor(() => expect(router.state.location.pathname).toBe("/start"));
 });
 
+it("archives an environment that is called like its project, and was changed meanwhile", async () => {
+  const backend = serve(createBackend());
+  const staging = backend.environments.read("staging");
+  backend.environments.set("shop", { ...staging, key: "shop", name: "Shop" });
+  const { user } = renderAt(PATH);
+  await user.click(await screen.findByRole("button", { name: "Archive Shop" }));
+  const dialog = within(await screen.findByRole("dialog"));
+  await user.type(dialog.getByRole("textbox", { name: "Reason" }), "a try");
+  await user.type(dialog.getByLabelText("Type shop to confirm", { exact: false }), "shop");
+  backend.environments.set("shop", { ...staging, key: "shop", name: "Shop", version: 7 });
+  await user.click(dialog.getByRole("button", { name: "Archive" }));
+  expect(await dialog.findByText("Somebody else changed it")).toBeVisible();
+  await user.click(dialog.getByRole("button", { name: "Archive" }));
+  await waitFor(() => expect(screen.queryByRole("button", { name: "Archive Shop" })).toBeNull());
+  expect(screen.getByRole("button", { name: "Archive Staging" })).toBeVisible();
+});
+
 it("renames a project, and says so where somebody else was faster", async () => {
   const backend = serve(createBackend());
   const { user } = renderAt(PATH);

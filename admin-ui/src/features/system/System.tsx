@@ -37,9 +37,15 @@ export function System() {
   );
 }
 
-function Connected({ project }: { project: string }) {
+/** The environments, and how far the newest change of each has come. */
+function useReceipts(project: string) {
   const environments = useQuery(queries.environments(project)).data ?? [];
   const reads = useQueries({ queries: environments.map(({ key }) => ({ ...queries.receipts(project, key), refetchInterval: LOOK_MS })) });
+  return { environments, reads };
+}
+
+function Connected({ project }: { project: string }) {
+  const { environments, reads } = useReceipts(project);
   const keys = useQueries({ queries: environments.map(({ key }) => queries.keys(project, key)) });
   const failed = reads.find(({ error, data }) => error && !data);
   const rows = environments.flatMap((environment, index) => {
@@ -97,8 +103,7 @@ function appliedWords({ applied, connected, slowestMs }: Receipts): string {
 
 /** What a new SDK is sent, how far it has come, and how many servers send it. */
 function Snapshots({ project }: { project: string }) {
-  const environments = useQuery(queries.environments(project)).data ?? [];
-  const reads = useQueries({ queries: environments.map(({ key }) => ({ ...queries.receipts(project, key), refetchInterval: LOOK_MS })) });
+  const { environments, reads } = useReceipts(project);
   if (environments.length === 0) return null;
   return (
     <section aria-labelledby="snapshots">
